@@ -1,0 +1,197 @@
+"""From rows of text to batches of token ids, with a mask that says which tokens are the response.
+
+The prompt is rendered with the tokenizer's own chat template; the response's ids are joined to it and closed with the
+template's end-of-turn token, which is inside the loss: a model that is never taught to stop never stops.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from typing import Iterator, Sequence
+
+import torch
+
+WINDOW = 32  # batches that are shuffled together before they are sorted by length
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Token ids of `len(index)` examples. Rows are role by role: all chosen, then all rejected. Right-padded.
+
+    input_ids, attention_mask: (roles x batch, time) int; response_mask: the same, bool, True on response tokens.
+    index: which examples; reference: the reference model's responses, if the source of batches has them.
+    extras: further (batch,) tensors that the objective takes by name; temperature: (rows,) or None, what samples were drawn at.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    response_mask: torch.Tensor
+    roles: tuple[str, ...]
+    index: list[int]
+    reference: object = None
+    extras: dict[str, torch.Tensor] = field(default_factory=dict)
+    temperature: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def to(self, device) -> "Batch":
+        """The same batch on another device."""
+        move = lambda tensor: None if tensor is None else tensor.to(device)  # noqa: E731
+        return replace(self, input_ids=move(self.input_ids), attention_mask=move(self.attention_mask),
+                       response_mask=move(self.response_mask), temperature=move(self.temperature),
+                       extras={name: move(value) for name, value in self.extras.items()})
+
+
+@dataclass
+class Examples:
+    """Tokenised rows: one prompt and, per role, one response each.
+
+    report: what was left out or cut, in words; kept: the numbers of the rows that are here.
+    """
+
+    prompt_ids: list[list[int]]
+    responses: dict[str, list[list[int]]]
+    kept: list[int]
+    report: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.prompt_ids)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return tuple(self.responses)
+
+    def plus(self, role: str, ids: list[list[int]]) -> "Examples":
+        """The same examples with one more response each, e.g. the reference model's own greedy one."""
+        if len(ids) != len(self):
+            raise ValueError(f"{len(ids)} responses were given for {len(self)} examples; there must be one each.")
+        return replace(self, responses={**self.responses, role: ids})
+
+    def length(self, i: int) -> int:
+        """Tokens of example i's longest row."""
+        return len(self.prompt_ids[i]) + max(len(ids[i]) for ids in self.responses.values())
+
+    def batch(self, index: Sequence[int]) -> Batch:
+        """Stack the examples `index`, role by role, right-padded. Masks go by length, never by looking for a pad id."""
+        rows = [(self.prompt_ids[i], ids[i]) for ids in self.responses.values() for i in index]
+        width = max(len(prompt) + len(response) for prompt, response in rows)
+        input_ids = torch.zeros(len(rows), width, dtype=torch.long)
+        attention = torch.zeros(len(rows), width, dtype=torch.long)
+        response_mask = torch.zeros(len(rows), width, dtype=torch.bool)
+        for row, (prompt, response) in enumerate(rows):
+            end = len(prompt) + len(response)
+            input_ids[row, :end] = torch.tensor(prompt + response)
+            attention[row, :end] = 1
+            response_mask[row, len(prompt):end] = True
+        return Batch(input_ids, attention, response_mask, self.roles, list(index))
+
+    def in_order_of_length(self, batch_size: int) -> Iterator[Batch]:
+        """Every example once, like lengths together: for passes without training, where the order does not matter."""
+        order = sorted(range(len(self)), key=self.length, reverse=True)
+        for start in range(0, len(order), batch_size):
+            yield self.batch(order[start:start + batch_size])
+
+
+class Batches:
+    """The training loop's source of batches: `epoch(n)` yields, per optimiser step, the pieces of one effective batch.
+
+    Examples are shuffled, then sorted by length inside windows of `WINDOW` batches, and the batches are shuffled again: every
+    example is seen once an epoch, in random company of its own length. The order is a function of (seed, epoch) alone.
+    batch_size: examples per optimiser step; accumulation: pieces each batch is cut into, to save memory.
+    reference: a `CachedLogprobs` of the same examples, or None.
+    """
+
+    def __init__(self, examples: Examples, batch_size: int, *, accumulation: int = 1, seed: int = 0, reference=None):
+        if len(examples) == 0:
+            raise ValueError("There is no example to train on; choose other data or a larger limit.")
+        self.examples, self.batch_size, self.accumulation = examples, batch_size, accumulation
+        self.seed, self.reference = seed, reference
+
+    def __len__(self) -> int:
+        return -(-len(self.examples) // self.batch_size)
+
+    def plan(self, epoch: int) -> list[list[int]]:
+        """Which examples make up each batch of this epoch."""
+        shuffle = random.Random(f"{self.seed}-{epoch}").shuffle
+        order = list(range(len(self.examples)))
+        shuffle(order)
+        batches = []
+        for start in range(0, len(order), WINDOW * self.batch_size):
+            window = sorted(order[start:start + WINDOW * self.batch_size], key=self.examples.length)
+            batches += [window[i:i + self.batch_size] for i in range(0, len(window), self.batch_size)]
+        shuffle(batches)
+        return batches
+
+    def epoch(self, n: int, pieces: int = 1, policy=None) -> Iterator[list[Batch]]:
+        """Batches of epoch n, each as a list of `accumulation` x `pieces` parts (fewer if it has fewer examples)."""
+        for index in self.plan(n):
+            parts = min(len(index), self.accumulation * pieces)
+            cut = [self.examples.batch(index[k * len(index) // parts:(k + 1) * len(index) // parts]) for k in range(parts)]
+            yield [replace(b, reference=self.reference(b)) for b in cut] if self.reference else cut
+
+
+def from_samples(prompts: list[list[int]], samples: list[list[int]], *, temperature: float = 1.0, **extras) -> Batch:
+    """A batch of the policy's own samples (role "sample"): prompt ids and response ids as they were drawn, never re-encoded."""
+    batch = Examples(prompts, {"sample": samples}, list(range(len(prompts)))).batch(range(len(prompts)))
+    return replace(batch, extras=extras, temperature=torch.full((len(prompts),), float(temperature)))
+
+
+def tokenize(rows, tokenizer, roles: Sequence[str] = ("chosen", "rejected"), *, max_prompt_tokens: int = 512,
+             max_response_tokens: int = 512, quiet: bool = False) -> Examples:
+    """Turn rows (`prompt` as messages, one text column per role) into token ids.
+
+    Rows whose prompt is longer than `max_prompt_tokens` are left out; longer responses are cut (and then have no end-of-turn
+    token). Rows whose responses have become equal are left out. What was done is printed and kept in `.report`.
+    Raises ValueError if nothing is left.
+    """
+    end = end_of_turn_id(tokenizer)
+    examples = Examples([], {role: [] for role in roles}, [])
+    long_prompts = cut = equal = 0
+    for number, row in enumerate(rows):
+        prompt = prompt_ids(tokenizer, row["prompt"])
+        if len(prompt) > max_prompt_tokens:
+            long_prompts += 1
+            continue
+        full = [tokenizer.encode(row[role], add_special_tokens=False) + [end] for role in roles]
+        responses = [ids[:max_response_tokens] for ids in full]
+        if any(responses[0] == other for other in responses[1:]):
+            equal += 1
+            continue
+        cut += any(len(ids) > max_response_tokens for ids in full)
+        examples.prompt_ids.append(prompt)
+        for role, ids in zip(roles, responses):
+            examples.responses[role].append(ids)
+        examples.kept.append(number)
+    total = len(examples) + long_prompts + equal
+    report = [(long_prompts, f"left out: the prompt is longer than {max_prompt_tokens} tokens"),
+              (equal, f"left out: {' and '.join(roles)} are equal in their first {max_response_tokens} tokens"),
+              (cut, f"cut: a response is longer than {max_response_tokens} tokens")]
+    examples.report = [f"{count} of {total} rows {what}." for count, what in report if count]
+    if len(examples) == 0:
+        raise ValueError("No row is left to work with. " + (" ".join(examples.report) or "The data set is empty."))
+    if examples.report and not quiet:
+        print(" ".join(examples.report))
+    return examples
+
+
+def prompt_ids(tokenizer, messages: list[dict]) -> list[int]:
+    """The ids of a prompt up to and including the opening of the assistant's turn."""
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    # The template writes every special token itself, a leading one included: nothing may be added to it.
+    return tokenizer.encode(text, add_special_tokens=False)
+
+
+def end_of_turn_id(tokenizer) -> int:
+    """The id that closes an assistant's turn in the chat template: `<|im_end|>` for Qwen2.5, whose `eos_token` is another."""
+    answer = "the answer"
+    turn = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": answer}]
+    text = tokenizer.apply_chat_template(turn, tokenize=False)
+    after = tokenizer.encode(text[text.rindex(answer) + len(answer):], add_special_tokens=False)
+    closing = [i for i in after if i in tokenizer.all_special_ids or i in tokenizer.added_tokens_decoder]
+    if closing:
+        return closing[0]
+    if tokenizer.eos_token_id is None:
+        raise ValueError("The tokenizer has no token that ends a turn: neither its chat template nor eos_token names one.")
+    return tokenizer.eos_token_id

@@ -1,0 +1,189 @@
+"""Response log-probs: how likely a model finds a response, token by token.
+
+`S(y) = sum_t log pi(y_t | x, y_<t)` is the one quantity that every objective of this course is made of. `Scorer` computes it
+from a model. The output head (hidden size x vocabulary) runs on response positions only, a chunk at a time, and its
+log-sum-exp is computed again in the backward pass, so that no (tokens x vocabulary) tensor outlives its chunk: at
+Qwen2.5's vocabulary of 151,936 that tensor would be larger than the model.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Iterable
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+CHUNK = 1024  # response positions whose logits exist at one time
+
+
+@dataclass(frozen=True)
+class Response:
+    """The log-probs of one response per example.
+
+    token: (batch, time) float32, log pi(y_t | x, y_<t), 0 where mask is False.
+    mask:  (batch, time) bool, True on response tokens, the closing end-of-turn token included.
+    """
+
+    token: torch.Tensor
+    mask: torch.Tensor
+
+    @property
+    def sum(self) -> torch.Tensor:
+        """S(y), in nats, (batch,)."""
+        return self.token.sum(-1)
+
+    @property
+    def length(self) -> torch.Tensor:
+        """|y| in tokens, (batch,), float."""
+        return self.mask.sum(-1).to(self.token.dtype)
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """S(y) / |y|, in nats per token, (batch,); 0 for an empty response."""
+        return self.sum / self.length.clamp(min=1)
+
+
+def from_tokens(**roles) -> SimpleNamespace:
+    """Toy log-probs written by hand: `from_tokens(chosen=[[-1.0, -2.0], [-0.5]])` has `.chosen.sum == [-3.0, -0.5]`.
+
+    Each role is a list of responses, each response the list of its token log-probs (or a 1-D tensor).
+    """
+    return SimpleNamespace(**{role: _pad([torch.as_tensor(r, dtype=torch.get_default_dtype()) for r in responses])
+                              for role, responses in roles.items()})
+
+
+def _pad(responses: list[torch.Tensor]) -> Response:
+    token = torch.nn.utils.rnn.pad_sequence(responses, batch_first=True)
+    lengths = torch.tensor([len(response) for response in responses])
+    return Response(token, torch.arange(token.shape[1]) < lengths[:, None])
+
+
+class Scorer(torch.nn.Module):
+    """A causal language model as a function from a batch to the log-probs of its responses.
+
+    `Scorer(model)(batch)` returns a namespace with one `Response` per role of the batch, e.g. `.chosen` and `.rejected`.
+    It is a module of its own so that Accelerate can wrap it and gradients are synchronised whatever the objective.
+    """
+
+    def __init__(self, model):
+        super().__init__()
+        config = model.config.get_text_config()
+        for name in ("final_logit_softcapping", "logit_scale", "logits_scaling"):
+            if getattr(config, name, None) not in (None, 1, 1.0):
+                raise ValueError(f"This model changes its logits after the output head ({name}); prefnb computes log-probs "
+                                 "from the head itself, so choose a model without it, such as Qwen2.5.")
+        self.model = model
+
+    def forward(self, batch) -> SimpleNamespace:
+        # On a GPU matrix products run in bfloat16; policy and reference take this same path, so step 0 stays ln 2.
+        with torch.autocast(batch.input_ids.device.type, torch.bfloat16, enabled=batch.input_ids.is_cuda):
+            hidden = self.model.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask,
+                                           use_cache=False).last_hidden_state
+        row, column = batch.response_mask.nonzero(as_tuple=True)
+        head = self.model.get_output_embeddings()
+        logprobs = HeadLogprobs.apply(hidden[row, column - 1],  # position t-1 predicts token t
+                                      head.weight, head.bias, batch.input_ids[row, column],
+                                      batch.temperature[row] if batch.temperature is not None else None)
+        lengths = batch.response_mask.sum(-1)
+        mask = torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
+        token = logprobs.new_zeros(mask.shape).masked_scatter(mask, logprobs)  # both run row by row
+        size = len(batch)
+        widths = lengths.view(-1, size).amax(1).tolist()  # per role, so that shapes do not depend on the other roles
+        return SimpleNamespace(**{
+            role: Response(token[i * size:(i + 1) * size, :width], mask[i * size:(i + 1) * size, :width])
+            for i, (role, width) in enumerate(zip(batch.roles, widths))})
+
+
+class HeadLogprobs(torch.autograd.Function):
+    """log softmax(hidden @ weight.T + bias)[target], chunk by chunk, in float32, the logits computed twice and never kept.
+
+    hidden (n, h), weight (vocabulary, h), bias (vocabulary,) or None, target (n,), temperature (n,) or None -> (n,).
+    """
+
+    @staticmethod
+    def _logits(hidden, weight, bias, temperature):
+        logits = torch.nn.functional.linear(hidden, weight.to(hidden.dtype)).float()
+        if bias is not None:
+            logits += bias.float()
+        return logits if temperature is None else logits / temperature[:, None]
+
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, target, temperature):
+        ctx.save_for_backward(hidden, weight, bias, target, temperature)
+        out = []
+        for start in range(0, len(hidden), CHUNK):
+            part = slice(start, start + CHUNK)
+            logits = HeadLogprobs._logits(hidden[part], weight, bias, None if temperature is None else temperature[part])
+            out.append(logits.gather(1, target[part, None])[:, 0] - logits.logsumexp(1))
+        return torch.cat(out) if out else hidden.new_zeros(0, dtype=torch.float32)
+
+    @staticmethod
+    def backward(ctx, grad):
+        hidden, weight, bias, target, temperature = ctx.saved_tensors
+        grad_hidden = torch.empty_like(hidden)
+        grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        grad_bias = torch.zeros_like(bias) if ctx.needs_input_grad[2] else None
+        for start in range(0, len(hidden), CHUNK):
+            part = slice(start, start + CHUNK)
+            scale = grad[part, None] if temperature is None else grad[part, None] / temperature[part, None]
+            logits = HeadLogprobs._logits(hidden[part], weight, bias, None if temperature is None else temperature[part])
+            # d log softmax_target / d logits = onehot(target) - softmax
+            grad_logits = logits.softmax(1).mul_(-scale)
+            grad_logits.scatter_add_(1, target[part, None], scale)
+            if grad_bias is not None:
+                grad_bias += grad_logits.sum(0).to(bias.dtype)
+            grad_logits = grad_logits.to(hidden.dtype)
+            grad_hidden[part] = grad_logits @ weight.to(hidden.dtype)
+            if grad_weight is not None:
+                grad_weight += (grad_logits.T @ hidden[part]).to(weight.dtype)
+        return grad_hidden, grad_weight, grad_bias, None, None
+
+
+class CachedLogprobs:
+    """A frozen model's token log-probs for every example of a data set: computed once, kept on the CPU, never again a model.
+
+    tokens: role -> one 1-D float32 tensor per example. `cached(batch)` gives the batch's `Response`s, as `Scorer` would.
+    """
+
+    def __init__(self, tokens: dict[str, list[torch.Tensor]]):
+        self.tokens = tokens
+
+    def __call__(self, batch) -> SimpleNamespace:
+        """The batch's responses as the frozen model sees them, on the batch's device."""
+        device = batch.input_ids.device
+        padded = {role: _pad([self.tokens[role][i] for i in batch.index]) for role in batch.roles}
+        return SimpleNamespace(**{role: Response(r.token.to(device), r.mask.to(device)) for role, r in padded.items()})
+
+    @classmethod
+    @torch.no_grad()
+    def compute(cls, model, batches: Iterable, roles: Iterable[str], size: int) -> "CachedLogprobs":
+        """Run `model` over `batches` (any order, every example 0..size-1 once)."""
+        tokens = {role: [None] * size for role in roles}
+        scorer = Scorer(model.eval())
+        device = next(model.parameters()).device
+        for batch in batches:
+            scored = scorer(batch.to(device))
+            for role in roles:
+                response = getattr(scored, role)
+                for i, token, length in zip(batch.index, response.token.cpu(), response.mask.sum(-1).tolist()):
+                    tokens[role][i] = token[:length].clone()
+        return cls(tokens)
+
+    def save(self, folder: Path) -> None:
+        """Write `logprobs.safetensors` into `folder`."""
+        flat = {role: torch.cat(tokens) for role, tokens in self.tokens.items()}
+        lengths = {role: json.dumps([len(t) for t in tokens]) for role, tokens in self.tokens.items()}
+        save_file(flat, Path(folder) / "logprobs.safetensors", metadata=lengths)
+
+    @classmethod
+    def load(cls, folder: Path) -> "CachedLogprobs":
+        """Read back what `save` wrote."""
+        path = Path(folder) / "logprobs.safetensors"
+        with safe_open(path, "pt") as file:
+            lengths = file.metadata()
+        return cls({role: list(flat.split(json.loads(lengths[role]))) for role, flat in load_file(path).items()})

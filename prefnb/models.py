@@ -1,0 +1,119 @@
+"""Models and tokenizers: the policy, its reference, and checkpoints that are written whole or not at all.
+
+A model is `"pocket"` (the embedded base model), a local folder, or a name on the Hugging Face hub. Weights are safetensors
+only, and no code that comes with a model is ever run.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from prefnb import pocket
+
+
+def _source(name: str) -> str:
+    """Where `name` is loaded from; one clear sentence if a folder is not a model."""
+    if name == "pocket":
+        return str(pocket.DATA / "base_model")
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ValueError(f"The model folder '{name}' has no config.json; give a folder written by save_pretrained.")
+        if not list(folder.glob("*.safetensors")):
+            raise ValueError(f"The model folder '{name}' has no .safetensors weights; save the model in that format.")
+        if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer_config.json", "vocab.json")):
+            raise ValueError(f"The model folder '{name}' has no tokenizer; save one there with tokenizer.save_pretrained.")
+        return str(folder)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ValueError(f"There is no model folder '{name}'; give an existing folder, a hub name, or 'pocket'.")
+    return name
+
+
+def load_tokenizer(name: str = "pocket"):
+    """The tokenizer of a model, with a chat template and a pad token. Raises ValueError with one clear sentence otherwise."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(_source(name), trust_remote_code=False)
+    except (OSError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"The tokenizer of '{name}' could not be loaded: {_first_line(error)}") from error
+    if tokenizer.chat_template is None:
+        raise ValueError(f"The tokenizer of '{name}' has no chat template; choose a chat model, or set tokenizer.chat_template "
+                         "and save it.")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(name: str = "pocket", *, device=None, dtype: torch.dtype = torch.float32):
+    """A causal language model without dropout, in eval mode, on `device` (a GPU where there is one).
+
+    Raises ValueError with one clear sentence if it cannot be had.
+    """
+    try:
+        with _quiet_loading():
+            model = AutoModelForCausalLM.from_pretrained(_source(name), dtype=dtype, trust_remote_code=False, use_safetensors=True)
+    except (OSError, KeyError, RuntimeError) as error:
+        raise ValueError(f"The model '{name}' could not be loaded: {_first_line(error)}") from error
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0  # policy and reference must agree exactly at step 0
+    # The sampling settings a model was published with would silently change ours: the course always passes its own.
+    model.generation_config = transformers.GenerationConfig()
+    return model.to(device or default_device()).eval()
+
+
+def default_device() -> torch.device:
+    """A GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def copy_model(model):
+    """An independent copy, e.g. the policy that starts where its reference stands."""
+    return copy.deepcopy(model)
+
+
+def fingerprint(model) -> str:
+    """A short hash of every weight, for cache keys: equal models have equal fingerprints."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def save_checkpoint(model, tokenizer, folder: Path) -> None:
+    """Write model and tokenizer to `folder` in the standard format (safetensors), whole or not at all."""
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=folder.name + ".part-") as part:
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.rename(part, folder)
+        os.mkdir(part)  # what TemporaryDirectory will clean up
+    folder.chmod(0o755)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+class _quiet_loading:
+    """transformers draws a progress bar for every load; a notebook that loads in 50 ms does not need it."""
+
+    def __enter__(self):
+        self.was_on = transformers.utils.logging.is_progress_bar_enabled()
+        transformers.utils.logging.disable_progress_bar()
+
+    def __exit__(self, *_):
+        if self.was_on:
+            transformers.utils.logging.enable_progress_bar()
