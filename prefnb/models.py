@@ -6,6 +6,7 @@ only, and no code that comes with a model is ever run.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import os
@@ -43,7 +44,7 @@ def load_tokenizer(name: str = "pocket"):
     try:
         tokenizer = AutoTokenizer.from_pretrained(_source(name), trust_remote_code=False)
     except (OSError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"The tokenizer of '{name}' could not be loaded: {_first_line(error)}") from error
+        raise ValueError(f"The tokenizer of '{name}' could not be loaded: {first_line(error)}") from error
     if tokenizer.chat_template is None:
         raise ValueError(f"The tokenizer of '{name}' has no chat template; choose a chat model, or set tokenizer.chat_template "
                          "and save it.")
@@ -61,7 +62,7 @@ def load_model(name: str = "pocket", *, device=None, dtype: torch.dtype = torch.
         with _quiet_loading():
             model = AutoModelForCausalLM.from_pretrained(_source(name), dtype=dtype, trust_remote_code=False, use_safetensors=True)
     except (OSError, KeyError, RuntimeError) as error:
-        raise ValueError(f"The model '{name}' could not be loaded: {_first_line(error)}") from error
+        raise ValueError(f"The model '{name}' could not be loaded: {first_line(error)}") from error
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # policy and reference must agree exactly at step 0
@@ -89,31 +90,49 @@ def fingerprint(model) -> str:
     return digest.hexdigest()[:16]
 
 
-def save_checkpoint(model, tokenizer, folder: Path) -> None:
-    """Write model and tokenizer to `folder` in the standard format (safetensors), whole or not at all."""
+@contextlib.contextmanager
+def written_whole(folder: Path):
+    """Gives an empty folder to write into, which becomes `folder` at the end: an interrupted write leaves no half of one."""
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=folder.name + ".part-") as part:
-        model.save_pretrained(part)
-        tokenizer.save_pretrained(part)
+    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=folder.name + ".part-"))
+    try:
+        yield part
         if folder.exists():
             shutil.rmtree(folder)
-        os.rename(part, folder)
-        os.mkdir(part)  # what TemporaryDirectory will clean up
-    folder.chmod(0o755)
+        os.replace(part, folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
 
 
-def _first_line(error: Exception) -> str:
+def save_checkpoint(model, tokenizer, folder: Path) -> None:
+    """Write model and tokenizer to `folder` in the standard format (safetensors), whole or not at all."""
+    with written_whole(folder) as part:
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename something damaged so that it is out of the way but not lost; returns its new path."""
+    aside = next(path.with_name(f"{path.name}.damaged-{n}") for n in range(1, 1000)
+                 if not path.with_name(f"{path.name}.damaged-{n}").exists())
+    os.replace(path, aside)
+    return aside
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message: the sentence, without the essay."""
     return str(error).strip().split("\n")[0]
 
 
-class _quiet_loading:
+@contextlib.contextmanager
+def _quiet_loading():
     """transformers draws a progress bar for every load; a notebook that loads in 50 ms does not need it."""
-
-    def __enter__(self):
-        self.was_on = transformers.utils.logging.is_progress_bar_enabled()
-        transformers.utils.logging.disable_progress_bar()
-
-    def __exit__(self, *_):
-        if self.was_on:
+    was_on = transformers.utils.logging.is_progress_bar_enabled()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_on:
             transformers.utils.logging.enable_progress_bar()

@@ -22,17 +22,17 @@ class Sample(NamedTuple):
 
 
 @torch.no_grad()
-def sample(model, tokenizer, prompts: list[list[dict]], *, max_new_tokens: int = 96, temperature: float = 0.7,
+def sample(model, tokenizer, prompts: list, *, max_new_tokens: int = 96, temperature: float = 0.7,
            top_p: float = 1.0, samples: int = 1, beams: int = 1, length_penalty: float = 1.0, seed: int = 0,
            batch_size: int = 256, progress: bool = False) -> list[Sample]:
-    """Draw `samples` responses to every prompt (messages); prompt by prompt, the K samples of a prompt in a row.
+    """Draw `samples` responses to every prompt (messages, or ids already); the K samples of a prompt in a row.
 
     temperature 0 is greedy; beams > 1 is beam search (`length_penalty` as in `generate`: above 1 favours long answers).
     The same seed gives the same samples on the same machine; the global random state is left as it was.
     """
     if samples > 1 and temperature == 0:
         raise ValueError("Greedy decoding (temperature 0) gives every sample alike; use samples=1 or a temperature above 0.")
-    ids = [prompt_ids(tokenizer, prompt) for prompt in prompts]
+    ids = [prompt if isinstance(prompt[0], int) else prompt_ids(tokenizer, prompt) for prompt in prompts]
     order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))  # like lengths together: less padding
     end = end_of_turn_id(tokenizer)
     ends = [end] if tokenizer.eos_token_id in (None, end) else [end, tokenizer.eos_token_id]

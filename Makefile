@@ -1,0 +1,32 @@
+# make run    executes the DPPO notebook and prints the win rates it measured
+# make test   unit tests, then every notebook at its defaults
+# make lab    opens JupyterLab in notebooks/
+# make book   executes every notebook in place, with outputs, and refreshes figures/
+# make world-report   measures what the pocket world promises
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test lab book world-report
+
+run: .venv/installed
+	mkdir -p runs
+	$(BIN)/papermill notebooks/04_dppo.ipynb runs/04_dppo.ipynb -p alpha 10
+	$(BIN)/python -m prefnb summary runs/04_dppo runs/04_dppo.ipynb
+
+test: .venv/installed
+	$(BIN)/pytest tests
+	$(BIN)/pytest --nbmake --nbmake-timeout=600 notebooks
+
+lab: .venv/installed
+	cd notebooks && ../$(BIN)/jupyter lab
+
+book: .venv/installed
+	$(BIN)/python -m prefnb.book
+
+world-report: .venv/installed
+	$(BIN)/python -m prefnb.world_report
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	touch $@

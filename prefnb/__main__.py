@@ -1,0 +1,65 @@
+"""`python -m prefnb METHOD --alpha 10 ...` trains a method as its notebook does; `python -m prefnb summary FOLDER` shows a run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+METHODS = ("sft", "dpo", "dppo")
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m prefnb", description=__doc__)
+    parser.add_argument("command", choices=[*METHODS, "summary"])
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help="--name value for a method's parameters, or a run's folder")
+    given = parser.parse_args(arguments)
+    if given.command == "summary":
+        summary([Path(path) for path in given.rest])
+    else:
+        run(given.command, given.rest)
+
+
+def run(method: str, words: list[str]) -> None:
+    """Train, and write the policy in the standard format with its history."""
+    from prefnb import models, parameters, recipes
+
+    values = named_values(words)
+    folder = Path(values.get("output_dir") or f"runs/{method}")
+    made = getattr(recipes, method)(**values)
+    models.save_checkpoint(made.model, made.tokenizer, folder)
+    made.history.save(folder / "history.json")
+    print(f"{len(made.history.rows)} steps in {made.history.seconds:.1f} s; loss {made.history.rows[0]['loss']:.4f} -> "
+          f"{made.history.last('loss'):.4f}. The policy and history.json are in {folder}.")
+
+
+def named_values(words: list[str]) -> dict[str, str]:
+    """["--alpha", "10"] or ["--alpha=10"] as {"alpha": "10"}; `parameters.check` makes numbers of the strings."""
+    values, rest = {}, list(words)
+    while rest:
+        name, equals, value = rest.pop(0).partition("=")
+        if not name.startswith("--") or not (equals or rest):
+            raise ValueError(f"Parameters are given as --name value; '{name}' is not.")
+        values[name[2:].replace("-", "_")] = value if equals else rest.pop(0)
+    return values
+
+
+def summary(paths: list[Path]) -> None:
+    """Print what a notebook's run measured, and where its notebook and figures are."""
+    for folder in (path for path in paths if path.is_dir()):
+        found = json.loads((folder / "summary.json").read_text())
+        print(f"\nWin rates against {found['baseline']} on {found['prompts']} prompts (95% interval):")
+        for label, rate in found["win_rates"].items():
+            low, high = rate["interval"]
+            print(f"  {label:32} {rate['half']:.3f} [{low:.3f}, {high:.3f}]")
+        print(f"Figures: {', '.join(str(path) for path in sorted(folder.glob('*.png')))}")
+    for path in (path for path in paths if path.suffix == ".ipynb"):
+        print(f"Executed notebook: {path}")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except ValueError as error:
+        sys.exit(str(error))

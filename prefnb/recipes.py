@@ -1,0 +1,274 @@
+"""Whole methods as functions of their parameters, cached on disk: what a notebook calls for what an earlier one made.
+
+Everything expensive is kept under a key of all it depends on: the parameters, the weights it starts from, and the token ids
+it sees (so the template too). Two notebooks may share the cache at once: the second waits for the first's lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Callable
+
+import torch
+from filelock import FileLock
+from platformdirs import user_cache_dir
+
+import prefnb
+from prefnb import data, models, parameters
+from prefnb.batches import Batches, Examples, tokenize
+from prefnb.logprobs import CachedLogprobs
+from prefnb.objectives import dpo as dpo_objectives
+from prefnb.objectives import dppo as dppo_objectives
+from prefnb.objectives import sft as sft_objectives
+from prefnb.parameters import Choice, Flag, Number, Schema, Text, Whole
+from prefnb.sampling import Sample, sample
+from prefnb.train import History, train
+
+# ---------------------------------------------------------------------------------------------- parameters of the methods
+
+_TRAINING = {
+    "schedule": Choice("linear", "cosine", "exponential", "constant"),
+    "accumulation": Whole(1, 4096),
+    "max_prompt_tokens": Whole(1),
+    "max_response_tokens": Whole(1),
+}
+_SFT_POCKET = dict(model="pocket", dataset="pocket", dialogs=8000, epochs=1, batch_size=32, learning_rate=2e-3,
+                   schedule="linear", accumulation=1, max_prompt_tokens=160, max_response_tokens=160, min_response_chars=0)
+# 004 §4: one epoch, batch 4 x 8, learning rate 1e-6. 002 §4.1.1: 255 and 420 tokens, at least 75 characters.
+_SFT_QWEN = dict(model="Qwen/Qwen2.5-0.5B", dataset="HuggingFaceTB/smoltalk", dialogs=460_000, epochs=1, batch_size=32,
+                 learning_rate=1e-6, schedule="linear", accumulation=8, max_prompt_tokens=255, max_response_tokens=420,
+                 min_response_chars=75)
+_PREFERENCE = {**_TRAINING, "sft": Flag(), "beta": Number(0, 100)}
+_PREFERENCE_POCKET = dict(model="pocket", dataset="pocket", sft=True, pairs=1000, epochs=1, batch_size=16,
+                          learning_rate=5e-4, schedule="linear", accumulation=1, max_prompt_tokens=160,
+                          max_response_tokens=160, beta=0.1)
+_PREFERENCE_QWEN = dict(model="Qwen/Qwen2.5-0.5B", dataset="HuggingFaceH4/ultrafeedback_binarized", sft=True, pairs=61_000,
+                        epochs=1, batch_size=32, learning_rate=5e-6, schedule="linear", accumulation=8,
+                        max_prompt_tokens=512, max_response_tokens=477)  # 004 §4: 989 tokens of context
+
+SFT = Schema({**_TRAINING, "dialogs": Whole(1), "min_response_chars": Whole(0)}, {"pocket": _SFT_POCKET, "qwen": _SFT_QWEN})
+DPO = Schema(_PREFERENCE, {"pocket": _PREFERENCE_POCKET, "qwen": {**_PREFERENCE_QWEN, "beta": 0.01}})
+_PENALISED = dict(penalty="minimum_likelihood", weight="linear", zeta=0.1, level="token", normalize="tanh_mean", alpha=10.0)
+DPPO = Schema(
+    {**_PREFERENCE, "alpha": Number(0, 10_000), "zeta": Number(0, 1), "penalty": Choice(*dppo_objectives.PENALTIES),
+     "weight": Choice(*dppo_objectives.WEIGHTS), "normalize": Choice(*dppo_objectives.NORMALIZATIONS), "level": Choice(*dppo_objectives.LEVELS)},
+    {"pocket": {**_PREFERENCE_POCKET, **_PENALISED}, "qwen": {**_PREFERENCE_QWEN, "beta": 0.01, **_PENALISED}})
+
+
+# --------------------------------------------------------------------------------------------------------------- methods
+
+
+@dataclass
+class Trained:
+    """A trained policy with what it took: `model`, `tokenizer`, `history`."""
+
+    model: torch.nn.Module
+    tokenizer: object
+    history: History
+
+
+def sft(**given) -> Trained:
+    """Supervised fine-tuning (002 §4.1, 003 §3.2 without the penalty), with `SFT`'s parameters."""
+    p = parameters.check(given, SFT)
+
+    def make() -> Trained:
+        tokenizer, model = models.load_tokenizer(p.model), models.load_model(p.model)
+        examples = sft_examples(p, tokenizer)
+        history = train(model, Batches(examples, p.batch_size, accumulation=p.accumulation, seed=p.seed), sft_objectives.sft,
+                        average="token", checkpoint=_unfinished("sft", p), **_loop(p))
+        return Trained(model, tokenizer, history)
+
+    return _trained("sft", p, make)
+
+
+def dpo(**given) -> Trained:
+    """Direct Preference Optimization (Rafailov et al. 2023) from the SFT policy, with `DPO`'s parameters."""
+    p = parameters.check(given, DPO)
+    return _preference("dpo", p, partial(dpo_objectives.dpo, beta=p.beta))
+
+
+def dppo(**given) -> Trained:
+    """Direct Preference and Penalization Optimization (004 §3) from the SFT policy, with `DPPO`'s parameters."""
+    p = parameters.check(given, DPPO)
+    objective = partial(dppo_objectives.dppo, alpha=p.alpha, beta=p.beta, penalty=p.penalty, weight=p.weight, zeta=p.zeta,
+                        level=p.level, normalize=p.normalize)
+    return _preference("dppo", p, objective, with_generated=True)
+
+
+def _preference(name: str, p: SimpleNamespace, objective: Callable, with_generated: bool = False) -> Trained:
+    def make() -> Trained:
+        policy, tokenizer = starting_policy(p)
+        examples = pair_examples(p, tokenizer)
+        if with_generated:
+            examples = examples.plus("generated", greedy_ids(policy, tokenizer, examples, p.max_response_tokens))
+        batches = Batches(examples, p.batch_size, accumulation=p.accumulation, seed=p.seed, reference=reference(policy, examples))
+        return Trained(policy, tokenizer, train(policy, batches, objective, checkpoint=_unfinished(name, p), **_loop(p)))
+
+    return _trained(name, p, make)
+
+
+def _loop(p: SimpleNamespace) -> dict:
+    return dict(epochs=p.epochs, learning_rate=p.learning_rate, schedule=p.schedule)
+
+
+# ------------------------------------------------------------------------------------ the parts that notebooks use as well
+
+
+def starting_policy(p: SimpleNamespace):
+    """(model, tokenizer) that a preference method starts from: the preset's base model after SFT, or `p.model` as it is."""
+    if p.sft and p.model == SFT.presets[p.preset]["model"]:
+        made = sft(preset=p.preset, seed=p.seed)
+        return made.model, made.tokenizer
+    return models.load_model(p.model), models.load_tokenizer(p.model)
+
+
+def sft_examples(p: SimpleNamespace, tokenizer, split: str = "train") -> Examples:
+    """Tokenised first exchanges, those with very short responses left out (002 §4.1.1)."""
+    rows = data.load_dialogs(p.dataset, split, limit=p.dialogs if split == "train" else None, seed=p.seed)
+    long_enough = rows.filter(lambda row: len(row["response"]) >= p.min_response_chars)
+    if len(long_enough) < len(rows):
+        print(f"{len(rows) - len(long_enough)} of {len(rows)} dialogs left out: response under {p.min_response_chars} characters.")
+    return tokenize(long_enough, tokenizer, ("response",), max_prompt_tokens=p.max_prompt_tokens,
+                    max_response_tokens=p.max_response_tokens)
+
+
+def pair_examples(p: SimpleNamespace, tokenizer, split: str = "train", limit: int | None = None) -> Examples:
+    """Tokenised preference pairs of a split: `p.pairs` of them for training, `limit` for a held-out look."""
+    rows = data.load_pairs(p.dataset, split, limit=p.pairs if split == "train" else limit, seed=p.seed)
+    return tokenize(rows, tokenizer, max_prompt_tokens=p.max_prompt_tokens, max_response_tokens=p.max_response_tokens)
+
+
+def reference(model, examples: Examples) -> CachedLogprobs:
+    """The frozen model's log-probs of every response, from the cache if this model has seen these examples before."""
+    key = {"model": models.fingerprint(model), "examples": _digest([examples.prompt_ids, examples.responses])}
+
+    def make() -> CachedLogprobs:
+        return CachedLogprobs.compute(model, examples.in_order_of_length(64), examples.roles, len(examples))
+
+    return cached("reference", key, make, CachedLogprobs.save, CachedLogprobs.load)
+
+
+def greedy_ids(model, tokenizer, examples: Examples, max_new_tokens: int) -> list[list[int]]:
+    """The model's own greedy response to every example's prompt (004 eq. 4), as ids, cached like `reference`."""
+    key = {"model": models.fingerprint(model), "prompts": _digest(examples.prompt_ids), "tokens": max_new_tokens}
+
+    def make() -> list[list[int]]:
+        drawn = sample(model, tokenizer, examples.prompt_ids, temperature=0, max_new_tokens=max_new_tokens)
+        return [one.ids for one in drawn]
+
+    def save(ids, folder: Path) -> None:
+        (folder / "ids.json").write_text(json.dumps(ids))
+
+    return cached("greedy", key, make, save, lambda folder: json.loads((folder / "ids.json").read_text()))
+
+
+# --------------------------------------------------------------------------------------------------------- what runs leave
+
+
+def record(folder: Path, p: SimpleNamespace, *, histories: dict[str, History], summary: dict, prompts: list | None = None,
+           responses: dict[str, list[Sample]] | None = None, scores: dict | None = None) -> Path:
+    """Write a run's parameters, histories, responses with scores, and summary as JSON into `folder`; returns it."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "parameters.json", vars(p))
+    for label, history in histories.items():
+        history.save(folder / f"history_{label}.json")
+    rows = [{"prompt": prompts[i][-1]["content"], "method": label, "response": one.text, "finished": one.finished,
+             **({"score": float(scores[label].total[i])} if scores else {})}
+            for label, drawn in (responses or {}).items() for i, one in enumerate(drawn)]
+    if rows:
+        _write(folder / "responses.json", rows)
+    _write(folder / "summary.json", summary)
+    return folder
+
+
+def _write(path: Path, value) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+    os.replace(part, path)
+
+
+# --------------------------------------------------------------------------------------------------------------- the cache
+
+
+def cache_folder() -> Path:
+    """Where made things are kept: $PREFNB_CACHE, or the user's cache folder."""
+    return Path(os.environ.get("PREFNB_CACHE") or user_cache_dir("prefnb"))
+
+
+def cached(kind: str, key: dict, make: Callable, save: Callable, load: Callable):
+    """`load(folder)` if the entry exists and is whole, else `make()`, kept with `save(value, folder)`.
+
+    A damaged entry is set aside and made again, saying so.
+    """
+    folder = cache_folder() / f"{kind}-{_digest({**key, 'version': prefnb.__version__})}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if folder.exists():
+            try:
+                _check_whole(folder)
+                return load(folder)
+            except Exception as error:  # whatever is wrong with it, it can be made again
+                aside = models.set_aside(folder)
+                print(f"The cache entry {folder.name} is damaged ({models.first_line(error)}); "
+                      f"it was set aside as {aside.name} and is made again.")
+        value = make()
+        with models.written_whole(folder) as part:
+            save(value, part)
+            _write(part / "entry.json", {"key": key, "sha256": {file.name: _file_digest(file) for file in sorted(part.iterdir())}})
+        return value
+
+
+def _check_whole(folder: Path) -> None:
+    for name, digest in json.loads((folder / "entry.json").read_text())["sha256"].items():
+        if _file_digest(folder / name) != digest:
+            raise ValueError(f"{name} has changed since it was written")
+
+
+def _file_digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(value) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:20]
+
+
+def _key(name: str, p: SimpleNamespace) -> dict:
+    return {"recipe": name, **{k: v for k, v in vars(p).items() if k != "output_dir"}, "files": _digest(_files(p))}
+
+
+def _files(p: SimpleNamespace) -> dict:
+    """Hashes of the local files that the parameters name, so that a changed file is another key."""
+    found = {}
+    for name in ("model", "dataset"):
+        path = data.local_path(getattr(p, name))
+        for file in [path] if path and path.is_file() else sorted(path.iterdir()) if path and path.is_dir() else []:
+            if file.is_file():
+                found[f"{name}/{file.name}"] = _file_digest(file)
+    return found
+
+
+def _unfinished(name: str, p: SimpleNamespace) -> Path:
+    return cache_folder() / f"unfinished-{name}-{_digest(_key(name, p))}"
+
+
+def _trained(name: str, p: SimpleNamespace, make: Callable[[], Trained]) -> Trained:
+    def save(trained: Trained, folder: Path) -> None:
+        trained.model.save_pretrained(folder)
+        trained.tokenizer.save_pretrained(folder)
+        trained.history.save(folder / "history.json")
+
+    def load(folder: Path) -> Trained:
+        return Trained(models.load_model(str(folder)), models.load_tokenizer(str(folder)), History.load(folder / "history.json"))
+
+    made = cached(name, _key(name, p), make, save, load)
+    shutil.rmtree(_unfinished(name, p), ignore_errors=True)
+    return made

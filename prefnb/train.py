@@ -1,0 +1,269 @@
+"""The one training loop, for every method.
+
+A method is an objective (`prefnb.objectives`) and a source of batches; nothing here knows which. Accelerate places the
+model and synchronises gradients; the loop does the rest in plain sight:
+
+    batch -> log-probs (policy; reference from the cache) -> objective -> loss -> step -> history
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tqdm.auto import tqdm
+
+from prefnb.logprobs import Scorer
+
+
+@dataclass
+class History:
+    """What a training run saw. rows: one dict per optimiser step; evals: one per call of the monitor.
+
+    `history["margin"]` gives (steps, values) as arrays, for any name in rows or evals. seconds: time spent, apart from the rows
+    so that two runs of the same command have equal rows.
+    """
+
+    rows: list[dict] = field(default_factory=list)
+    evals: list[dict] = field(default_factory=list)
+    seconds: float = 0.0
+    stopped: str = ""  # why training ended early, in words
+
+    def __getitem__(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        found = [row for row in [*self.rows, *self.evals] if name in row]
+        if not found:
+            raise KeyError(f"The history has no '{name}'; it has {', '.join(self.names)}.")
+        return np.array([row["step"] for row in found]), np.array([row[name] for row in found], dtype=float)
+
+    @property
+    def names(self) -> list[str]:
+        """Everything that was recorded."""
+        return list(dict.fromkeys(name for row in [*self.rows, *self.evals] for name in row))
+
+    def last(self, name: str, over: int = 10) -> float:
+        """The mean of the last `over` values of `name`: one step's value is noise."""
+        return float(self[name][1][-over:].mean())
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, whole or not at all."""
+        part = Path(f"{path}.part")
+        part.write_text(json.dumps(vars(self)))
+        os.replace(part, path)
+
+    @classmethod
+    def load(cls, path: Path) -> "History":
+        """Read back what `save` wrote."""
+        return cls(**json.loads(Path(path).read_text()))
+
+
+@dataclass(frozen=True)
+class OnPolicyTerm:
+    """A second loss on the policy's own samples, added every `every` steps (a length penalty, a sampled KL).
+
+    make_batch(model, step) draws the samples and returns a Batch with role "sample"; objective is like any other.
+    """
+
+    make_batch: Callable
+    objective: Callable
+    every: int = 1
+
+
+def train(policy, batches, objective: Callable, *, epochs: float, learning_rate: float, schedule: str = "linear",
+          warmup: float = 0.1, max_grad_norm: float = 1.0, average: str = "example", on_policy: OnPolicyTerm | None = None,
+          monitor: Callable | None = None, monitor_every: int | None = None, stop_on: str | None = None, patience: int = 3,
+          checkpoint: Path | None = None, checkpoint_every: int = 100, live=None, progress: bool = True) -> History:
+    """Train `policy` in place and return the history.
+
+    batches: e.g. `Batches(examples, batch_size)`; `objective(policy, reference, **extras) -> (loss, metrics)`, both (batch,).
+    epochs: may be a fraction. schedule: linear, cosine, exponential or constant, after a linear warm-up over the share
+    `warmup` of the steps. average: "example" (a mean over examples) or "token" (over response tokens, for SFT); both
+    over the whole effective batch, so that 1x8 and 8x1 accumulation have the same gradient.
+    monitor(policy) -> dict is called every `monitor_every` steps, and before the first and after the last; with `stop_on` naming
+    one of its values, training ends when that has not risen for `patience` calls, and the best weights are put back.
+    checkpoint: a folder from which an interrupted run goes on. live: has update(history) and finish(history).
+    """
+    if average not in ("example", "token"):
+        raise ValueError(f"average must be 'example' or 'token', not '{average}'.")
+    accelerator = Accelerator()
+    scorer = Scorer(policy)
+    optimizer = torch.optim.Adam([p for p in policy.parameters() if p.requires_grad], lr=learning_rate, fused=True)
+    scorer, optimizer = accelerator.prepare(scorer, optimizer)
+    total = max(1, round(epochs * len(batches)))
+    history, monitored = History(), _Monitor(monitor, stop_on, patience, policy)
+    done = _resume(checkpoint, policy, optimizer, history) if checkpoint else 0
+    started = time.perf_counter() - history.seconds
+    bar = tqdm(total=total, initial=done, desc="training", leave=False,
+               disable=not (progress and accelerator.is_main_process))
+    policy.train()
+    if not done:
+        monitored(history, 0, 0.0)
+    for step, pieces in _steps(batches, total, done, accelerator.num_processes):
+        rate = learning_rate * schedule_factor(step / total, schedule, warmup)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        row = _step(accelerator, scorer, optimizer, objective, pieces, average, max_grad_norm,
+                    on_policy if on_policy and step % on_policy.every == 0 else None, policy, step)
+        epoch = (step + 1) / len(batches)
+        history.rows.append({"step": step + 1, "epoch": epoch, "learning_rate": rate, **row})
+        history.seconds = time.perf_counter() - started
+        bar.update()
+        if monitor and ((monitor_every and (step + 1) % monitor_every == 0) or step + 1 == total):
+            if monitored(history, step + 1, epoch):
+                break
+        if checkpoint and (step + 1) % checkpoint_every == 0 and step + 1 < total:
+            _save(checkpoint, policy, optimizer, history)
+        if live:
+            live.update(history)
+    bar.close()
+    policy.eval()
+    monitored.put_back_best()
+    history.seconds = time.perf_counter() - started
+    if live:
+        live.finish(history)
+    return history
+
+
+def schedule_factor(done: float, schedule: str, warmup: float) -> float:
+    """The learning rate's share at `done` in [0, 1): up linearly over `warmup`, then down as `schedule` says."""
+    if done < warmup:
+        return (done + 1e-3) / warmup if warmup else 1.0
+    left = (1 - done) / (1 - warmup) if warmup < 1 else 1.0
+    shapes = {"linear": left, "cosine": 0.5 * (1 + math.cos(math.pi * (1 - left))),
+              "exponential": 0.01 ** (1 - left), "constant": 1.0}
+    if schedule not in shapes:
+        raise ValueError(f"There is no schedule '{schedule}'; choose one of {', '.join(shapes)}.")
+    return shapes[schedule]
+
+
+def _steps(batches, total: int, done: int, processes: int):
+    """(step, pieces) from the first step not yet done, over as many epochs as it takes."""
+    step, epoch = done, done // len(batches)
+    while step < total:
+        for position, pieces in enumerate(batches.epoch(epoch, processes)):
+            if epoch * len(batches) + position < step:
+                continue  # done before an interruption
+            if step >= total:
+                return
+            yield step, pieces
+            step += 1
+        epoch += 1
+
+
+def _step(accelerator, scorer, optimizer, objective, pieces, average, max_grad_norm, on_policy, policy, step) -> dict:
+    """One optimiser step over the pieces of an effective batch; returns the step's metrics as plain numbers."""
+    weights = [_weight(piece, average) for piece in pieces]
+    total_weight, total_size = sum(weights), sum(len(piece) for piece in pieces)
+    sums: dict[str, torch.Tensor] = {}
+    mine = range(accelerator.process_index, len(pieces), accelerator.num_processes)
+    for number in mine:
+        piece = pieces[number].to(accelerator.device)
+        last = number == mine[-1] and on_policy is None
+        with (contextlib.nullcontext() if last else accelerator.no_sync(scorer)):
+            loss, metrics = objective(scorer(piece), piece.reference, **piece.extras)
+            # Each process's gradients are averaged over the processes: multiply, so that the sum is what remains.
+            accelerator.backward(loss.sum() * (accelerator.num_processes / total_weight))
+        _add(sums, {"loss": loss.detach().sum() / total_weight,
+                    **{name: value.sum() / total_size for name, value in metrics.items()}})
+    if on_policy is not None:
+        batch = on_policy.make_batch(policy, step).to(accelerator.device)
+        loss, metrics = on_policy.objective(scorer(batch), batch.reference, **batch.extras)
+        accelerator.backward(loss.mean())
+        _add(sums, {name: value.mean() for name, value in metrics.items()})
+    norm = accelerator.clip_grad_norm_(scorer.parameters(), max_grad_norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    names = sorted(sums)
+    values = accelerator.reduce(torch.stack([sums[name] for name in names]), "sum").tolist()
+    found = dict(zip(names, values))
+    if not math.isfinite(found["loss"]):
+        raise FloatingPointError(f"The loss is {found['loss']} at step {step + 1}: training has diverged. "
+                                 "Try a smaller learning rate, or less of the term that is unbounded below.")
+    return {"loss": found.pop("loss"), "grad_norm": float(norm), "tokens": sum(int(p.attention_mask.sum()) for p in pieces),
+            **found}
+
+
+def _weight(piece, average: str) -> float:
+    """How much a piece counts in the mean over the effective batch."""
+    return float(piece.response_mask.sum()) if average == "token" else float(len(piece))
+
+
+def _add(sums: dict, more: dict) -> None:
+    for name, value in more.items():
+        sums[name] = sums.get(name, 0) + value.float()
+
+
+class _Monitor:
+    """Calls the monitor, keeps the best weights, and says when to stop."""
+
+    def __init__(self, monitor, stop_on, patience, policy):
+        self.monitor, self.stop_on, self.patience, self.policy = monitor, stop_on, patience, policy
+        self.best, self.best_step, self.weights, self.waited = -math.inf, 0, None, 0
+
+    def __call__(self, history: History, step: int, epoch: float) -> bool:
+        if self.monitor is None:
+            return False
+        self.policy.eval()
+        with torch.no_grad():
+            seen = self.monitor(self.policy)
+        self.policy.train()
+        history.evals.append({"step": step, "epoch": epoch, **seen})
+        if self.stop_on is None:
+            return False
+        if self.stop_on not in seen:
+            raise ValueError(f"stop_on names '{self.stop_on}', but the monitor returns {', '.join(seen)}.")
+        if seen[self.stop_on] > self.best:
+            self.best, self.best_step, self.waited = seen[self.stop_on], step, 0
+            self.weights = {name: value.detach().cpu().clone() for name, value in self.policy.state_dict().items()}
+            return False
+        self.waited += 1
+        if self.waited >= self.patience:
+            history.stopped = (f"stopped at step {step}: {self.stop_on} has not risen for {self.patience} checks; "
+                               f"the weights of step {self.best_step} are back")
+        return self.waited >= self.patience
+
+    def put_back_best(self) -> None:
+        if self.weights is not None:
+            self.policy.load_state_dict(self.weights)
+
+
+def _save(folder: Path, policy, optimizer, history: History) -> None:
+    """The state of an unfinished run in one safetensors file: weights, Adam's moments, and the history as metadata."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {}
+    for name, parameter in policy.named_parameters():
+        tensors[f"weight.{name}"] = parameter.detach()
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"{key}.{name}"] = value.detach()
+    part = folder / "unfinished.part"
+    save_file({name: value.contiguous() for name, value in tensors.items()}, part, metadata={"history": json.dumps(vars(history))})
+    os.replace(part, folder / "unfinished.safetensors")
+
+
+def _resume(folder: Path, policy, optimizer, history: History) -> int:
+    """Load what `_save` wrote, if anything; returns the number of steps done."""
+    path = Path(folder) / "unfinished.safetensors"
+    if not path.exists():
+        return 0
+    try:
+        with safe_open(path, "pt") as file, torch.no_grad():
+            vars(history).update(json.loads(file.metadata()["history"]))
+            for name, parameter in policy.named_parameters():
+                parameter.copy_(file.get_tensor(f"weight.{name}"))
+                optimizer.state[parameter] = {key: file.get_tensor(f"{key}.{name}").to(parameter.device if key != "step" else "cpu")
+                                              for key in ("step", "exp_avg", "exp_avg_sq")}
+    except Exception as error:  # whatever is wrong with it, training can start afresh
+        ...
+    print(f"Going on after step {len(history.rows)} of an interrupted run.")
+    return len(history.rows)
