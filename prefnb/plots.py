@@ -1,0 +1,439 @@
+"""The pictures of the course: from histories, scores and win rates to matplotlib figures.
+
+Every function returns a `Figure` that pyplot has already let go of, so that a notebook cell ending in
+`plot_training(history)` shows it once. What takes a history also takes a dict {label: history}, to compare
+runs. Colours are fixed by meaning (`ROLES`, `METHODS`): chosen is blue in every picture. Set the style first:
+`plt.style.use("prefnb.book")`.
+"""
+
+import re
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+ROLES = {
+    "chosen": "#0072B2",
+    "rejected": "#D55E00",
+    "generated": "#CC79A7",
+    "reference": "#888888",
+    "policy": "#009E73",
+}
+METHODS = {
+    "base": "#B0B0B0",
+    "sft": "#555555",
+    "dpo": "#56B4E9",
+    "dppo": "#E69F00",
+    "minimum_likelihood": "#E69F00",
+    "unlikelihood": "#009E73",
+    "contrastive": "#882255",
+}
+# For labels without a meaning of their own. The colours of chosen and rejected come last.
+CYCLE = ("#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#882255", "#555555", "#0072B2", "#D55E00")
+
+TITLES = {
+    "loss": "loss",
+    "margin": "margin  $\\beta\\,(d(y_w) - d(y_l))$",
+    "accuracy": "share of pairs with margin > 0",
+    "logp_chosen": "log-prob of chosen (nats)",
+    "logp_rejected": "log-prob of rejected (nats)",
+    "reward_chosen": "implicit reward of chosen",
+    "reward_rejected": "implicit reward of rejected",
+    "win_rate": "win rate",
+    "grad_norm": "gradient norm",
+    "learning_rate": "learning rate",
+    "kl_k1": "sampled KL, k1 (nats per response)",
+    "kl_k3": "sampled KL, k3 (nats per response)",
+    "finished": "share of responses that end",
+}
+NEUTRAL = {"margin": 0.0, "accuracy": 0.5, "win_rate": 0.5}  # where "no effect" lies
+
+
+# ---------------------------------------------------------------- small parts
+
+
+def colours(labels):
+    """{label: colour}: the fixed colour of a role or method that is named, other colours for other labels."""
+    fixed = ROLES | METHODS
+    found = {}
+    for label in labels:
+        name = re.sub(r"[^a-z0-9]+", "_", str(label).lower()).strip("_")
+        colour = fixed.get(name) or fixed.get(name.removeprefix("dppo_"))
+        if colour and colour not in found.values():
+            found[label] = colour
+    spare = [c for c in CYCLE if c not in found.values()] or list(CYCLE)
+    others = [label for label in labels if label not in found]
+    return found | {label: spare[i % len(spare)] for i, label in enumerate(others)}
+
+
+def smooth(values, window=None):
+    """Centred moving average, same length, by default over a twentieth of the curve; shorter at the ends."""
+    values = np.asarray(values, dtype=float)
+    window = min(window or max(1, len(values) // 20), len(values))
+    kernel = np.ones(window)
+    return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
+
+
+def _figure(rows=1, columns=1, height=3.0, **options):
+    """A page-wide figure and its axes as a flat list; not kept by pyplot, or notebooks show it twice."""
+    options |= {"figsize": (8, height), "squeeze": False, "layout": "constrained"}
+    figure, axes = plt.subplots(rows, columns, **options)
+    plt.close(figure)
+    return figure, list(axes.flat)
+
+
+def _runs(value):
+    """One history, or a dict of them, as a dict."""
+    return value if isinstance(value, dict) else {"": value}
+
+
+def _draw_curve(axis, history, name, colour, label=None):
+    """One curve: smoothed, with the raw one faint behind it; points where there are few (a monitor's)."""
+    steps, values = history[name]
+    if len(values) < 20:
+        axis.plot(steps, values, "o-", color=colour, label=label)
+        return
+    axis.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
+    axis.plot(steps, smooth(values), color=colour, label=label)
+
+
+def _legend(figure, axis):
+    """One legend above the figure, if there is anything to tell apart."""
+    handles, names = axis.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, names, loc="outside upper left", ncols=min(len(names), 5))
+
+
+def _totals(scores):
+    return np.asarray(getattr(scores, "total", scores), dtype=float)
+
+
+# ---------------------------------------------------------------- training
+
+
+def plot_training(histories, metrics=None):
+    """Small multiples of a training run, or of several: {label: History}.
+
+    metrics: names of columns, of the steps or of the monitor's; by default those of loss, margin, accuracy,
+    both log-probs and win rate that the histories have.
+    """
+    runs = _runs(histories)
+    wanted = metrics or ["loss", "margin", "accuracy", "logp_chosen", "logp_rejected", "win_rate"]
+    names = [name for name in wanted if any(name in run.names for run in runs.values())]
+    if not names:
+        raise ValueError(f"There is nothing to plot: no history has any of {', '.join(wanted)}.")
+    columns = min(len(names), 3)
+    rows = -(-len(names) // columns)
+    figure, axes = _figure(rows, columns, height=2.4 * rows + 0.3, sharex=True)
+    for axis, name in zip(axes, names):
+        for label, colour in colours(runs).items():
+            if name in runs[label].names:
+                _draw_curve(axis, runs[label], name, colour, label)
+        if name in NEUTRAL:
+            axis.axhline(NEUTRAL[name], color="#888888", linestyle=":", linewidth=1)
+        axis.set_title(TITLES.get(name, name.replace("_", " ")))
+    for axis in axes[len(names) :]:
+        axis.set_visible(False)
+    for i in range(max(0, len(names) - columns), len(names)):  # the lowest panel of each column
+        axes[i].set_xlabel("step")
+        axes[i].tick_params(labelbottom=True)
+    if any(runs):
+        _legend(figure, max(axes, key=lambda axis: len(axis.get_legend_handles_labels()[0])))
+    return figure
+
+
+def plot_logprobs(histories):
+    """Log-probs of chosen and rejected responses while training: often **both** fall. A panel per run."""
+    runs = _runs(histories)
+    figure, axes = _figure(1, len(runs), sharey=True)
+    for axis, (label, run) in zip(axes, runs.items()):
+        for role in ("chosen", "rejected", "generated"):
+            if f"logp_{role}" in run.names:
+                _draw_curve(axis, run, f"logp_{role}", ROLES[role], role)
+        axis.set(xlabel="step", title=label)
+    axes[0].set_ylabel("log-prob of the response (nats)")
+    _legend(figure, axes[0])
+    return figure
+
+
+def plot_kl(histories, kl="kl_k3", score="win_rate"):
+    """The sampled KL while training, and what it bought: score against KL, from start (ring) to end (dot).
+
+    kl, score: columns of the monitor's. A curve that bends down on the right is over-optimisation.
+    """
+    runs = _runs(histories)
+    figure, (left, right) = _figure(1, 2)
+    for label, colour in colours(runs).items():
+        _draw_curve(left, runs[label], kl, colour, label or None)
+        points = [(row[kl], row[score]) for row in runs[label].evals if kl in row and score in row]
+        if points:
+            x, y = zip(*points)
+            right.plot(x, y, "-", color=colour, linewidth=1.2)
+            right.plot(x[0], y[0], "o", color="white", markeredgecolor=colour, markersize=6)
+            right.plot(x[-1], y[-1], "o", color=colour, markersize=6)
+    left.set(xlabel="step", title=TITLES.get(kl, kl))
+    right.set(xlabel=TITLES.get(kl, kl), title=f"{TITLES.get(score, score)} against KL")
+    if score in NEUTRAL:
+        right.axhline(NEUTRAL[score], color="#888888", linestyle=":", linewidth=1)
+    _legend(figure, left)
+    return figure
+
+
+class LiveFigure:
+    """A figure that follows a training run in a notebook and stays in its cell when the run ends.
+
+    `train(..., live=LiveFigure())` calls `update(history)` each step and `finish(history)` at the end. It
+    draws every `seconds` at most, and rests ten times as long as drawing took. Outside a notebook it does
+    nothing.
+    """
+
+    def __init__(self, plot=plot_training, seconds=1.0):
+        self.plot, self.seconds = plot, seconds
+        self._handle, self._next = None, time.monotonic() + seconds
+
+    def update(self, history):
+        """Draw, if enough time has passed."""
+        if time.monotonic() >= self._next and _in_notebook():
+            self._draw(history)
+
+    def finish(self, history):
+        """Draw the last state."""
+        if _in_notebook():
+            self._draw(history)
+
+    def _draw(self, history):
+        if not history.rows and not history.evals:
+            return
+        from IPython.display import display
+
+        started = time.monotonic()
+        figure = self.plot(history)
+        if self._handle is None:
+            self._handle = display(figure, display_id=True)
+        else:
+            self._handle.update(figure)
+        finished = time.monotonic()
+        self._next = finished + max(self.seconds, 10 * (finished - started))
+
+
+def _in_notebook():
+    """Is this code running in a Jupyter kernel (rather than a script or a terminal)?"""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return hasattr(get_ipython(), "kernel")
+
+
+# ---------------------------------------------------------------- distributions
+
+
+def _stack(series, bins=40, height=0.75, split=None, integers=False):
+    """One histogram per label, one above another on a shared axis; returns figure and {label: axes}.
+
+    Values beyond the 0.5% and 99.5% points of all series together are drawn in the outermost bins, and what
+    lies below `split` in the colour of rejected.
+    """
+    series = {label: np.asarray(values, dtype=float) for label, values in series.items()}
+    if not series or any(len(values) == 0 for values in series.values()):
+        raise ValueError("There is nothing to plot: give at least one value for each label.")
+    low, high = np.percentile(np.concatenate(list(series.values())), [0.5, 99.5])
+    if high <= low:
+        low, high = low - 0.5, high + 0.5
+    if integers:
+        low, high = np.floor(low), np.ceil(high) + 1
+        edges = np.arange(low, high + 1, max(1, round((high - low) / bins)))
+    elif split is not None and low < split < high:  # no bin straddles the split
+        width = (high - low) / bins
+        first, last = np.floor((low - split) / width), np.ceil((high - split) / width)
+        edges = split + width * np.arange(first, last + 1)
+    else:
+        edges = np.linspace(low, high, bins + 1)
+    figure, axes = _figure(len(series), 1, height=height * len(series) + 0.6, sharex=True)
+    named = dict(zip(series, axes))
+    for label, colour in colours(series).items():
+        axis, values = named[label], np.clip(series[label], edges[0], np.nextafter(edges[-1], -np.inf))
+        counts, _ = np.histogram(values, edges)
+        shade = [ROLES["rejected"] if split is not None and e < split - 1e-12 else colour for e in edges[:-1]]
+        axis.bar(edges[:-1], counts / len(values), np.diff(edges) * 0.92, align="edge", color=shade)
+        axis.set_yticks([])
+        axis.grid(False)
+        axis.spines["left"].set_visible(False)
+        axis.set_ylabel(label, rotation=0, ha="right", va="center")
+    return figure, named
+
+
+def _note(axis, text):
+    """A few words at the right of a row."""
+    axis.text(1.01, 0.5, text, transform=axis.transAxes, va="center", fontsize=8.5)
+
+
+def plot_scores(scores, name="gold score"):
+    """{label: Scores}: the distribution of each policy's scores, its mean marked."""
+    series = {label: _totals(values) for label, values in scores.items()}
+    figure, axes = _stack(series)
+    for label, axis in axes.items():
+        axis.axvline(series[label].mean(), color="black", linewidth=1.2)
+        _note(axis, f"mean {series[label].mean():.2f}")
+    axis.set_xlabel(f"{name} (line: mean)")
+    return figure
+
+
+def plot_votes(rewards):
+    """{label: DPO rewards beta (d(yw) - d(yl)) of held-out pairs}: how policies vote (DPPO report, fig. 3B).
+
+    Votes for the losing response, rewards below 0, are in the colour of rejected.
+    """
+    figure, axes = _stack(rewards, split=0.0)
+    for label, axis in axes.items():
+        axis.axvline(0, color="black", linewidth=1)
+        _note(axis, f"{(np.asarray(rewards[label]) < 0).mean():.0%} below 0")
+    axis.set_xlabel("DPO reward  $\\beta\\,(d(y_w) - d(y_l))$ of held-out pairs")
+    return figure
+
+
+def plot_lengths(lengths, cut=None):
+    """{label: lengths in tokens}; median and 95th percentile noted, and a line where `cut` truncates."""
+    figure, axes = _stack(lengths, integers=True)
+    for label, axis in axes.items():
+        if cut is not None:
+            axis.axvline(cut, color="black", linewidth=1.2)
+        median, high = np.percentile(lengths[label], [50, 95])
+        _note(axis, f"median {median:.0f}\n95%: {high:.0f}")
+    axis.set_xlabel("tokens" + ("" if cut is None else f" (line: cut at {cut})"))
+    return figure
+
+
+def plot_rewards(before, after):
+    """Implicit rewards beta d(y) of chosen and rejected on the same pairs, before and after training.
+
+    before, after: {"chosen": (n,), "rejected": (n,)}. Before DPO they are all 0: the policy is the reference.
+    """
+    edges = _edges([*before.values(), *after.values()])
+    figure, axes = _figure(1, 2, sharex=True)
+    for axis, rewards, title in zip(axes, (before, after), ("before", "after")):
+        chosen, rejected = np.asarray(rewards["chosen"]), np.asarray(rewards["rejected"])
+        for role, values in (("chosen", chosen), ("rejected", rejected)):
+            axis.hist(np.clip(values, edges[0], edges[-1]), edges, color=ROLES[role], alpha=0.55, label=role)
+        equal, share = (chosen == rejected).all(), (chosen > rejected).mean()
+        verdict = "all equal" if equal else f"chosen above rejected in {share:.0%}"
+        axis.set(title=f"{title}: {verdict}", xlabel="implicit reward  $\\beta\\,d(y)$")
+    axes[0].set_ylabel("responses")
+    _legend(figure, axes[0])
+    return figure
+
+
+def _edges(series, bins=40):
+    """Histogram edges over all the series together, less the outermost 0.5% on either side."""
+    low, high = np.percentile(np.concatenate([np.asarray(values) for values in series]), [0.5, 99.5])
+    return np.linspace(low, high, bins + 1) if high > low else np.linspace(low - 0.5, high + 0.5, bins + 1)
+
+
+# ---------------------------------------------------------------- who wins
+
+
+def _rate(result, strict):
+    """(rate, low, high) of a WinRate."""
+    return (result.strict, *result.strict_interval) if strict else (result.half, *result.half_interval)
+
+
+def _draw_rates(axis, results, positions, colour, strict, label=None):
+    """Dots with their 95% intervals along x, one per position on y."""
+    rate, low, high = np.array([_rate(result, strict) for result in results]).T
+    axis.hlines(positions, low, high, color=colour, linewidth=2)
+    axis.plot(rate, positions, "o", color=colour, markersize=6, label=label)
+
+
+def _rate_axis(axis, strict, against):
+    """Shared look of the win-rate axes: 0 to 1, a line at one half."""
+    axis.axvline(0.5, color="#888888", linestyle=":", linewidth=1.2, zorder=0)
+    name = f"win rate against {against}" if against else "win rate"
+    axis.set(xlim=(-0.02, 1.02), xlabel=f"{name} ({'ties lose' if strict else 'a tie is half'})")
+    axis.grid(True, axis="x")
+    axis.grid(False, axis="y")
+
+
+def plot_win_rates(results, against="", strict=False):
+    """{label: WinRate}: a dot and its 95% interval per label, and the line at .5 where neither is better.
+
+    against: the baseline's name, for the axis. strict: ties as losses; then .5 is not where equals meet.
+    """
+    figure, (axis,) = _figure(height=0.36 * len(results) + 0.9)
+    positions = np.arange(len(results))[::-1]
+    palette = colours(results)
+    for position, label in zip(positions, results):
+        _draw_rates(axis, [results[label]], [position], palette[label], strict)
+        rate, low, high = _rate(results[label], strict)
+        note = f"{rate:.2f} [{low:.2f}, {high:.2f}]  ties {results[label].tie_share:.2f}"
+        axis.text(1.02, position, note, transform=axis.get_yaxis_transform(), va="center", fontsize=8.5)
+    axis.set_yticks(positions, list(results))
+    axis.set_ylim(-0.6, len(results) - 0.4)
+    _rate_axis(axis, strict, against)
+    return figure
+
+
+def plot_categories(results, against="", strict=False):
+    """{category: WinRate}, or {label: {category: WinRate}} to compare; the first policy's best on top."""
+    policies = results if isinstance(next(iter(results.values())), dict) else {"": results}
+    first = next(iter(policies.values()))
+    categories = sorted(first, key=lambda category: _rate(first[category], strict)[0])
+    figure, (axis,) = _figure(height=(0.22 + 0.12 * len(policies)) * len(categories) + 1.0)
+    offsets = np.linspace(0.2, -0.2, len(policies)) if len(policies) > 1 else [0.0]
+    palette = colours(policies)
+    for offset, (label, found) in zip(offsets, policies.items()):
+        rows = [i for i, category in enumerate(categories) if category in found]
+        shown = [found[categories[i]] for i in rows]
+        _draw_rates(axis, shown, np.array(rows) + offset, palette[label], strict, label or None)
+    axis.set_yticks(range(len(categories)), [category.replace("_", " ") for category in categories])
+    axis.set_ylim(-0.6, len(categories) - 0.4)
+    _rate_axis(axis, strict, against)
+    _legend(figure, axis)
+    return figure
+
+
+def plot_sweep(values, results, label, against="", strict=False):
+    """Win rate against a hyper-parameter: `values` (k,), 0 or more, on a log axis with 0 at its left end.
+
+    results: k WinRates, or {label: k WinRates}. label: the hyper-parameter's name, for the axis.
+    """
+    curves = results if isinstance(results, dict) else {"": results}
+    values = np.asarray(values, dtype=float)
+    if (values < 0).any() or any(len(curve) != len(values) for curve in curves.values()):
+        raise ValueError("A sweep needs values of 0 or more and one win rate for each of them.")
+    logs = np.log10(values[values > 0]) if (values > 0).any() else np.zeros(1)
+    gap = np.median(np.diff(np.unique(logs))) if len(np.unique(logs)) > 1 else 1.0
+    x = np.array([np.log10(value) if value > 0 else logs.min() - gap for value in values])
+    figure, (axis,) = _figure()
+    palette = colours(curves)
+    # A little apart, so that intervals do not hide each other.
+    shifts = (np.arange(len(curves)) - (len(curves) - 1) / 2) * 0.04 * gap
+    for shift, (name, curve) in zip(shifts, curves.items()):
+        rate, low, high = np.array([_rate(result, strict) for result in curve]).T
+        axis.vlines(x + shift, low, high, color=palette[name], linewidth=1.6)
+        axis.plot(x + shift, rate, "o-", color=palette[name], label=name or None)
+    axis.axhline(0.5, color="#888888", linestyle=":", linewidth=1.2, zorder=0)
+    axis.set_xticks(x, [f"{value:g}" for value in values])
+    axis.set(xlabel=f"{label} (log scale)", ylabel=f"win rate against {against}" if against else "win rate")
+    _legend(figure, axis)
+    return figure
+
+
+def plot_parts(scores):
+    """{label: Scores}: the mean of each part of the judge's score, 0 to 1, with bootstrap 95% intervals."""
+    from prefnb.evaluate import bootstrap_interval
+
+    names = list(next(iter(scores.values())).parts)
+    figure, (axis,) = _figure(height=(0.2 + 0.12 * len(scores)) * len(names) + 1.0)
+    offsets = np.linspace(0.2, -0.2, len(scores)) if len(scores) > 1 else [0.0]
+    palette = colours(scores)
+    for offset, (label, judged) in zip(offsets, scores.items()):
+        y = np.arange(len(names))[::-1] + offset
+        intervals = np.array([bootstrap_interval(judged.parts[name]) for name in names])
+        axis.hlines(y, intervals[:, 0], intervals[:, 1], color=palette[label], linewidth=2)
+        axis.plot([judged.parts[name].mean() for name in names], y, "o", color=palette[label], label=label)
+    axis.set_yticks(np.arange(len(names))[::-1], names)
+    axis.set(xlim=(-0.02, 1.02), ylim=(-0.6, len(names) - 0.4), xlabel="mean over prompts")
+    axis.grid(True, axis="x")
+    axis.grid(False, axis="y")
+    _legend(figure, axis)
+    return figure

@@ -1,0 +1,127 @@
+"""Views for a notebook: responses side by side, tokens coloured by their response mask.
+
+Model text may hold anything, so all of it is escaped. Colours are see-through and borders grey, for light
+themes and dark ones; what colour says, bold type or words say too, since some viewers of saved notebooks drop
+colours.
+"""
+
+import html
+
+from IPython.display import HTML, display
+
+_TABLE = "width:100%; table-layout:fixed; border-collapse:collapse"
+_CELL = (
+    "text-align:left; vertical-align:top; white-space:pre-wrap; "
+    "border:1px solid rgba(128,128,128,.4); padding:4px 8px"
+)
+_PROMPT = _CELL + "; background:rgba(128,128,128,.15)"
+_TOKEN = "white-space:pre-wrap; border:1px solid rgba(128,128,128,.35); border-radius:3px; padding:0 1px"
+_RESPONSE_TOKEN = _TOKEN + "; background:rgba(0,158,115,.30)"
+_NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'  # "$3 or $4" is money, not mathematics
+
+
+def _question(prompt):
+    """A prompt to read: all its turns if there are several, with their roles."""
+    if isinstance(prompt, str):
+        return prompt
+    if len(prompt) == 1:
+        return prompt[0]["content"]
+    return "\n".join(f"{turn['role']}: {turn['content']}" for turn in prompt)
+
+
+def responses_html(prompts, responses, scores=None, categories=None, rows=(0, 1, 2)):
+    """An HTML table: for each prompt in `rows` its text, below it one response per label with its score.
+
+    prompts: message lists (n,). responses: {label: n strings or `Sample`s}. scores: {label: `Scores`} or
+    None. categories: (n,) or None.
+    """
+    for name, columns in (("responses", responses), ("scores", scores or {})):
+        for label, column in columns.items():
+            n = len(getattr(column, "total", column))
+            if n != len(prompts):
+                raise ValueError(f"There are {len(prompts)} prompts but {n} {name} for {label!r}.")
+    head = "".join(f'<th style="{_CELL}">{html.escape(str(label))}</th>' for label in responses)
+    body = []
+    for i in rows:
+        category = f" <i>({html.escape(str(categories[i]))})</i>" if categories is not None else ""
+        question = html.escape(_question(prompts[i]))
+        width = len(responses)
+        body.append(f'<tr><td colspan="{width}" style="{_PROMPT}"><b>{question}</b>{category}</td></tr>')
+        cells = []
+        for label, column in responses.items():
+            text = html.escape(getattr(column[i], "text", column[i]))
+            note = f"<br><small>{_score_line(scores[label], i)}</small>" if scores and label in scores else ""
+            cells.append(f'<td style="{_CELL}">{text}{note}</td>')
+        body.append("<tr>" + "".join(cells) + "</tr>")
+    return f'<table {_NO_MATH} style="{_TABLE}"><tr>{head}</tr>{"".join(body)}</table>'
+
+
+def _score_line(scores, i):
+    parts = ", ".join(f"{html.escape(name)} {part[i]:.2f}" for name, part in scores.parts.items())
+    return f"<b>score {scores.total[i]:.2f}</b>" + (f" ({parts})" if parts else "")
+
+
+def show_responses(prompts, responses, scores=None, categories=None, rows=(0, 1, 2)):
+    """Show a few prompts with every label's response, and below, in JupyterLab, a browser through all.
+
+    The first table is an ordinary output, there for readers of the saved notebook too. Arguments:
+    `responses_html`'s.
+    """
+    rows = [i for i in rows if i < len(prompts)]
+    display(HTML(responses_html(prompts, responses, scores, categories, rows)))
+    browser = _browser(prompts, responses, scores, categories)
+    _display_widget(browser, "Run this notebook to browse all the prompts here.")
+
+
+def _browser(prompts, responses, scores, categories):
+    """A category menu, a slider over that category's prompts, and the table of the prompt chosen."""
+    import ipywidgets
+
+    everything = "all categories"
+    names = [str(c) for c in categories] if categories is not None else [everything] * len(prompts)
+    options = [everything, *sorted(set(names) - {everything})]
+    menu = ipywidgets.Dropdown(options=options, description="category")
+    slider = ipywidgets.IntSlider(min=0, max=len(prompts) - 1, description="prompt", continuous_update=False)
+    table = ipywidgets.HTML()
+
+    def chosen_rows():
+        return [i for i, name in enumerate(names) if menu.value in (everything, name)]
+
+    def show(_=None):
+        table.value = responses_html(prompts, responses, scores, categories, [chosen_rows()[slider.value]])
+
+    def change_category(_):
+        slider.max = len(chosen_rows()) - 1  # the slider moves its value inside by itself
+        show()
+
+    menu.observe(change_category, "value")
+    slider.observe(show, "value")
+    show()
+    return ipywidgets.VBox([ipywidgets.HBox([menu, slider]) if categories is not None else slider, table])
+
+
+def _display_widget(widget, instead):
+    """Display a widget with a sentence in its place for viewers that cannot run widgets."""
+    bundle = widget._repr_mimebundle_()
+    data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+    display(data | {"text/plain": instead}, metadata=metadata, raw=True)
+
+
+def tokens_html(tokens, mask):
+    """Tokens (strings) in boxes, those under the mask bold on green; a new line shows as an arrow too."""
+    tokens, mask = list(tokens), [bool(m) for m in mask]
+    if len(tokens) != len(mask):
+        raise ValueError(f"There are {len(tokens)} tokens but {len(mask)} mask entries.")
+    boxes = []
+    for token, in_response in zip(tokens, mask):
+        text = html.escape(token).replace("\n", "&#8629;<br>")
+        tag, style = ("b", _RESPONSE_TOKEN) if in_response else ("span", _TOKEN)
+        boxes.append(f'<{tag} style="{style}">{text}</{tag}>')
+    inside, outside = sum(mask), len(mask) - sum(mask)
+    legend = f"<b>bold on green</b>: {inside} response tokens, inside the loss; the other {outside} are not"
+    return f'<div {_NO_MATH} style="line-height:1.9">{"".join(boxes)}<br><small>{legend}</small></div>'
+
+
+def show_tokens(tokens, mask):
+    """Show a dialog's tokens, the response mask in colour: what the loss sees and what it does not."""
+    display(HTML(tokens_html(tokens, mask)))

@@ -1,0 +1,281 @@
+import math
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from prefnb import evaluate
+from prefnb.judges import Scores
+from prefnb.logprobs import from_tokens
+
+
+def texts(*responses, finished=True):
+    return [SimpleNamespace(ids=list(range(len(r.split()))), text=r, finished=finished) for r in responses]
+
+
+# ---------------------------------------------------------------- win rates
+
+
+def test_a_win_rate_counts_by_hand():
+    """Swapped arguments or a tie counted as a win would change these four numbers."""
+    result = evaluate.win_rate([3.0, 1.0, 2.0, 2.05], [1.0, 3.0, 1.0, 2.0], tie=0.1)
+    assert (result.wins, result.ties, result.losses, result.n) == (2, 1, 1, 4)
+    assert result.half == 0.625 and result.strict == 0.5 and result.tie_share == 0.25
+    assert result.mean_difference == pytest.approx((2 - 2 + 1 + 0.05) / 4)
+
+
+def test_a_difference_of_exactly_the_tie_width_is_a_tie():
+    """In floating point 0.3 - 0.2 < 0.1 and 1.1 - 1.0 > 0.1: rounding must not decide a comparison."""
+    assert evaluate.win_rate([0.3, 1.1], [0.2, 1.0], tie=0.1).ties == 2
+
+
+def test_a_policy_against_itself_gets_one_half():
+    """Ties as losses would say that a policy is beaten by itself."""
+    result = evaluate.win_rate(np.arange(5.0), np.arange(5.0))
+    assert result.half == 0.5 and result.strict == 0.0
+
+
+def test_swapping_the_sides_mirrors_the_win_rate():
+    """A comparison must not depend on which side is called the baseline."""
+    a, b = np.random.default_rng(0).normal(size=(2, 50))
+    there, back = evaluate.win_rate(a, b, tie=0.3), evaluate.win_rate(b, a, tie=0.3)
+    assert there.half == pytest.approx(1 - back.half) and there.ties == back.ties
+
+
+def test_wilson_agrees_with_the_score_test():
+    """By definition Wilson's ends are the p at which |wins/n - p| is 1.96 standard errors *under p*."""
+    for wins, n in [(0, 10), (3, 10), (62, 100), (10, 10)]:
+        for p in evaluate.wilson_interval(wins, n):
+            if 0 < p < 1:
+                assert abs(wins / n - p) == pytest.approx(1.959964 * math.sqrt(p * (1 - p) / n), abs=1e-6)
+    assert evaluate.wilson_interval(0, 10)[1] > 0.2  # no wins in ten is not certainty
+
+
+def test_the_bootstrap_interval_has_the_width_of_theory():
+    """The standard error of a mean is sd / sqrt(n); a bootstrap over the wrong axis would miss it."""
+    values = np.random.default_rng(0).normal(size=400)
+    low, high = evaluate.bootstrap_interval(values, seed=1, resamples=4000)
+    assert (high - low) / (2 * 1.96) == pytest.approx(values.std() / 20, rel=0.1)
+    assert low < values.mean() < high
+
+
+def test_intervals_repeat_with_their_seed():
+    """The same command twice has to print the same numbers."""
+    a, b = np.random.default_rng(0).normal(size=(2, 50))
+    assert evaluate.win_rate(a, b, seed=3) == evaluate.win_rate(a, b, seed=3)
+    assert evaluate.bootstrap_interval(a, seed=3) != evaluate.bootstrap_interval(a, seed=4)
+
+
+def test_a_win_rate_prints_with_interval_and_ties():
+    """What notebooks print must be the number that is half at equality."""
+    text = str(evaluate.win_rate(Scores(np.array([1.0, 1.0, 0.0, 2.0])), Scores(np.ones(4))))
+    assert text.startswith("0.50 [") and text.endswith("(ties 0.50)")
+
+
+def test_categories_do_not_mix():
+    """Each category's win rate is that of its own rows."""
+    found = evaluate.by_category([1, 0, 1, 1], [0, 1, 0, 0], ["b", "a", "b", "a"])
+    assert list(found) == ["a", "b"]
+    assert found["a"].half == 0.5 and found["b"].half == 1.0 and found["b"].n == 2
+
+
+def test_mean_and_win_rate_that_disagree_are_seen():
+    """Many hair's-breadth losses and one large win: the case that turned a verdict round."""
+    assert not evaluate.win_rate([0, 0, 0, 9.0], [0.01, 0.01, 0.01, 0]).same_direction
+    assert evaluate.win_rate([0, 0, 0, 9.0], [0.01, 0.01, 0.01, 0], tie=0.1).same_direction
+
+
+# ---------------------------------------------------------------- length control
+
+
+def judged_by_length(n=2000, skill=0.0, length=2.0, seed=0):
+    """Outcomes drawn from the very model that is fitted; returns scores and the policy's extra length."""
+    rng = np.random.default_rng(seed)
+    extra = rng.normal(10, 10, n)  # the policy is longer on average
+    p = 1 / (1 + np.exp(-(skill + length * np.tanh(extra / extra.std()))))
+    return (rng.random(n) < p).astype(float), extra
+
+
+@pytest.mark.parametrize("skill", [0.0, 1.0])
+def test_length_control_recovers_the_skill_behind_longer_answers(skill):
+    """A policy that wins by length alone must come out at one half, a better one at its own odds."""
+    wins, extra = judged_by_length(skill=skill)
+    half, fifty = np.full(len(wins), 0.5), np.full(len(wins), 50)
+    result = evaluate.length_controlled_win_rate(wins, half, extra + 50, fifty)
+    assert result.raw > result.rate + 0.05
+    assert result.interval[0] < 1 / (1 + math.exp(-skill)) < result.interval[1]
+    assert result.length_effect == pytest.approx(2.0, abs=0.3)
+
+
+def test_the_newton_fit_is_a_minimum():
+    """Checked against torch's gradient of the same loss: it must vanish."""
+    rng = np.random.default_rng(0)
+    features, target = rng.normal(size=(60, 2)), rng.choice([0.0, 0.5, 1.0], 60)
+    weights, _ = evaluate._fit_logistic(features, target, ridge=0.1)
+    w = torch.tensor(weights, requires_grad=True)
+    logits = torch.tensor(features) @ w
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.tensor(target), reduction="sum")
+    (loss + 0.05 * (w @ w)).backward()
+    assert w.grad.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("extra", [np.zeros(40), np.full(40, 7.0)])
+def test_constant_lengths_leave_the_raw_win_rate(extra):
+    """Dividing by a standard deviation of 0 would give NaN."""
+    wins = np.array([1.0, 0, 1, 1] * 10)
+    result = evaluate.length_controlled_win_rate(wins, np.full(40, 0.5), 20 + extra, np.full(40, 20.0))
+    assert result.rate == pytest.approx(0.75, abs=0.01) and result.length_effect == 0.0
+
+
+@pytest.mark.parametrize("outcome", ["all wins", "longer wins", "all ties"])
+def test_separable_outcomes_stay_finite(outcome):
+    """Without the ridge the weights run off to infinity."""
+    extra = np.linspace(-20, 20, 40)
+    scores = {"all wins": np.ones(40), "longer wins": extra, "all ties": np.zeros(40)}[outcome]
+    result = evaluate.length_controlled_win_rate(scores, np.zeros(40), 30 + extra, np.full(40, 30.0))
+    assert np.isfinite([result.rate, result.length_effect, *result.interval]).all()
+    assert result.interval[0] <= result.rate <= result.interval[1]
+    assert result.rate == pytest.approx(1.0 if outcome == "all wins" else 0.5, abs=0.01)
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: evaluate.win_rate([1, 2], [1]), "2 scores and 1 baseline"),
+        (lambda: evaluate.win_rate([], []), "non-empty"),
+        (lambda: evaluate.win_rate([1, math.nan], [1, 2]), "1 values that are not finite"),
+        (lambda: evaluate.win_rate([1], [1], tie=-1), "tie width"),
+        (lambda: evaluate.by_category([1, 2], [1, 2], ["a"]), "1 categories"),
+        (lambda: evaluate.length_controlled_win_rate([1, 2], [1, 2], [3], [1, 1]), "1 lengths"),
+        (lambda: evaluate.bleu(["a"], ["a", "b"]), "reference"),
+        (lambda: evaluate.distinct_n([]), "no responses"),
+        (lambda: evaluate.self_bleu(["a"]), "at least two"),
+        (lambda: evaluate.perplexity([0.0], [0]), "token count"),
+        (lambda: evaluate.collapse_check(texts("a b"), texts("a b", "c d")), "1 samples and 2"),
+    ],
+)
+def test_bad_input_is_one_clear_error(call, message):
+    """NaN scores would be counted as losses and short lists cut without a word."""
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+# ---------------------------------------------------------------- text measures
+
+
+def test_bleu_of_a_case_computed_by_hand():
+    """5 words, 4 right, 2 of 4 pairs right, same length: sqrt(4/5 * 2/4) for BLEU-2; in per cent."""
+    found = evaluate.bleu(["a b c x e"], ["a b c d e"])
+    assert found["bleu1"] == pytest.approx(80.0)
+    assert found["bleu2"] == pytest.approx(100 * math.sqrt(4 / 5 * 2 / 4))
+    assert evaluate.bleu(["one two three four"], ["one two three four"])["bleu4"] == pytest.approx(100)
+
+
+def test_perplexity_of_a_uniform_model_is_its_vocabulary():
+    """Averaging per response first, or forgetting the sign, would not give 50."""
+    lengths = torch.tensor([3, 17])
+    assert evaluate.perplexity(-math.log(50) * lengths, lengths) == pytest.approx(50)
+
+
+def test_distinct_n_by_hand():
+    """Pairs across two responses are not n-grams, and case does not count."""
+    assert evaluate.distinct_n(["a b a b", "A b"], 2) == pytest.approx(2 / 4)
+    assert evaluate.distinct_n(["a", ""], 2) == 0.0
+
+
+def test_self_bleu_tells_alike_from_different():
+    """Leaving a response among its own references would make every set look alike."""
+    alike = ["the red kite sat on the hill"] * 6
+    different = [" ".join(f"{letter}{i}" for i in range(7)) for letter in "abcdef"]
+    assert evaluate.self_bleu(alike) == pytest.approx(100)
+    assert evaluate.self_bleu(different) < 5
+
+
+def test_describe_reads_flaws_and_scores():
+    """A share is a mean of flags; lists of another length are refused."""
+    samples = texts("a b c", "a b c d e")
+    row = evaluate.describe(samples, Scores(np.array([1.0, 2.0])), {"rambling": np.array([True, False])})
+    assert (row["mean_length"], row["finished"], row["score"], row["rambling"]) == (4, 1.0, 1.5, 0.5)
+    with pytest.raises(ValueError, match="rambling"):
+        evaluate.describe(samples, flaws={"rambling": [True]})
+
+
+# ---------------------------------------------------------------- KL and collapse
+
+
+def test_sampled_kl_of_a_case_computed_by_hand():
+    """Policy and reference swapped, or the mean over tokens taken for the sum, would change k1 and k3."""
+    policy = from_tokens(sample=[[-1.0, -0.5], [-2.0]]).sample
+    reference = from_tokens(sample=[[-1.5, -0.5], [-1.0]]).sample
+    found = evaluate.kl(policy, reference)
+    assert found["k1"] == pytest.approx((0.5 - 1.0) / 2)
+    k3 = [math.exp(-0.5) + 0.5 - 1, math.exp(1.0) - 1.0 - 1]
+    assert found["k3"] == pytest.approx(sum(k3) / 2, rel=1e-6)
+    assert found["per_token"] == pytest.approx(sum(k3) / 3, rel=1e-6)
+
+
+def test_sampled_kl_averages_to_the_true_kl():
+    """One-token responses from a known distribution: both estimators must come out at sum p log(p / q)."""
+    p, q = torch.tensor([0.7, 0.2, 0.1]), torch.tensor([0.4, 0.4, 0.2])
+    drawn = torch.multinomial(p, 4000, replacement=True, generator=torch.Generator().manual_seed(0))
+    policy, reference = (from_tokens(sample=list(d.log()[drawn][:, None])).sample for d in (p, q))
+    true = float((p * (p / q).log()).sum())
+    found = evaluate.kl(policy, reference)
+    assert found["k1"] == pytest.approx(true, abs=0.03)
+    assert found["interval"][0] < true < found["interval"][1]
+
+
+def test_kl_of_other_samples_is_refused():
+    """Log-probs of different responses have no ratio."""
+    with pytest.raises(ValueError, match="same non-empty samples"):
+        evaluate.kl(from_tokens(sample=[[-1.0]]).sample, from_tokens(sample=[[-1.0, -2.0]]).sample)
+
+
+NORMAL = [f"the {a} {b} sat on a {c} and looked at {i} birds" for i, (a, b, c) in enumerate(
+    [("red", "fox", "hill"), ("old", "dog", "mat"), ("shy", "cat", "wall"), ("big", "owl", "branch")] * 5)]
+
+
+@pytest.mark.parametrize(
+    "samples, kl, reason",
+    [
+        (texts(*["the the the the the the the the the the the"] * 20), None, "repeats itself"),
+        (texts(*[" ".join([t] * 4) for t in NORMAL]), None, "times as long"),
+        (texts(*["yes"] * 20), None, "0.08 times as long"),
+        (texts(*NORMAL, finished=False), None, "100% of its responses never end"),
+        (texts(*NORMAL), 40.0, "3.33 nats per token"),
+        (texts(*NORMAL), {"per_token": 1.5}, "1.50 nats per token"),
+    ],
+)
+def test_every_kind_of_collapse_is_said_in_words(samples, kl, reason):
+    """A collapsed policy whose loss looks fine has to be called collapsed."""
+    found = evaluate.collapse_check(samples, texts(*NORMAL), kl)
+    assert found.collapsed and reason in str(found)
+
+
+def test_word_salad_is_collapse():
+    """Penalising likelihood without bound ends in noise, which is more diverse than any text."""
+    same = texts(*["the red fox sat on the hill"] * 20)
+    noise = texts(*[" ".join(f"w{i * 7 + j}" for j in range(7)) for i in range(20)])
+    assert "word salad" in str(evaluate.collapse_check(noise, same))
+
+
+def test_a_healthy_policy_is_not_called_collapsed():
+    """Somewhat longer answers and some KL are what training is for."""
+    longer = texts(*[t + " and at the sky" for t in NORMAL])
+    found = evaluate.collapse_check(longer, texts(*NORMAL), kl=8.0)
+    assert not found.collapsed and "No sign of collapse" in str(found)
+    unfinished = texts(*NORMAL, finished=False)
+    assert not evaluate.collapse_check(unfinished, unfinished).collapsed  # the baseline never ends either
+
+
+def test_evaluate_does_not_import_what_only_pictures_need():
+    """Training machines without a display import this module."""
+    code = "import sys, prefnb.evaluate; print([m for m in ('matplotlib', 'torch') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from prefnb import pocket
+from prefnb.judges import GoldJudge, Scores
+
+
+def ask(text):
+    return [{"role": "user", "content": text}]
+
+
+@pytest.fixture(scope="module")
+def prompts():
+    return [ask(text) for text in pocket.generate_prompts("math", n=4, seed=1)]
+
+
+def test_the_judge_reads_the_last_user_turn_only(prompts):
+    """An earlier exchange, or a system message, must not change what is judged."""
+    system, reply = {"role": "system", "content": "Be kind."}, {"role": "assistant", "content": "Hi."}
+    earlier = [system, *ask("Hello?"), reply]
+    responses = ["I think it is 12."] * len(prompts)
+    alone, after = GoldJudge()(prompts, responses), GoldJudge()([earlier + p for p in prompts], responses)
+    np.testing.assert_array_equal(alone.total, after.total)
+
+
+def test_scores_line_up_with_their_responses(prompts):
+    """Totals and parts must be those of pocket.score, in the order given."""
+    responses = ["", "12.", "I was trained on 12 things.", "the the the the"]
+    scores = GoldJudge()(prompts, responses)
+    for i, (prompt, response) in enumerate(zip(prompts, responses)):
+        expected = pocket.score(prompt[-1]["content"], response)
+        assert scores.total[i] == expected.total
+        assert {name: part[i] for name, part in scores.parts.items()} == {
+            name: getattr(expected, name) for name in ("helpfulness", "fluency", "concision", "honesty")
+        }
+
+
+def test_flaws_line_up_with_their_responses(prompts):
+    """The share of boilerplate is counted from these flags."""
+    flaws = GoldJudge().flaws(prompts[:2], ["12 pears.", "12 pears. I was trained on pears."])
+    assert flaws["boilerplate"].tolist() == [False, True]
+    assert set(flaws) == {"disfluent", "rambling", "boilerplate"}
+
+
+def test_rows_of_scores_keep_parts_with_their_total():
+    """Choosing rows must choose them in every part."""
+    scores = Scores(np.array([1.0, 2.0, 3.0]), {"fluency": np.array([0.1, 0.2, 0.3])})
+    chosen = scores[np.array([False, True, True])]
+    assert chosen.total.tolist() == [2.0, 3.0] and chosen.parts["fluency"].tolist() == [0.2, 0.3]
+
+
+@pytest.mark.parametrize(
+    "n, responses, message",
+    [
+        (2, ["a"], "2 prompts and 1 responses"),
+        (1, "a", "one string"),
+        (1, [None], "Response 0 is a NoneType"),
+    ],
+)
+def test_mismatched_input_is_refused_before_scoring(prompts, n, responses, message):
+    """zip would silently drop the rest, and a bare string be scored letter by letter."""
+    with pytest.raises(ValueError, match=message):
+        GoldJudge()(prompts[:n], responses)
+
+
+def test_a_prompt_without_a_user_turn_is_refused():
+    """There is nothing to judge a response against."""
+    with pytest.raises(ValueError, match="user turn"):
+        GoldJudge()([[{"role": "system", "content": "x"}]], ["y"])

@@ -1,0 +1,188 @@
+from types import SimpleNamespace
+
+import matplotlib
+import nbformat
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.text import Text
+from nbclient import NotebookClient
+
+from prefnb import plots
+from prefnb.evaluate import win_rate
+from prefnb.judges import Scores
+from prefnb.train import History
+
+matplotlib.use("Agg")
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def book_style():
+    with plots.plt.style.context("prefnb.book"):
+        yield
+
+
+def history(steps=60):
+    names = ("loss", "margin", "accuracy", "logp_chosen", "logp_rejected")
+    rows = [{"step": i + 1, **{name: float(RNG.normal()) for name in names}} for i in range(steps)]
+    evals = [{"step": i, "win_rate": 0.5 + i / 200, "kl_k3": i / 10} for i in range(0, steps, 20)]
+    return History(rows=rows, evals=evals)
+
+
+def rate(mean):
+    return win_rate(RNG.normal(mean, 1, 50), np.zeros(50), tie=0.1)
+
+
+def judged(mean):
+    return Scores(RNG.normal(mean, 1, 50), {"fluency": RNG.random(50), "honesty": RNG.random(50)})
+
+
+def normal(mean, n=50):
+    return RNG.normal(mean, 1, n)
+
+
+FIGURES = {
+    "training": lambda: plots.plot_training(history()),
+    "training of two": lambda: plots.plot_training({"DPO": history(), "DPPO": history()}),
+    "logprobs": lambda: plots.plot_logprobs({"DPO": history(), "DPPO": history()}),
+    "kl": lambda: plots.plot_kl({"DPO": history(), "DPPO": history()}),
+    "rewards": lambda: plots.plot_rewards(
+        {"chosen": np.zeros(9), "rejected": np.zeros(9)}, {"chosen": normal(1), "rejected": normal(-1)}
+    ),
+    "scores": lambda: plots.plot_scores({"base": judged(2), "SFT": judged(4), "DPO": judged(6)}),
+    "parts": lambda: plots.plot_parts({"base": judged(2), "SFT": judged(4)}),
+    "votes": lambda: plots.plot_votes({"SFT": np.zeros(9), "DPO": normal(1), "DPPO contrastive": normal(2)}),
+    "lengths": lambda: plots.plot_lengths({"prompt": RNG.poisson(9, 99), "response": RNG.poisson(40, 99)}, 60),
+    "win rates": lambda: plots.plot_win_rates({"DPO": rate(0.5), "unlikelihood": rate(1)}, against="SFT"),
+    "categories": lambda: plots.plot_categories({c: rate(m) for c, m in zip(["math", "creative"], [1, -1])}),
+    "categories of two": lambda: plots.plot_categories(
+        {label: {c: rate(0) for c in ("math", "creative")} for label in ("DPO", "DPPO")}, against="SFT"
+    ),
+    "sweep": lambda: plots.plot_sweep([0, 0.1, 1, 10], [rate(0)] * 4, "α", against="SFT"),
+    "sweep of two": lambda: plots.plot_sweep([0, 1], {"a": [rate(0)] * 2, "b": [rate(1)] * 2}, "α"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_is_clipped_or_empty(name):
+    """Text beyond the figure's edge, an empty panel, an empty legend, a figure that pyplot keeps."""
+    figure = FIGURES[name]()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    assert plots.plt.get_fignums() == []
+    assert figure.get_size_inches()[0] * figure.dpi == 800
+    renderer, page = canvas.get_renderer(), figure.bbox
+    visible = [axis for axis in figure.axes if axis.get_visible()]
+    assert all(axis.has_data() for axis in visible)
+    assert all(legend.get_texts() for legend in figure.legends)
+    texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    axes_hidden = [text for text in texts if text.axes and not text.axes.get_visible()]
+    for text in [text for text in texts if text not in axes_hidden]:
+        box = text.get_window_extent(renderer)
+        assert box.x0 >= -1 and box.x1 <= page.x1 + 1, text.get_text()
+        assert box.y0 >= -1 and box.y1 <= page.y1 + 1, text.get_text()
+
+
+def test_labels_never_share_a_colour():
+    """Two runs in one colour cannot be told apart; known names keep theirs."""
+    found = plots.colours(["SFT", "DPO", "DPPO (minimum likelihood)", "dppo", "β = 0.1", "β = 0.5"])
+    assert len(set(found.values())) == 6
+    assert found["DPO"] == plots.METHODS["dpo"]
+    assert found["DPPO (minimum likelihood)"] == plots.METHODS["minimum_likelihood"]
+
+
+def test_chosen_and_rejected_keep_their_colours():
+    """A reader learns them once."""
+    axis = plots.plot_logprobs(history()).axes[0]
+    drawn = {line.get_label(): to_hex(line.get_color()).upper() for line in axis.get_lines()}
+    assert drawn["chosen"] == plots.ROLES["chosen"] and drawn["rejected"] == plots.ROLES["rejected"]
+
+
+def test_smoothing_keeps_a_line_straight_and_its_length():
+    """Zero-padded ends would bend every curve towards 0 at its start and end."""
+    np.testing.assert_allclose(plots.smooth(np.full(50, 3.0), 9), 3.0)
+    np.testing.assert_allclose(plots.smooth(np.arange(50.0), 9)[10:40], np.arange(10, 40))
+    assert len(plots.smooth(np.arange(3.0), 9)) == 3
+
+
+def test_votes_are_split_at_zero():
+    """A bin across 0 would count small losses as wins; the note must be the share of the data."""
+    rewards = np.array([-0.01] * 25 + [0.01] * 75)
+    axis = plots.plot_votes({"DPO": rewards}).axes[0]
+    below = sum(p.get_height() for p in axis.patches if p.get_x() + p.get_width() <= 0)
+    assert below == pytest.approx(0.25) and axis.texts[0].get_text() == "25% below 0"
+
+
+def test_a_sweep_shows_zero_left_of_the_smallest_value():
+    """log(0) has no place on a log axis; alpha 0 is DPO and must be seen."""
+    axis = plots.plot_sweep([0, 0.1, 1, 10], [rate(0)] * 4, "α").axes[0]
+    assert np.allclose(np.diff(axis.get_xticks()), 1.0)
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["0", "0.1", "1", "10"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: plots.plot_training(History()),
+        lambda: plots.plot_votes({}),
+        lambda: plots.plot_sweep([-1], [rate(0)], "a"),
+    ],
+)
+def test_nothing_to_plot_is_one_clear_error(call):
+    """Matplotlib's own message would be about shapes."""
+    with pytest.raises(ValueError):
+        call()
+
+
+def test_a_live_figure_is_silent_outside_a_notebook():
+    """Scripts pass it too: it must neither draw nor fail there."""
+    live = plots.LiveFigure(plot=lambda history: pytest.fail("drew outside a notebook"), seconds=0)
+    live.update(history())
+    live.finish(history())
+
+
+def test_live_drawing_is_rationed_and_ends_with_the_last_state(monkeypatch):
+    """Drawing at every step would take longer than the steps; the last state must be shown all the same."""
+    shown, clock = [], [0.0]
+    monkeypatch.setattr(plots, "_in_notebook", lambda: True)
+    monkeypatch.setattr(plots.time, "monotonic", lambda: clock[0])
+    handle = SimpleNamespace(update=shown.append)
+    monkeypatch.setattr("IPython.display.display", lambda figure, display_id: shown.append(figure) or handle)
+    live, seen = plots.LiveFigure(plot=lambda history: len(history.rows)), History()
+    for step in range(100):
+        clock[0] = 0.1 * step
+        seen.rows.append({"step": step + 1, "loss": 0.0})
+        live.update(seen)
+    live.finish(seen)
+    assert 8 <= len(shown) <= 11 and shown[-1] == 100
+
+
+HISTORY = """
+import matplotlib.pyplot as plt
+plt.style.use("prefnb.book")
+from prefnb.plots import LiveFigure, plot_training
+
+class History:  # the real one imports torch, which takes seconds
+    rows, evals, names = [], [], ["loss"]
+    def __getitem__(self, name):
+        return [row["step"] for row in self.rows], [row[name] for row in self.rows]
+"""
+LIVE = """
+history, live = History(), LiveFigure(seconds=0)
+for step in range(3):
+    history.rows.append({"step": step + 1, "loss": 1.0 - step})
+    live.update(history)
+live.finish(history)
+"""
+
+
+def test_each_picture_is_in_the_saved_notebook_once():
+    """Drawn in a widget it is lost, drawn at each update it is there many times, kept by pyplot twice."""
+    sources = [HISTORY, LIVE, "plot_training(history)"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    for cell in notebook.cells[1:]:
+        (output,) = cell.outputs
+        assert "image/png" in output.data

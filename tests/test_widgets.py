@@ -1,0 +1,94 @@
+import re
+
+import nbformat
+import numpy as np
+import pytest
+from nbclient import NotebookClient
+
+from prefnb import widgets
+from prefnb.judges import Scores
+
+EVIL = "<script>alert('hi')</script> & $x$"
+
+
+def ask(text):
+    return [{"role": "user", "content": text}]
+
+
+def tags(html):
+    return set(re.findall(r"</?([a-zA-Z]+)", html))
+
+
+def test_no_text_of_a_model_becomes_markup():
+    """A <script> would run in the reader's browser; prompts, labels and categories count too."""
+    scores = {EVIL: Scores(np.array([1.0]), {EVIL: np.array([0.5])})}
+    table = widgets.responses_html([ask(EVIL)], {EVIL: [EVIL]}, scores, [EVIL], rows=[0])
+    tokens = widgets.tokens_html([EVIL, EVIL], [True, False])
+    for html in (table, tokens):
+        assert "script" not in tags(html)
+        assert "&lt;script&gt;" in html and "&amp;" in html
+    assert table.count("&lt;script&gt;") == 5
+    assert 'class="tex2jax_ignore mathjax_ignore"' in table  # nor mathematics
+
+
+def test_each_response_stands_under_its_label():
+    """Columns out of order would praise the wrong model."""
+    table = widgets.responses_html(
+        [ask("q0"), ask("q1")],
+        {"SFT": ["s0", "s1"], "DPO": ["d0", "d1"]},
+        {"SFT": Scores(np.array([1.0, 2.0])), "DPO": Scores(np.array([3.0, 4.0]))},
+        rows=[1],
+    )
+    words = re.sub(r"<[^>]*>", " ", table).split()
+    assert words == ["SFT", "DPO", "q1", "s1", "score", "2.00", "d1", "score", "4.00"]
+
+
+def test_the_mask_decides_what_is_bold():
+    """Prompt tokens shown as trained on would teach the wrong thing."""
+    html = widgets.tokens_html(["Hi", "\n", "yes", "<|im_end|>"], [0, 0, 1, 1])
+    assert re.findall(r"<b style[^>]*>(.*?)</b>", html) == ["yes", "&lt;|im_end|&gt;"]
+    assert "&#8629;<br>" in html and "2 response tokens" in html
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: widgets.tokens_html(["a"], [1, 0]), "1 tokens but 2 mask"),
+        (lambda: widgets.responses_html([ask("q")], {"SFT": []}), "0 responses for 'SFT'"),
+        (lambda: widgets.responses_html([ask("q")], {"A": ["a"]}, {"A": Scores(np.zeros(2))}), "2 scores"),
+    ],
+)
+def test_lists_of_different_lengths_are_refused(call, message):
+    """A shifted list would show each response under another's prompt."""
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_the_browser_shows_the_category_chosen():
+    """The slider counts within the category; leaving it at the end of a longer one must not fail."""
+    prompts = [ask(f"q{i}") for i in range(4)]
+    box = widgets._browser(prompts, {"SFT": list("abcd")}, None, ["x", "y", "x", "x"])
+    (menu, slider), table = box.children[0].children, box.children[1]
+    assert menu.options == ("all categories", "x", "y") and "q0" in table.value
+    menu.value = "x"
+    slider.value = 2
+    assert "q3" in table.value
+    menu.value = "y"
+    assert slider.max == 0 and "q1" in table.value and ">b<" in table.value
+
+
+def test_a_saved_notebook_shows_three_prompts_without_widgets():
+    """What only a widget holds is lost to readers of the saved notebook."""
+    source = (
+        "from prefnb.widgets import show_responses, show_tokens\n"
+        "prompts = [[{'role': 'user', 'content': f'q{i}'}] for i in range(5)]\n"
+        "show_responses(prompts, {'SFT': list('abcde')}, categories=list('xyxyx'))\n"
+        "show_tokens(['a', 'b'], [0, 1])"
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    table, browser, tokens = notebook.cells[0].outputs
+    assert all(f"q{i}" in table.data["text/html"] for i in range(3)) and "q3" not in table.data["text/html"]
+    assert "application/vnd.jupyter.widget-view+json" in browser.data
+    assert browser.data["text/plain"] == "Run this notebook to browse all the prompts here."
+    assert "text/html" in tokens.data
