@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Iterator, Sequence
 
 import torch
@@ -38,10 +39,13 @@ class Batch:
 
     def to(self, device) -> "Batch":
         """The same batch on another device."""
-        move = lambda tensor: None if tensor is None else tensor.to(device)  # noqa: E731
-        return replace(self, input_ids=move(self.input_ids), attention_mask=move(self.attention_mask),
-                       response_mask=move(self.response_mask), temperature=move(self.temperature),
-                       extras={name: move(value) for name, value in self.extras.items()})
+        if self.input_ids.device == torch.device(device):
+            return self
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+        if self.reference is not None:
+            moved["reference"] = SimpleNamespace(**{role: replace(r, token=r.token.to(device), mask=r.mask.to(device))
+                                                    for role, r in vars(self.reference).items()})
+        return replace(self, **moved, extras={name: value.to(device) for name, value in self.extras.items()})
 
 
 @dataclass
@@ -100,7 +104,7 @@ class Batches:
     Examples are shuffled, then sorted by length inside windows of `WINDOW` batches, and the batches are shuffled again: every
     example is seen once an epoch, in random company of its own length. The order is a function of (seed, epoch) alone.
     batch_size: examples per optimiser step; accumulation: pieces each batch is cut into, to save memory.
-    reference: a `CachedLogprobs` of the same examples, or None.
+    reference: a `DatasetLogprobs` of the same examples, or None.
     """
 
     def __init__(self, examples: Examples, batch_size: int, *, accumulation: int = 1, seed: int = 0, reference=None):
@@ -124,12 +128,12 @@ class Batches:
         shuffle(batches)
         return batches
 
-    def epoch(self, n: int, pieces: int = 1, policy=None) -> Iterator[list[Batch]]:
+    def epoch(self, n: int, pieces: int = 1) -> Iterator[list[Batch]]:
         """Batches of epoch n, each as a list of `accumulation` x `pieces` parts (fewer if it has fewer examples)."""
         for index in self.plan(n):
             parts = min(len(index), self.accumulation * pieces)
             cut = [self.examples.batch(index[k * len(index) // parts:(k + 1) * len(index) // parts]) for k in range(parts)]
-            yield [replace(b, reference=self.reference(b)) for b in cut] if self.reference else cut
+            yield [replace(b, reference=self.reference.batch(b.index)) for b in cut] if self.reference else cut
 
 
 def from_samples(prompts: list[list[int]], samples: list[list[int]], *, temperature: float = 1.0, **extras) -> Batch:

@@ -82,8 +82,9 @@ class Scorer(torch.nn.Module):
     def forward(self, batch) -> SimpleNamespace:
         # On a GPU matrix products run in bfloat16; policy and reference take this same path, so step 0 stays ln 2.
         with torch.autocast(batch.input_ids.device.type, torch.bfloat16, enabled=batch.input_ids.is_cuda):
-            hidden = self.model.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask,
-                                           use_cache=False).last_hidden_state
+            # Padding stands on the right, where causal attention never looks back at it from a real token: leaving the mask
+            # out changes no result, and lets attention take its fast causal path.
+            hidden = self.model.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
         row, column = batch.response_mask.nonzero(as_tuple=True)
         head = self.model.get_output_embeddings()
         logprobs = HeadLogprobs.apply(hidden[row, column - 1],  # position t-1 predicts token t
@@ -144,31 +145,34 @@ class HeadLogprobs(torch.autograd.Function):
         return grad_hidden, grad_weight, grad_bias, None, None
 
 
-class CachedLogprobs:
-    """A frozen model's token log-probs for every example of a data set: computed once, kept on the CPU, never again a model.
+class DatasetLogprobs:
+    """A model's token log-probs for every example of a data set, on the CPU: the reference, once its model can be put away.
 
-    tokens: role -> one 1-D float32 tensor per example. `cached(batch)` gives the batch's `Response`s, as `Scorer` would.
+    tokens: role -> one 1-D float32 tensor per example.
     """
 
     def __init__(self, tokens: dict[str, list[torch.Tensor]]):
         self.tokens = tokens
 
-    def __call__(self, batch) -> SimpleNamespace:
-        """The batch's responses as the frozen model sees them, on the batch's device."""
-        device = batch.input_ids.device
-        padded = {role: _pad([self.tokens[role][i] for i in batch.index]) for role in batch.roles}
+    def batch(self, index: Iterable[int], device="cpu") -> SimpleNamespace:
+        """The responses of the examples `index`, one `Response` per role, as `Scorer` would give them."""
+        padded = {role: _pad([tokens[i] for i in index]) for role, tokens in self.tokens.items()}
         return SimpleNamespace(**{role: Response(r.token.to(device), r.mask.to(device)) for role, r in padded.items()})
+
+    def all(self) -> SimpleNamespace:
+        """The responses of every example."""
+        return self.batch(range(len(next(iter(self.tokens.values())))))
 
     @classmethod
     @torch.no_grad()
-    def compute(cls, model, batches: Iterable, roles: Iterable[str], size: int) -> "CachedLogprobs":
-        """Run `model` over `batches` (any order, every example 0..size-1 once)."""
-        tokens = {role: [None] * size for role in roles}
+    def compute(cls, model, examples, batch_size: int = 64) -> "DatasetLogprobs":
+        """One pass of `model` over `examples` (a `batches.Examples`), like lengths together."""
+        tokens = {role: [None] * len(examples) for role in examples.roles}
         scorer = Scorer(model.eval())
         device = next(model.parameters()).device
-        for batch in batches:
+        for batch in examples.in_order_of_length(batch_size):
             scored = scorer(batch.to(device))
-            for role in roles:
+            for role in examples.roles:
                 response = getattr(scored, role)
                 for i, token, length in zip(batch.index, response.token.cpu(), response.mask.sum(-1).tolist()):
                     tokens[role][i] = token[:length].clone()
@@ -181,7 +185,7 @@ class CachedLogprobs:
         save_file(flat, Path(folder) / "logprobs.safetensors", metadata=lengths)
 
     @classmethod
-    def load(cls, folder: Path) -> "CachedLogprobs":
+    def load(cls, folder: Path) -> "DatasetLogprobs":
         """Read back what `save` wrote."""
         path = Path(folder) / "logprobs.safetensors"
         with safe_open(path, "pt") as file:

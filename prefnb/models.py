@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from prefnb import pocket
 
@@ -59,13 +59,15 @@ def load_model(name: str = "pocket", *, device=None, dtype: torch.dtype = torch.
     Raises ValueError with one clear sentence if it cannot be had.
     """
     try:
+        config = AutoConfig.from_pretrained(_source(name), trust_remote_code=False)
+        for key, value in config.to_dict().items():
+            if ("dropout" in key or "pdrop" in key) and isinstance(value, (int, float)):
+                setattr(config, key, 0.0)  # policy and reference must agree exactly at step 0
         with _quiet_loading():
-            model = AutoModelForCausalLM.from_pretrained(_source(name), dtype=dtype, trust_remote_code=False, use_safetensors=True)
+            model = AutoModelForCausalLM.from_pretrained(_source(name), config=config, dtype=dtype, trust_remote_code=False,
+                                                         use_safetensors=True)
     except (OSError, KeyError, RuntimeError) as error:
         raise ValueError(f"The model '{name}' could not be loaded: {first_line(error)}") from error
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0  # policy and reference must agree exactly at step 0
     # The sampling settings a model was published with would silently change ours: the course always passes its own.
     model.generation_config = transformers.GenerationConfig()
     return model.to(device or default_device()).eval()

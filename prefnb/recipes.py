@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,15 +22,17 @@ from filelock import FileLock
 from platformdirs import user_cache_dir
 
 import prefnb
-from prefnb import data, models, parameters
-from prefnb.batches import Batches, Examples, tokenize
-from prefnb.logprobs import CachedLogprobs
+from prefnb import data, evaluate, models, parameters, pocket
+from prefnb.batches import Batches, Examples, from_samples, prompt_ids, tokenize
+from prefnb.evaluate import WinRate, win_rate
+from prefnb.judges import GoldJudge, Scores
+from prefnb.logprobs import DatasetLogprobs, Scorer
 from prefnb.objectives import dpo as dpo_objectives
 from prefnb.objectives import dppo as dppo_objectives
 from prefnb.objectives import sft as sft_objectives
-from prefnb.parameters import Choice, Flag, Number, Schema, Text, Whole
+from prefnb.parameters import Choice, Flag, Number, Schema, Whole
 from prefnb.sampling import Sample, sample
-from prefnb.train import History, train
+from prefnb.train import History, OnPolicyTerm, train
 
 # ---------------------------------------------------------------------------------------------- parameters of the methods
 
@@ -55,7 +58,7 @@ _PREFERENCE_QWEN = dict(model="Qwen/Qwen2.5-0.5B", dataset="HuggingFaceH4/ultraf
 
 SFT = Schema({**_TRAINING, "dialogs": Whole(1), "min_response_chars": Whole(0)}, {"pocket": _SFT_POCKET, "qwen": _SFT_QWEN})
 DPO = Schema(_PREFERENCE, {"pocket": _PREFERENCE_POCKET, "qwen": {**_PREFERENCE_QWEN, "beta": 0.01}})
-_PENALISED = dict(penalty="minimum_likelihood", weight="linear", zeta=0.1, level="token", normalize="tanh_mean", alpha=10.0)
+_PENALISED = dict(penalty="minimum_likelihood", weight="linear", zeta=0.5, level="token", normalize="tanh_mean", alpha=10.0)
 DPPO = Schema(
     {**_PREFERENCE, "alpha": Number(0, 10_000), "zeta": Number(0, 1), "penalty": Choice(*dppo_objectives.PENALTIES),
      "weight": Choice(*dppo_objectives.WEIGHTS), "normalize": Choice(*dppo_objectives.NORMALIZATIONS), "level": Choice(*dppo_objectives.LEVELS)},
@@ -145,14 +148,11 @@ def pair_examples(p: SimpleNamespace, tokenizer, split: str = "train", limit: in
     return tokenize(rows, tokenizer, max_prompt_tokens=p.max_prompt_tokens, max_response_tokens=p.max_response_tokens)
 
 
-def reference(model, examples: Examples) -> CachedLogprobs:
+def reference(model, examples: Examples) -> DatasetLogprobs:
     """The frozen model's log-probs of every response, from the cache if this model has seen these examples before."""
     key = {"model": models.fingerprint(model), "examples": _digest([examples.prompt_ids, examples.responses])}
 
-    def make() -> CachedLogprobs:
-        return CachedLogprobs.compute(model, examples.in_order_of_length(64), examples.roles, len(examples))
-
-    return cached("reference", key, make, CachedLogprobs.save, CachedLogprobs.load)
+    return cached("reference", key, partial(DatasetLogprobs.compute, model, examples), DatasetLogprobs.save, DatasetLogprobs.load)
 
 
 def greedy_ids(model, tokenizer, examples: Examples, max_new_tokens: int) -> list[list[int]]:
@@ -169,23 +169,97 @@ def greedy_ids(model, tokenizer, examples: Examples, max_new_tokens: int) -> lis
     return cached("greedy", key, make, save, lambda folder: json.loads((folder / "ids.json").read_text()))
 
 
+def on_policy(tokenizer, examples: Examples, objective: Callable, *, every: int, prompts: int, max_new_tokens: int,
+              seed: int = 0, reference_model=None, extras: Callable[[list[int]], dict] | None = None) -> OnPolicyTerm:
+    """A term of the loss on the policy's own samples at temperature 1, for `train(on_policy=...)`.
+
+    Every `every` steps, `prompts` of the examples' prompts get one sample each. `extras(index)` gives the (batch,) tensors that
+    the objective takes by name, for the examples `index`; the reference's log-probs are there if its model is given.
+    """
+
+    def make_batch(model, step: int):
+        index = random.Random(f"{seed}-{step}").sample(range(len(examples)), min(prompts, len(examples)))
+        ids = [examples.prompt_ids[i] for i in index]
+        drawn = sample(model, tokenizer, ids, temperature=1.0, max_new_tokens=max_new_tokens, seed=seed + step)
+        model.train()
+        batch = from_samples(ids, [one.ids for one in drawn], **(extras(index) if extras else {})).to(model.device)
+        if reference_model is None:
+            return batch
+        with torch.no_grad():
+            return replace(batch, reference=Scorer(reference_model)(batch))
+
+    return OnPolicyTerm(make_batch, objective, every)
+
+
+# --------------------------------------------------------------------------------------------------------- how did it go
+
+
+@dataclass
+class Comparison:
+    """What several policies answered to the same test prompts. Without a judge that knows, scores and win_rates are empty."""
+
+    prompts: list[list[dict]]
+    categories: list[str]
+    references: list[str]
+    answers: dict[str, list[Sample]]
+    scores: dict[str, Scores]
+    win_rates: dict[str, WinRate]
+    baseline: str
+    tie: float
+
+    @property
+    def judged(self) -> bool:
+        """Is there a judge that knows the answers?"""
+        return bool(self.scores)
+
+    def texts(self, label: str) -> list[str]:
+        """The answers of one policy as strings."""
+        return [one.text for one in self.answers[label]]
+
+
+def compare(policies: dict, tokenizer, p: SimpleNamespace, *, baseline: str = "SFT", temperature: float = 0.7) -> Comparison:
+    """Let every policy answer the test prompts of `p.dataset` with the same seed, judge them, and compare with `baseline`."""
+    rows = data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
+    prompts = list(rows["prompt"])
+    answers = {label: sample(model, tokenizer, prompts, temperature=temperature, seed=p.seed, max_new_tokens=p.max_response_tokens)
+               for label, model in policies.items()}
+    column = lambda name: list(rows[name]) if name in rows.column_names else [""] * len(rows)  # noqa: E731
+    judge, scores, rates = GoldJudge(), {}, {}
+    if data.is_pocket(p.dataset):
+        scores = {label: judge(prompts, [one.text for one in drawn]) for label, drawn in answers.items()}
+        rates = {label: win_rate(found, scores[baseline], tie=judge.tie) for label, found in scores.items() if label != baseline}
+    else:
+        print("No gold judge can know the right answers here: look at the margins and the accuracy on held-out pairs instead.")
+    return Comparison(prompts, column("category"), column("reference"), answers, scores, rates, baseline, judge.tie)
+
+
+def sampled_kl(policy, reference_model, tokenizer, prompts: list, *, max_new_tokens: int, seed: int = 0) -> dict:
+    """KL(policy || reference) in nats per response, estimated on the policy's own samples at temperature 1 (k1 and k3)."""
+    ids = [prompt_ids(tokenizer, prompt) for prompt in prompts]
+    drawn = sample(policy, tokenizer, ids, temperature=1.0, max_new_tokens=max_new_tokens, seed=seed)
+    samples = Examples(ids, {"sample": [one.ids for one in drawn]}, list(range(len(ids))))
+    return evaluate.kl(DatasetLogprobs.compute(policy, samples).all().sample,
+                       DatasetLogprobs.compute(reference_model, samples).all().sample)
+
+
 # --------------------------------------------------------------------------------------------------------- what runs leave
 
 
-def record(folder: Path, p: SimpleNamespace, *, histories: dict[str, History], summary: dict, prompts: list | None = None,
-           responses: dict[str, list[Sample]] | None = None, scores: dict | None = None) -> Path:
+def record(folder: Path, p: SimpleNamespace, histories: dict[str, History], comparison: Comparison, **summary) -> Path:
     """Write a run's parameters, histories, responses with scores, and summary as JSON into `folder`; returns it."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "parameters.json", vars(p))
     for label, history in histories.items():
-        history.save(folder / f"history_{label}.json")
-    rows = [{"prompt": prompts[i][-1]["content"], "method": label, "response": one.text, "finished": one.finished,
-             **({"score": float(scores[label].total[i])} if scores else {})}
-            for label, drawn in (responses or {}).items() for i, one in enumerate(drawn)]
-    if rows:
-        _write(folder / "responses.json", rows)
-    _write(folder / "summary.json", summary)
+        history.save(folder / f"history_{label.replace(' ', '_')}.json")
+    _write(folder / "responses.json", [
+        {"prompt": prompt[-1]["content"], "category": category, "method": label, "response": one.text, "finished": one.finished,
+         **({"score": float(comparison.scores[label].total[i])} if comparison.judged else {})}
+        for label, drawn in comparison.answers.items()
+        for i, (prompt, category, one) in enumerate(zip(comparison.prompts, comparison.categories, drawn))])
+    rates = {label: {"half": rate.half, "strict": rate.strict, "ties": rate.tie_share, "interval": rate.half_interval}
+             for label, rate in comparison.win_rates.items()}
+    _write(folder / "summary.json", {"baseline": comparison.baseline, "prompts": len(comparison.prompts), "win_rates": rates, **summary})
     return folder
 
 
@@ -248,11 +322,10 @@ def _key(name: str, p: SimpleNamespace) -> dict:
 def _files(p: SimpleNamespace) -> dict:
     """Hashes of the local files that the parameters name, so that a changed file is another key."""
     found = {}
-    for name in ("model", "dataset"):
-        path = data.local_path(getattr(p, name))
-        for file in [path] if path and path.is_file() else sorted(path.iterdir()) if path and path.is_dir() else []:
-            if file.is_file():
-                found[f"{name}/{file.name}"] = _file_digest(file)
+    for name in (p.model, p.dataset):
+        path = pocket.DATA if name == "pocket" else Path(name).expanduser()
+        files = [path] if path.is_file() else sorted(path.glob("**/*")) if path.is_dir() else []
+        found |= {f"{name}/{file.name}": _file_digest(file) for file in files if file.is_file()}
     return found
 
 

@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
 from prefnb.logprobs import Scorer
+from prefnb.models import first_line, set_aside
 
 
 @dataclass
@@ -95,6 +96,9 @@ def train(policy, batches, objective: Callable, *, epochs: float, learning_rate:
     """
     if average not in ("example", "token"):
         raise ValueError(f"average must be 'example' or 'token', not '{average}'.")
+    if checkpoint and stop_on:
+        raise ValueError("checkpoint and stop_on cannot go together: the best weights would be lost in an interruption.")
+    schedule_factor(0.0, schedule, warmup)  # a wrong name is refused before any work
     accelerator = Accelerator()
     scorer = Scorer(policy)
     optimizer = torch.optim.Adam([p for p in policy.parameters() if p.requires_grad], lr=learning_rate, fused=True)
@@ -134,16 +138,22 @@ def train(policy, batches, objective: Callable, *, epochs: float, learning_rate:
     return history
 
 
+# What is left of the learning rate at `left` of the way, from 1 (after the warm-up) to 0 (the end).
+SCHEDULES = {
+    "linear": lambda left: left,
+    "cosine": lambda left: 0.5 * (1 - math.cos(math.pi * left)),
+    "exponential": lambda left: 0.01 ** (1 - left),
+    "constant": lambda left: 1.0,
+}
+
+
 def schedule_factor(done: float, schedule: str, warmup: float) -> float:
     """The learning rate's share at `done` in [0, 1): up linearly over `warmup`, then down as `schedule` says."""
+    if schedule not in SCHEDULES:
+        raise ValueError(f"There is no schedule '{schedule}'; choose one of {', '.join(SCHEDULES)}.")
     if done < warmup:
-        return (done + 1e-3) / warmup if warmup else 1.0
-    left = (1 - done) / (1 - warmup) if warmup < 1 else 1.0
-    shapes = {"linear": left, "cosine": 0.5 * (1 + math.cos(math.pi * (1 - left))),
-              "exponential": 0.01 ** (1 - left), "constant": 1.0}
-    if schedule not in shapes:
-        raise ValueError(f"There is no schedule '{schedule}'; choose one of {', '.join(shapes)}.")
-    return shapes[schedule]
+        return (done + 1e-3) / warmup  # the hair lets the first step do something
+    return SCHEDULES[schedule]((1 - done) / (1 - warmup))
 
 
 def _steps(batches, total: int, done: int, processes: int):
@@ -162,24 +172,27 @@ def _steps(batches, total: int, done: int, processes: int):
 
 def _step(accelerator, scorer, optimizer, objective, pieces, average, max_grad_norm, on_policy, policy, step) -> dict:
     """One optimiser step over the pieces of an effective batch; returns the step's metrics as plain numbers."""
-    weights = [_weight(piece, average) for piece in pieces]
-    total_weight, total_size = sum(weights), sum(len(piece) for piece in pieces)
+    total_weight = sum(_weight(piece, average) for piece in pieces)
+    total_size = sum(len(piece) for piece in pieces)
     sums: dict[str, torch.Tensor] = {}
-    mine = range(accelerator.process_index, len(pieces), accelerator.num_processes)
-    for number in mine:
-        piece = pieces[number].to(accelerator.device)
-        last = number == mine[-1] and on_policy is None
+    # Every process takes as many turns as the others, with weight 0 where no piece is left: gradients meet in every turn.
+    processes, turns = accelerator.num_processes, -(-len(pieces) // accelerator.num_processes)
+    for turn in range(turns):
+        number = turn * processes + accelerator.process_index
+        share = float(number < len(pieces))
+        piece = pieces[number if share else 0].to(accelerator.device)
+        last = turn == turns - 1 and on_policy is None
         with (contextlib.nullcontext() if last else accelerator.no_sync(scorer)):
             loss, metrics = objective(scorer(piece), piece.reference, **piece.extras)
-            # Each process's gradients are averaged over the processes: multiply, so that the sum is what remains.
-            accelerator.backward(loss.sum() * (accelerator.num_processes / total_weight))
-        _add(sums, {"loss": loss.detach().sum() / total_weight,
-                    **{name: value.sum() / total_size for name, value in metrics.items()}})
+            # Gradients are averaged over the processes: multiplied first, so that their sum is what remains.
+            accelerator.backward(loss.sum() * (share * processes / total_weight))
+        _add(sums, {"loss": loss.detach().sum() * share / total_weight,
+                    **{name: value.sum() * share / total_size for name, value in metrics.items()}})
     if on_policy is not None:
         batch = on_policy.make_batch(policy, step).to(accelerator.device)
         loss, metrics = on_policy.objective(scorer(batch), batch.reference, **batch.extras)
         accelerator.backward(loss.mean())
-        _add(sums, {name: value.mean() for name, value in metrics.items()})
+        _add(sums, {name: value.mean() / processes for name, value in metrics.items()})
     norm = accelerator.clip_grad_norm_(scorer.parameters(), max_grad_norm)
     optimizer.step()
     optimizer.zero_grad()
@@ -257,13 +270,18 @@ def _resume(folder: Path, policy, optimizer, history: History) -> int:
     if not path.exists():
         return 0
     try:
-        with safe_open(path, "pt") as file, torch.no_grad():
-            vars(history).update(json.loads(file.metadata()["history"]))
-            for name, parameter in policy.named_parameters():
-                parameter.copy_(file.get_tensor(f"weight.{name}"))
-                optimizer.state[parameter] = {key: file.get_tensor(f"{key}.{name}").to(parameter.device if key != "step" else "cpu")
-                                              for key in ("step", "exp_avg", "exp_avg_sq")}
+        with safe_open(path, "pt") as file:
+            seen = json.loads(file.metadata()["history"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        states = [{key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")} for name, _ in policy.named_parameters()]
+        weights = [tensors[f"weight.{name}"] for name, _ in policy.named_parameters()]
     except Exception as error:  # whatever is wrong with it, training can start afresh
-        ...
+        print(f"The unfinished run in {folder} is damaged ({first_line(error)}); it was set aside as {set_aside(path).name} "
+              "and training starts afresh.")
+        return 0
+    for parameter, weight, state in zip(policy.parameters(), weights, states):
+        parameter.data.copy_(weight)
+        optimizer.state[parameter] = {key: value if key == "step" else value.to(parameter.device) for key, value in state.items()}
+    vars(history).update(seen)
     print(f"Going on after step {len(history.rows)} of an interrupted run.")
     return len(history.rows)

@@ -1,0 +1,68 @@
+"""Sampling: seeds, order, ends, and ids that stay what they were."""
+
+import pytest
+import torch
+
+from prefnb.batches import end_of_turn_id, prompt_ids
+from prefnb.sampling import _cut, sample
+
+PROMPTS = [[{"role": "user", "content": text}] for text in ("Hi", "Tell me about the river and the heron that lives there", "Why?")]
+
+
+def test_same_seed_same_samples_and_the_global_state_is_left_alone(model, tokenizer):
+    """Sampling is seeded by its argument, and does not disturb whoever else draws random numbers."""
+    torch.manual_seed(1)
+    first = sample(model, tokenizer, PROMPTS, max_new_tokens=8, seed=3)
+    after = torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.equal(after, torch.rand(1))
+    assert sample(model, tokenizer, PROMPTS, max_new_tokens=8, seed=3) == first
+    assert sample(model, tokenizer, PROMPTS, max_new_tokens=8, seed=4) != first
+
+
+def test_greedy_is_the_argmax_of_each_prompt_alone(model, tokenizer):
+    """Sorting and left-padding must not change or permute what each prompt is answered."""
+    drawn = sample(model, tokenizer, PROMPTS, temperature=0, max_new_tokens=4)
+    for prompt, got in zip(PROMPTS, drawn):
+        ids = prompt_ids(tokenizer, prompt)
+        for token in got.ids:
+            with torch.no_grad():
+                assert model(input_ids=torch.tensor([ids])).logits[0, -1].argmax() == token
+            ids.append(token)
+
+
+def test_k_samples_come_prompt_by_prompt(model, tokenizer):
+    """The K samples of a prompt stand in a row: with near-greedy sampling they all begin like its greedy answer."""
+    greedy = sample(model, tokenizer, PROMPTS, temperature=0, max_new_tokens=2)
+    drawn = sample(model, tokenizer, PROMPTS, temperature=1e-4, samples=3, max_new_tokens=2)
+    assert [one.ids for one in drawn] == [one.ids for one in greedy for _ in range(3)]
+
+
+def test_what_follows_the_first_end_token_is_not_the_response(tokenizer):
+    """Text after the end must not be scored; the end token itself stays, as the model chose it."""
+    end = end_of_turn_id(tokenizer)
+    word = tokenizer.encode("river", add_special_tokens=False)
+    assert _cut([*word, end, *word, end], [end], tokenizer) == (word + [end], "river", True)
+    assert _cut(word, [end], tokenizer) == (word, "river", False)
+
+
+def test_beams_find_a_likelier_answer_than_greedy(model, tokenizer):
+    """Beam search of width 4 must not be less likely than greedy under the model (equal lengths: nothing ends here)."""
+    def total(one, prompt):
+        ids = torch.tensor([prompt_ids(tokenizer, prompt) + one.ids])
+        with torch.no_grad():
+            logp = model(input_ids=ids).logits.log_softmax(-1)[0]
+        start = ids.shape[1] - len(one.ids)
+        return sum(float(logp[start + t - 1, token]) for t, token in enumerate(one.ids))
+
+    greedy, beams = (sample(model, tokenizer, PROMPTS, temperature=0, max_new_tokens=3, beams=b) for b in (1, 4))
+    same_length = [i for i in range(3) if len(greedy[i].ids) == len(beams[i].ids)]
+    assert same_length
+    for i in same_length:
+        assert total(beams[i], PROMPTS[i]) >= total(greedy[i], PROMPTS[i]) - 1e-4
+
+
+def test_several_greedy_samples_are_refused(model, tokenizer):
+    """K equal answers are a mistake, not a sample."""
+    with pytest.raises(ValueError, match="temperature above 0"):
+        sample(model, tokenizer, PROMPTS, temperature=0, samples=2)

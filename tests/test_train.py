@@ -1,0 +1,147 @@
+"""The training loop: same numbers from the same command, whatever the split, and after an interruption."""
+
+from functools import partial
+
+import pytest
+import torch
+from conftest import random_model
+
+from prefnb.batches import Batches, tokenize
+from prefnb.logprobs import DatasetLogprobs
+from prefnb.models import copy_model
+from prefnb.objectives.dpo import dpo
+from prefnb.objectives.dppo import dppo
+from prefnb.objectives.sft import sft
+from prefnb.train import History, schedule_factor, train
+
+DPO = partial(dpo, beta=0.5)
+
+
+@pytest.fixture
+def setting(model, tokenizer, pairs):
+    examples = tokenize(pairs, tokenizer)
+    reference = DatasetLogprobs.compute(model, examples)
+
+    def run(objective=DPO, accumulation=1, **settings):
+        policy = copy_model(model)
+        batches = Batches(settings.pop("examples", examples), 4, accumulation=accumulation,
+                          reference=settings.pop("reference", reference))
+        return policy, train(policy, batches, objective, progress=False,
+                             **{"epochs": 2, "learning_rate": 1e-3, "warmup": 0.0, **settings})
+
+    run.model, run.examples, run.reference = model, examples, reference
+    return run
+
+
+def test_dpo_starts_at_ln_2_with_no_margin(setting):
+    """Policy equals reference at step 0: loss ln 2, margin 0. Guards dropout, dtype and a reference of other data."""
+    _, history = setting()
+    assert history.rows[0]["loss"] == pytest.approx(0.6931472, abs=1e-5)
+    assert history.rows[0]["margin"] == pytest.approx(0.0, abs=1e-4)
+
+
+def test_training_separates_the_pairs(setting):
+    """The loop does learn: the loss falls and the margin rises."""
+    _, history = setting(epochs=10, learning_rate=5e-3)
+    assert history.last("loss", 3) < 0.3
+    assert history.last("margin", 3) > 1
+
+
+def test_same_command_same_numbers(setting):
+    """Everything is seeded: two runs agree bit for bit."""
+    assert setting()[1].rows == setting()[1].rows
+
+
+def test_alpha_zero_is_dpo_bit_for_bit(setting):
+    """DPPO without its penalty has DPO's training history exactly."""
+    names = ("step", "loss", "grad_norm", "margin", "logp_chosen", "logp_rejected")
+    dpo_rows, dppo_rows = (setting(objective)[1].rows for objective in (DPO, partial(dppo, alpha=0.0, beta=0.5)))
+    assert [[row[n] for n in names] for row in dpo_rows] == [[row[n] for n in names] for row in dppo_rows]
+
+
+@pytest.mark.parametrize("average, objective, roles", [("example", DPO, ("chosen", "rejected")), ("token", sft, ("response",))])
+def test_accumulation_changes_nothing(setting, tokenizer, pairs, average, objective, roles):
+    """1x8 equals 8x1: the mean is over the whole effective batch, not a mean of means."""
+    rows = [{**row, "response": row["chosen"]} for row in pairs]
+    examples = tokenize(rows, tokenizer, roles)
+    reference = DatasetLogprobs.compute(setting.model, examples)
+    whole, cut = (setting(objective, accumulation=n, average=average, examples=examples, reference=reference) for n in (1, 4))
+    for a, b in zip(whole[1].rows, cut[1].rows, strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
+        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
+    for a, b in zip(whole[0].parameters(), cut[0].parameters()):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_end(setting, tmp_path, capsys):
+    """Stop after four of six steps, start again: weights and history as if nothing had happened."""
+    whole_policy, whole = setting()
+
+    class Interrupt:
+        def update(self, history):
+            if len(history.rows) == 5:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        setting(checkpoint=tmp_path / "run", checkpoint_every=2, live=Interrupt())
+    policy, history = setting(checkpoint=tmp_path / "run", checkpoint_every=2)
+    assert "Going on after step 4" in capsys.readouterr().out
+    assert history.rows == whole.rows
+    for a, b in zip(policy.parameters(), whole_policy.parameters()):
+        assert torch.equal(a, b)
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_training_starts_afresh(setting, tmp_path, capsys):
+    """A half-written state must neither stop the run nor be used."""
+    (tmp_path / "unfinished.safetensors").write_bytes(b"not a checkpoint")
+    assert setting(checkpoint=tmp_path)[1].rows == setting()[1].rows
+    assert "damaged" in capsys.readouterr().out
+    assert (tmp_path / "unfinished.safetensors.damaged-1").read_bytes() == b"not a checkpoint"
+
+
+def test_early_stopping_puts_the_best_weights_back(setting):
+    """Training stops when the watched value no longer rises, and the best policy is what remains."""
+    values = iter([0.1, 0.5, 0.4, 0.3, 0.2])
+    seen = []
+
+    def monitor(policy):
+        seen.append([p.detach().clone() for p in policy.parameters()])
+        return {"win_rate": next(values)}
+
+    policy, history = setting(epochs=5, monitor=monitor, monitor_every=1, stop_on="win_rate", patience=2)
+    assert [row["step"] for row in history.evals] == [0, 1, 2, 3]
+    assert "weights of step 1 are back" in history.stopped
+    for now, best in zip(policy.parameters(), seen[1]):
+        assert torch.equal(now, best)
+
+
+def test_history_finds_metrics_and_evals_and_survives_the_disk(setting, tmp_path):
+    """history[name] gives steps and values; a wrong name says what there is."""
+    _, history = setting(monitor=lambda policy: {"gold": 1.5}, monitor_every=2)
+    assert history["gold"][0].tolist() == [0, 2, 4, 6]
+    assert history["margin"][0].tolist() == [1, 2, 3, 4, 5, 6]
+    history.save(tmp_path / "history.json")
+    assert History.load(tmp_path / "history.json").rows == history.rows
+    with pytest.raises(KeyError, match="no 'marign'; it has step"):
+        history["marign"]
+
+
+def test_divergence_stops_with_a_sentence(setting):
+    """A loss that is not a number must not train on."""
+    with pytest.raises(FloatingPointError, match="diverged"):
+        setting(lambda policy, reference: (policy.chosen.sum * float("nan"), {}))
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "exponential", "constant"])
+def test_schedules_rise_then_fall(schedule):
+    """Warm-up from near 0 to 1, then never up again; constant stays at 1."""
+    values = [schedule_factor(i / 100, schedule, 0.1) for i in range(100)]
+    assert values[0] < 0.02 and values[10] == pytest.approx(1.0)
+    assert all(b <= a for a, b in zip(values[10:], values[11:]))
+    assert values[-1] == pytest.approx({"linear": 0.011, "cosine": 0.0003, "exponential": 0.0105, "constant": 1.0}[schedule], abs=1e-3)
+
+
+def test_an_unknown_schedule_is_refused():
+    """A mistyped schedule must not become a constant one."""
+    with pytest.raises(ValueError, match="no schedule 'liner'"):
+        schedule_factor(0.5, "liner", 0.0)
