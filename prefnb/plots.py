@@ -52,13 +52,17 @@ NEUTRAL = {"margin": 0.0, "accuracy": 0.5, "win_rate": 0.5}  # where "no effect"
 # ---------------------------------------------------------------- small parts
 
 
+def _meaning(label):
+    """The role or method that a label names or begins with: "DPPO unlikelihood, alpha 1" is unlikelihood."""
+    name = re.sub(r"[^a-z0-9]+", "_", str(label).lower()).strip("_").removeprefix("dppo_")
+    return next((key for key in ROLES | METHODS if f"{name}_".startswith(f"{key}_")), None)
+
+
 def colours(labels):
-    """{label: colour}: the fixed colour of a role or method that is named, other colours for other labels."""
-    fixed = ROLES | METHODS
+    """{label: colour}: fixed for labels that name a role or method, others for the rest; all different, up to eight."""
     found = {}
-    for label in labels:
-        name = re.sub(r"[^a-z0-9]+", "_", str(label).lower()).strip("_")
-        colour = fixed.get(name) or fixed.get(name.removeprefix("dppo_"))
+    for label in sorted(labels, key=lambda label: len(str(label))):  # "DPO" before "DPO, twice the pairs"
+        colour = (ROLES | METHODS).get(_meaning(label))
         if colour and colour not in found.values():
             found[label] = colour
     spare = [c for c in CYCLE if c not in found.values()] or list(CYCLE)
@@ -101,7 +105,8 @@ def _legend(figure, axis):
     """One legend above the figure, if there is anything to tell apart."""
     handles, names = axis.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, names, loc="outside upper left", ncols=min(len(names), 5))
+        fitting = 110 // (max(len(name) for name in names) + 7)  # columns that the page has room for
+        figure.legend(handles, names, loc="outside upper left", ncols=max(1, min(len(names), fitting)))
 
 
 def _totals(scores):
@@ -400,6 +405,8 @@ def plot_sweep(values, results, label, against="", strict=False):
     values = np.asarray(values, dtype=float)
     if (values < 0).any() or any(len(curve) != len(values) for curve in curves.values()):
         raise ValueError("A sweep needs values of 0 or more and one win rate for each of them.")
+    order = np.argsort(values)
+    values, curves = values[order], {name: [curve[i] for i in order] for name, curve in curves.items()}
     logs = np.log10(values[values > 0]) if (values > 0).any() else np.zeros(1)
     gap = np.median(np.diff(np.unique(logs))) if len(np.unique(logs)) > 1 else 1.0
     x = np.array([np.log10(value) if value > 0 else logs.min() - gap for value in values])

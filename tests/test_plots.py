@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
-from matplotlib.text import Text
 from nbclient import NotebookClient
 
 from prefnb import plots
@@ -46,6 +45,9 @@ def normal(mean, n=50):
 FIGURES = {
     "training": lambda: plots.plot_training(history()),
     "training of two": lambda: plots.plot_training({"DPO": history(), "DPPO": history()}),
+    "training of six": lambda: plots.plot_training(
+        {f"DPPO minimum likelihood, run {i}": history() for i in range(6)}, ["loss", "margin"]
+    ),
     "logprobs": lambda: plots.plot_logprobs({"DPO": history(), "DPPO": history()}),
     "kl": lambda: plots.plot_kl({"DPO": history(), "DPPO": history()}),
     "rewards": lambda: plots.plot_rewards(
@@ -73,24 +75,19 @@ def test_nothing_is_clipped_or_empty(name):
     canvas.draw()
     assert plots.plt.get_fignums() == []
     assert figure.get_size_inches()[0] * figure.dpi == 800
-    renderer, page = canvas.get_renderer(), figure.bbox
     visible = [axis for axis in figure.axes if axis.get_visible()]
     assert all(axis.has_data() for axis in visible)
     assert all(legend.get_texts() for legend in figure.legends)
-    texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
-    axes_hidden = [text for text in texts if text.axes and not text.axes.get_visible()]
-    for text in [text for text in texts if text not in axes_hidden]:
-        box = text.get_window_extent(renderer)
-        assert box.x0 >= -1 and box.x1 <= page.x1 + 1, text.get_text()
-        assert box.y0 >= -1 and box.y1 <= page.y1 + 1, text.get_text()
+    drawn, (width, height) = figure.get_tightbbox(canvas.get_renderer()), figure.get_size_inches()
+    assert drawn.x0 >= 0 and drawn.y0 >= 0 and drawn.x1 <= width and drawn.y1 <= height
 
 
 def test_labels_never_share_a_colour():
     """Two runs in one colour cannot be told apart; known names keep theirs."""
-    found = plots.colours(["SFT", "DPO", "DPPO (minimum likelihood)", "dppo", "β = 0.1", "β = 0.5"])
-    assert len(set(found.values())) == 6
+    found = plots.colours(["SFT", "DPO, β 1", "DPO", "DPPO (unlikelihood), α 1", "dppo", "β = 0.1", "β = 0.5"])
+    assert len(set(found.values())) == 7
     assert found["DPO"] == plots.METHODS["dpo"]
-    assert found["DPPO (minimum likelihood)"] == plots.METHODS["minimum_likelihood"]
+    assert found["DPPO (unlikelihood), α 1"] == plots.METHODS["unlikelihood"]
 
 
 def test_chosen_and_rejected_keep_their_colours():
@@ -117,8 +114,10 @@ def test_votes_are_split_at_zero():
 
 def test_a_sweep_shows_zero_left_of_the_smallest_value():
     """log(0) has no place on a log axis; alpha 0 is DPO and must be seen."""
-    axis = plots.plot_sweep([0, 0.1, 1, 10], [rate(0)] * 4, "α").axes[0]
+    rates = [rate(mean) for mean in (1, 0, 2, 3)]
+    axis = plots.plot_sweep([0.1, 0, 1, 10], rates, "α").axes[0]
     assert np.allclose(np.diff(axis.get_xticks()), 1.0)
+    assert axis.get_lines()[0].get_ydata().tolist() == [rates[i].half for i in (1, 0, 2, 3)]
     assert [t.get_text() for t in axis.get_xticklabels()] == ["0", "0.1", "1", "10"]
 
 
