@@ -59,7 +59,7 @@ def _meaning(label):
 
 
 def colours(labels):
-    """{label: colour}: fixed for labels that name a role or method, others for the rest; all different, up to eight."""
+    """{label: colour}: fixed where a label names a role or method; up to eight labels all differ."""
     found = {}
     for label in sorted(labels, key=lambda label: len(str(label))):  # "DPO" before "DPO, twice the pairs"
         colour = (ROLES | METHODS).get(_meaning(label))

@@ -56,7 +56,7 @@ FIGURES = {
     "scores": lambda: plots.plot_scores({"base": judged(2), "SFT": judged(4), "DPO": judged(6)}),
     "parts": lambda: plots.plot_parts({"base": judged(2), "SFT": judged(4)}),
     "votes": lambda: plots.plot_votes({"SFT": np.zeros(9), "DPO": normal(1), "DPPO contrastive": normal(2)}),
-    "lengths": lambda: plots.plot_lengths({"prompt": RNG.poisson(9, 99), "response": RNG.poisson(40, 99)}, 60),
+    "lengths": lambda: plots.plot_lengths({"prompt": RNG.poisson(9, 99), "answer": RNG.poisson(40, 99)}, 60),
     "win rates": lambda: plots.plot_win_rates({"DPO": rate(0.5), "unlikelihood": rate(1)}, against="SFT"),
     "categories": lambda: plots.plot_categories({c: rate(m) for c, m in zip(["math", "creative"], [1, -1])}),
     "categories of two": lambda: plots.plot_categories(
@@ -84,7 +84,7 @@ def test_nothing_is_clipped_or_empty(name):
 
 def test_labels_never_share_a_colour():
     """Two runs in one colour cannot be told apart; known names keep theirs."""
-    found = plots.colours(["SFT", "DPO, β 1", "DPO", "DPPO (unlikelihood), α 1", "dppo", "β = 0.1", "β = 0.5"])
+    found = plots.colours(["SFT", "DPO, β 1", "DPO", "DPPO (unlikelihood), α 1", "dppo", "β = 0.1", "β = 1"])
     assert len(set(found.values())) == 7
     assert found["DPO"] == plots.METHODS["dpo"]
     assert found["DPPO (unlikelihood), α 1"] == plots.METHODS["unlikelihood"]
