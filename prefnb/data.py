@@ -9,9 +9,10 @@ Whatever the source calls its columns, what comes out has one shape, with every 
 
 `prompt` is a list of messages `{"role", "content"}` that ends with a user's turn; responses are strings.
 
-A file or row that does not have the right *structure* (not JSON, no such column, a number where text belongs) raises a
-`DataError` that names the line. A row whose *content* teaches nothing (an empty prompt or response, chosen and rejected
-the same) is left out, and one printed line says how many rows and where; if nothing is left, that is an error too.
+A file or row without the right *structure* (not JSON, no such column, a number where text belongs) raises a
+`DataError` that names the line. A row whose *content* teaches nothing (an empty prompt or response, chosen
+and rejected the same) is left out, and one printed line says how many there were and where; if nothing is
+left, that is an error too.
 """
 
 import csv
@@ -24,7 +25,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ NEEDED = {
 
 
 class DataError(ValueError):
-    """A data set that cannot be used; the message is one sentence: what is wrong, where, and what would do."""
+    """A data set that cannot be used; the message says what is wrong, where, and what would do."""
 
     def _render_traceback_(self):
         """What a notebook shows: the sentence alone, without the calls that led to it."""
@@ -77,7 +78,7 @@ def is_pocket(dataset: str) -> bool:
 
 
 def local_path(name: str) -> Path | None:
-    """The path of a local file or folder that `name` stands for, there or not; None for "pocket" and for hub names."""
+    """The local file or folder that `name` stands for, there or not; None for "pocket" and hub names."""
     if is_pocket(name):
         return None
     like_a_path = name.endswith(SUFFIXES) or name.startswith((".", "/", "~")) or name.count("/") > 1
@@ -86,45 +87,46 @@ def local_path(name: str) -> Path | None:
 
 
 def load_pairs(dataset="pocket", split="train", limit=None, seed=0) -> datasets.Dataset:
-    """Preference pairs: `prompt` (messages), `chosen` and `rejected` (str), scores, category and writers if known.
+    """Preference pairs: `prompt` (messages), `chosen` and `rejected` (str), and what else is known.
 
-    `dataset` is "pocket", a local .jsonl, .json, .csv (each also .gz) or .parquet, or the name of a data set on the
-    hub, "owner/name" or "owner/name:part". `split` is "train" or "test"; a source without a test split has a tenth of
-    its prompts held out for it. `limit` takes that many rows at random: with one `seed`, the first 64 of `limit=128`
-    are those of `limit=64`. Raises `DataError`.
+    `dataset` is "pocket", a local .jsonl, .json, .csv (each also .gz) or .parquet, or the name of a data set
+    on the hub, "owner/name" or "owner/name:part". `split` is "train" or "test"; a source without a test split
+    has a tenth of its prompts held out for it. `limit` takes that many rows at random: with one `seed`, the
+    first 64 of `limit=128` are those of `limit=64`. Raises `DataError`.
     """
     return _load("pairs", dataset, split, limit, seed)
 
 
 def load_dialogs(dataset="pocket", split="train", limit=None, seed=0) -> datasets.Dataset:
-    """Demonstrations: `prompt` (messages) and `response` (str), the first exchange of each dialog; category, writer.
+    """Demonstrations: `prompt` (messages) and `response` (str), each dialog's first exchange.
 
-    Of preference pairs, the chosen response is the demonstration, as in Hellman's report, section 3.1. The arguments are
-    those of `load_pairs`.
+    Of preference pairs, the chosen response is the demonstration, as in Hellman's report, section 3.1. The
+    arguments are those of `load_pairs`.
     """
     return _load("dialogs", dataset, split, limit, seed)
 
 
 def load_prompts(dataset="pocket", split="train", limit=None, seed=0) -> datasets.Dataset:
-    """Prompts to answer, each once: `prompt` (messages), `category` and `reference` (a good answer, str) if known.
+    """Prompts to answer, each once: `prompt` (messages); `category` and `reference` (a good answer) if known.
 
     The arguments are those of `load_pairs`; any file of pairs or dialogs holds prompts too.
     """
     return _load("prompts", dataset, split, limit, seed)
 
 
-# --- From a source to rows ---------------------------------------------------------------------------------------
+# --- From a source to rows ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Table:
-    """One split of a source as it was found: `rows[i]` is a mapping, `numbers[i]` where it stands in its file."""
+    """One split of a source as it was found; `numbers[i]` says where `rows[i]` stands in its file."""
 
     name: str
     columns: Sequence[str]
     rows: Sequence[Mapping]
     numbers: Sequence[int]
     unit: str = "row"
+    check_all: bool = True  # a reader's file, yes; the hub's rows and ours only as far as they are used
 
     def where(self, index: int) -> str:
         return f"{self.unit} {self.numbers[index]}"
@@ -132,7 +134,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Row:
-    """What one row says: its prompt and its answer (chosen, response or reference); None where it says nothing."""
+    """What one row says: its prompt and answer (chosen, response or reference), None where nothing."""
 
     prompt: list[dict] | None
     answer: str | None
@@ -140,7 +142,7 @@ class Row:
 
     @property
     def key(self) -> str | None:
-        """The first user's turn without regard to case and spacing: what tells whether two rows share a prompt.
+        """The first user's turn, without regard to case and spacing: rows with one key share a prompt.
 
         Not the whole prompt, so that all turns of one conversation fall on the same side of a hold-out.
         """
@@ -154,51 +156,58 @@ def _load(kind, dataset, split, limit, seed) -> datasets.Dataset:
         raise ValueError(f"split must be 'train' or 'test', not {split!r}.")
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ValueError(f"limit must be a whole number of at least 1, or None for all rows, not {limit!r}.")
-    table, held_out, has_test = _choose(_open(dataset), kind, split, dataset)
-    form = _form(table, kind)
-
-    kept, seen, looked_at, left_out = [], set(), 0, {}
-    for i in _order(table, limit, seed):
-        if limit == len(kept) and isinstance(table.rows, datasets.Dataset):
-            break  # the hub's tables are long; a local file is checked to its end
-        raw, where = table.rows[i], f"{table.name}, {table.where(i)}"
-        row = _read(raw, form, where)
-        in_test = row.key in held_out
-        if not has_test and in_test != (split == "test"):
-            continue  # the other side of the hold-out
-        looked_at += 1
-        problem = _problem(row, kind)
-        if problem is None and has_test and in_test and split == "train":
-            problem = "with a prompt of the test split"
-        if problem:
-            left_out.setdefault(problem, []).append(i)
-        elif kind != "prompts" or _once(row.prompt, seen):
-            kept.append(_columns(row, raw, kind, where))
-
+    table, elsewhere, leaked = _choose(_open(dataset), kind, split, dataset)
+    kept, left_out = _walk(table, kind, elsewhere, leaked, limit, seed)
     told = "; ".join(_tell(table, problem, rows) for problem, rows in left_out.items())
     if not kept:
         raise DataError(_nothing_left(table, kind, split, told))
     if told:
-        print(f"{table.name}: left out {sum(map(len, left_out.values()))} of {looked_at} rows: {told}.")
+        count = sum(map(len, left_out.values()))
+        print(f"{table.name}: left out {count} of {len(kept) + count} rows: {told}.")
     if limit is not None and len(kept) < limit:
-        print(f"{table.name}: {limit} {kind} were asked for; all {len(kept)} of its {split} side are used.")
+        print(f"{table.name}: {limit} {kind} were asked for; all {len(kept)} for {split} are used.")
     return _dataset(kept[:limit], kind)
 
 
-def _choose(tables: dict[str, Callable[[], Table]], kind, split, dataset) -> tuple[Table, set[str], bool]:
-    """The table for this purpose, the keys of the prompts that are for evaluation, and whether a test split has them."""
+def _walk(table: Table, kind, elsewhere: set[str], leaked: set[str], limit, seed) -> tuple[list[dict], dict]:
+    """The sound rows in their final shape, and the numbers of the others under what is wrong with them."""
+    form = _form(table, kind)
+    kept, left_out, seen = [], {}, set()
+    for i in _order(table, limit, seed):
+        if len(kept) == limit and not table.check_all:
+            break
+        where = f"{table.name}, {table.where(i)}"
+        row = _read(table.rows[i], form, where)
+        if row.key in elsewhere:
+            continue
+        problem = "with a prompt of the test split" if row.key in leaked else _problem(row, kind)
+        if problem:
+            left_out.setdefault(problem, []).append(i)
+        elif kind != "prompts" or _once(row.prompt, seen):
+            kept.append(_columns(row, table.rows[i], kind, where))
+    return kept, left_out
+
+
+def _choose(tables: dict[str, Callable[[], Table]], kind, split, dataset) -> tuple[Table, set[str], set[str]]:
+    """The table for this purpose, and the keys of two kinds of rows that are not.
+
+    The first are of the other side of a hold-out. The second are of a training split, with a prompt that the
+    test split has too: they must not be trained on.
+    """
     test = _first(tables, kind, "test")
     train = _first(tables, kind, "train") or (next(iter(tables)) if len(tables) == 1 and not test else None)
     if test and split == "test":
-        return tables[test](), set(), True
+        return tables[test](), set(), set()
     if train is None:
-        raise DataError(f"{dataset} has no split to take {kind} from for {split}; its splits: {', '.join(tables)}.")
+        raise DataError(f"{dataset} has no split for {split} {kind}; its splits are {', '.join(tables)}.")
     table = tables[train]()
     if not test:
-        return table, _hold_out(_keys(table)), False
+        keys = _keys(table)
+        held_out = _hold_out(keys)
+        return table, held_out if split == "train" else keys - held_out, set()
     # Whatever any notebook may evaluate on, no notebook trains on.
     tests = {_first(tables, other, "test") for other in NEEDED} - {None}
-    return table, set().union(*(_keys(tables[name]()) for name in tests)), True
+    return table, set(), set().union(*(_keys(tables[name]()) for name in tests))
 
 
 def _first(tables, kind, split) -> str | None:
@@ -213,14 +222,14 @@ def _keys(table: Table) -> set[str]:
 
 
 def _hold_out(keys: set[str]) -> set[str]:
-    """The tenth of the prompts with the smallest hashes, by a fixed bound: adding rows moves no prompt across it."""
+    """The tenth of the prompts with the smallest hashes. The bound is fixed: new rows move no prompt."""
     hashes = {key: int(hashlib.sha256(key.encode()).hexdigest()[:16], 16) / 16**16 for key in keys}
     bound = max(HELD_OUT, min(hashes.values(), default=0))  # of a handful of prompts, at least one
     return {key for key, value in hashes.items() if value <= bound}
 
 
 def _order(table: Table, limit, seed):
-    """The order to walk in. A whole permutation, cut later: that is what makes a smaller subset part of a larger."""
+    """The order to walk in: a permutation of all rows, so that a smaller subset is part of a larger one."""
     if limit is None:
         return range(len(table.rows))
     return np.random.default_rng(seed).permutation(len(table.rows)).tolist()
@@ -232,7 +241,7 @@ def _once(prompt, seen: set[str]) -> bool:
     return not (text in seen or seen.add(text))
 
 
-# --- What a row says ---------------------------------------------------------------------------------------------
+# --- What a row says ----------------------------------------------------------------------------------------
 
 
 def _form(table: Table, kind) -> str:
@@ -256,7 +265,7 @@ def _form(table: Table, kind) -> str:
 
 
 def _read(raw: Mapping, form: str, where: str) -> Row:
-    """The prompt and answers of one row. Raises `DataError` if something is there that is no text or message list."""
+    """The prompt and answers of one row. Raises `DataError` for a value of another type."""
     if form == "messages":
         return _first_exchange(_messages(raw.get("messages"), where, "messages"))
     prompt = _messages(raw.get("prompt"), where, "prompt")
@@ -277,7 +286,7 @@ def _side(value, prompt: list[dict] | None, where: str, column: str) -> str | li
             return None
         turns = _transcript(_text(value, where, column))
         if turns is None:
-            raise DataError(f"{where}: '{column}' is plain text without a prompt; a column 'prompt' is needed.")
+            raise DataError(f"{where}: '{column}' is text without a prompt; a column 'prompt' is needed.")
         return turns
     if value is None or isinstance(value, str):
         return _text(value, where, column)
@@ -287,7 +296,7 @@ def _side(value, prompt: list[dict] | None, where: str, column: str) -> str | li
 
 
 def _shared_prompt(chosen, rejected, where: str) -> Row:
-    """Two conversations: the prompt is the longest beginning they share that ends where the assistant is to answer."""
+    """Two conversations. The prompt is the longest beginning they share up to an answer of the assistant."""
     if isinstance(chosen, str) or isinstance(rejected, str):
         raise DataError(f"{where}: one of 'chosen' and 'rejected' is text and the other a list of messages.")
     a, b = chosen or rejected or [], rejected or chosen or []
@@ -318,7 +327,7 @@ def _answer(raw: Mapping, column: str, where: str) -> str | None:
 
 
 def _transcript(text: str) -> list[dict] | None:
-    """The turns of an Anthropic/hh-rlhf transcript, "\\n\\nHuman: ...\\n\\nAssistant: ..."; None for other text."""
+    """The turns of "\\n\\nHuman: ...\\n\\nAssistant: ...", as in Anthropic/hh-rlhf, or None."""
     before, *rest = re.split(r"\n\n(Human|Assistant): ?", "\n\n" + text.lstrip("\n"))
     if before or not rest:
         return None
@@ -336,10 +345,10 @@ def _messages(value, where: str, column: str) -> list[dict] | None:
         raise DataError(f"{where}: '{column}' must be text or a list of messages, not {_kind_of(value)}.")
     for message in value:
         for part in ("role", "content"):
-            if not isinstance(message.get(part), str):
-                raise DataError(
-                    f"{where}: a message of '{column}' must have text as its '{part}', not {_kind_of(message.get(part))}."
-                )
+            found = message.get(part)
+            if not isinstance(found, str):
+                told = f"a message of '{column}' must have a '{part}' that is text, not {_kind_of(found)}"
+                raise DataError(f"{where}: {told}.")
     return [{part: _text(message[part], where, column) for part in ("role", "content")} for message in value]
 
 
@@ -352,15 +361,15 @@ def _text(value, where: str, column: str) -> str | None:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise DataError(f"{where}: '{column}' holds a broken character, which cannot be written as UTF-8.") from None
+        raise DataError(f"{where}: '{column}' holds half a character (a lone surrogate).") from None
     return value
 
 
 def _kind_of(value) -> str:
     """A value in a reader's words, for messages."""
-    names = {bool: "true or false", int: "a number", float: "a number", dict: "an object", list: "a list"}
-    shown = json.dumps(value, default=str)
-    return f"{names.get(type(value), 'nothing' if value is None else type(value).__name__)} ({shown[:40]})"
+    kinds = {bool: "true or false", int: "a number", float: "a number", str: "text", type(None): "nothing"}
+    kinds |= {dict: "an object", list: "a list"}
+    return f"{kinds.get(type(value), type(value).__name__)} ({json.dumps(value, default=str)[:40]})"
 
 
 def _problem(row: Row, kind) -> str | None:
@@ -391,37 +400,27 @@ def _nothing_left(table: Table, kind, split, told: str) -> str:
     if told:
         return f"{table.name} has no {kind} left to use for {split}: {told}."
     return (
-        f"{table.name} has too few different prompts: a tenth of them is held out for evaluation, and nothing is "
+        f"{table.name} has too few different prompts: a tenth is held out for evaluation, and nothing is "
         f"left for {split}."
     )
 
 
-# --- From rows to columns ----------------------------------------------------------------------------------------
+# --- From rows to columns -----------------------------------------------------------------------------------
 
 
 def _columns(row: Row, raw: Mapping, kind, where: str) -> dict[str, Any]:
     """One row in its final shape; what the source does not say is None."""
-    extra = partial(_extra_text, raw)
-    if kind == "dialogs":
-        return {"prompt": row.prompt, "response": row.answer, "category": extra("category"), "writer": extra("writer")}
-    if kind == "prompts":
-        return {"prompt": row.prompt, "category": extra("category"), "reference": row.answer}
-    score = partial(_score, raw, where)
-    return {
-        "prompt": row.prompt,
-        "chosen": row.answer,
-        "rejected": row.rejected,
-        "score_chosen": score("score_chosen"),
-        "score_rejected": score("score_rejected"),
-        "category": extra("category"),
-        "writer_chosen": extra("writer_chosen"),
-        "writer_rejected": extra("writer_rejected"),
-    }
-
-
-def _extra_text(raw: Mapping, column: str) -> str | None:
-    value = raw.get(column)
-    return None if value is None or value == "" else str(value)
+    values = {"prompt": row.prompt}
+    if kind == "pairs":
+        values |= {"chosen": row.answer, "rejected": row.rejected}
+        values |= {column: _score(raw, where, column) for column in ("score_chosen", "score_rejected")}
+    else:
+        values["response" if kind == "dialogs" else "reference"] = row.answer
+    labels = {"pairs": ("writer_chosen", "writer_rejected"), "dialogs": ("writer",), "prompts": ()}[kind]
+    for column in ("category", *labels):
+        value = raw.get(column)
+        values[column] = None if value in (None, "") else str(value)
+    return values
 
 
 def _score(raw: Mapping, where: str, column: str) -> float | None:
@@ -447,7 +446,7 @@ def _dataset(rows: list[dict], kind) -> datasets.Dataset:
     return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
 
 
-# --- Files and the hub -------------------------------------------------------------------------------------------
+# --- Files and the hub --------------------------------------------------------------------------------------
 
 
 def _open(dataset: str) -> dict[str, Callable[[], Table]]:
@@ -471,16 +470,16 @@ def _pocket_table(file: str) -> Table:
     path = Path(pocket.DATA) / file
     if not path.exists():
         raise DataError(f"The pocket world's {file} is missing; `python -m prefnb.pocket` makes it again.")
-    return _local_table(path)
+    return replace(_local_table(path), check_all=False)
 
 
 def _local_table(path: Path) -> Table:
-    """A file as a table. Raises `DataError` if it is missing, empty, of another kind, or malformed (with the line)."""
+    """A file as a table. Raises `DataError` if it is missing, empty, of another kind, or malformed."""
     if not path.exists():
         raise DataError(f"There is no file '{path}' (looked from {Path.cwd()}).{_did_you_mean(path)}")
     if path.is_dir() or not path.name.endswith(SUFFIXES):
-        raise DataError(f"'{path}' is {'a folder' if path.is_dir() else 'of another kind'}; a data set is one file "
-                        f"that ends in {', '.join(SUFFIXES)}.")
+        what = "a folder" if path.is_dir() else "a file of another kind"
+        raise DataError(f"'{path}' is {what}; a data set is one file that ends in {', '.join(SUFFIXES)}.")
     if path.stat().st_size == 0:
         raise DataError(f"{path.name} is empty.")
     reader = {"jsonl": _read_jsonl, "json": _read_json, "csv": _read_csv, "parquet": _read_parquet}
@@ -498,7 +497,7 @@ def _local_table(path: Path) -> Table:
 
 
 def _lines(path: Path):
-    """The numbered lines of a text file that may be compressed. Only a newline ends a line, as in the JSON lines format."""
+    """The numbered lines of a text file, compressed or not. Only a newline ends a line, as in JSONL."""
     with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             try:
@@ -560,7 +559,7 @@ def _read_csv(path: Path):
         start = reader.line_num + 1
         for fields in reader:
             if fields and len(fields) != len(header):
-                raise DataError(f"{path.name}, line {start} has {len(fields)} fields, and its header {len(header)}.")
+                raise DataError(f"{path.name}, line {start} has {len(fields)} fields, not {len(header)}.")
             if fields:
                 rows.append((start, dict(zip(header, fields))))
             start = reader.line_num + 1
@@ -585,8 +584,8 @@ def _hub_tables(dataset: str) -> dict[str, Callable[[], Table]]:
         ) from None
     except ConnectionError:
         raise DataError(
-            f"The hub could not be reached to load '{name}'; connect to the internet, or use dataset='pocket' or a "
-            f"local file.{_or_a_file(name)}"
+            f"The hub could not be reached to load '{name}'; connect to the internet, or use 'pocket' or "
+            f"a local file.{_or_a_file(name)}"
         ) from None
     except (datasets.exceptions.DatasetsError, OSError, RuntimeError, ValueError) as error:
         if isinstance(error, DataError):
@@ -597,7 +596,7 @@ def _hub_tables(dataset: str) -> dict[str, Callable[[], Table]]:
 
 
 def _download(name: str, part: str) -> datasets.DatasetDict:
-    """All splits of a data set; of one that comes in parts, the part that was asked for, or the part "all"."""
+    """All splits of a data set; of one that comes in parts, the part asked for, or the part "all"."""
     try:
         return datasets.load_dataset(name, part or None)
     except ValueError:
@@ -605,12 +604,13 @@ def _download(name: str, part: str) -> datasets.DatasetDict:
         if not part and "all" in parts:
             return datasets.load_dataset(name, "all")
         if len(parts) > 1 and part not in parts:
-            raise DataError(f"'{name}' comes in parts ({', '.join(parts)}); ask for one as '{name}:part'.") from None
+            told = f"'{name}' comes in parts ({', '.join(parts)}); ask for one of them as '{name}:part'."
+            raise DataError(told) from None
         raise
 
 
 def _hub_table(name: str, rows: datasets.Dataset) -> Table:
-    return Table(name, rows.column_names, rows, range(1, len(rows) + 1))
+    return Table(name, rows.column_names, rows, range(1, len(rows) + 1), check_all=False)
 
 
 def _or_a_file(name: str) -> str:

@@ -1,4 +1,4 @@
-"""A notebook's parameters: what each may be, what a preset sets, and one clear sentence when something is wrong.
+"""A notebook's parameters: what each may be, what a preset sets, and a clear sentence when one is wrong.
 
 A notebook declares plain values in its first code cell and checks them in the second:
 
@@ -8,8 +8,8 @@ A notebook declares plain values in its first code cell and checks them in the s
 
     p = parameters.check(globals(), recipes.DPPO, alphas=parameters.Numbers(0, 1e4))
 
-`p.alpha` is then a number in its range, whether it came from the preset, the cell or `papermill -p alpha 10`. A name that
-is no parameter is refused: papermill itself would only warn, and run the defaults.
+`p.alpha` is then a number in its range, whether it came from the preset, the cell or `papermill -p alpha 10`.
+A name that is no parameter is refused: papermill itself would only warn, and run the defaults.
 """
 
 import ast
@@ -36,9 +36,10 @@ class ParameterError(ValueError):
         return [f"{type(self).__name__}: {self}"]
 
 
-# --- What a parameter may be: each has `allowed`, in words, and `read(value)`, which raises ValueError ------------
-# `-p` and `-y` of papermill give numbers where they see them and strings otherwise: `-y` makes a string of 1e-3, `-p`
-# of true. So each kind also reads its value from a string.
+# --- What a parameter may be --------------------------------------------------------------------------------
+# Each kind has `allowed`, in words, and `read(value)`, which gives the value or raises ValueError (with a
+# hint, or none). papermill gives numbers where it sees them and strings otherwise: `-y` makes a string of
+# 1e-3, `-p` of true. So each kind also reads its value from a string.
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Whole(Number):
 
 @dataclass(frozen=True)
 class Numbers(Number):
-    """Several numbers in one range: a list, or text such as "0.1,1,10"."""
+    """Several numbers in one range: a list, or text such as "0.1,1,10". Read as a list of floats."""
 
     noun = "numbers such as 0.1,1,10, each"
 
@@ -98,7 +99,7 @@ class Numbers(Number):
 
     def read(self, value) -> list[float]:
         if isinstance(value, str):
-            value = re.split(r"[,\s]+", value.strip().strip("[]()").strip(" ,"))
+            value = re.split(r"\s*,\s*|\s+", value.strip().strip("[]()").strip())
         elif isinstance(value, numbers.Real):
             value = [value]
         elif not isinstance(value, (list, tuple)):
@@ -168,7 +169,10 @@ class Text:
 
 @dataclass(frozen=True)
 class Source:
-    """"pocket", a local file or folder (from the folder that the notebook runs in), or a hub name like "owner/name"."""
+    """Where data or a model come from: "pocket", a local file or folder, or a hub name like "owner/name".
+
+    A path that is not absolute is looked for from the folder that the notebook runs in.
+    """
 
     what: str = "file"
 
@@ -189,7 +193,7 @@ class Source:
         return value
 
 
-# --- What a method's parameters are --------------------------------------------------------------------------------
+# --- What a method's parameters are -------------------------------------------------------------------------
 
 COMMON = {
     "seed": Whole(0, 2**32 - 1),
@@ -208,8 +212,8 @@ DEFAULTS = {"seed": 0, "output_dir": None}  # the same in every preset, unless i
 class Schema:
     """A method's parameters: its own `fields` (name to kind), and the `presets` (name to values).
 
-    Of the common names of all notebooks, a method has those that its presets give a value. Raises ValueError if the
-    presets do not all name the same parameters, or one of them is not declared.
+    Of the common names of all notebooks, a method has those that its presets give a value. Raises ValueError
+    if the presets do not all name the same parameters, or one of them is not declared.
     """
 
     fields: Mapping[str, Any]
@@ -220,7 +224,7 @@ class Schema:
             missing = set(self.specs) - {"preset"} - set(values) - set(DEFAULTS)
             unknown = set(values) - set(self.fields) - set(COMMON)
             if missing or unknown:
-                raise ValueError(f"Preset '{preset}' lacks {sorted(missing)} and has the undeclared {sorted(unknown)}.")
+                raise ValueError(f"Preset '{preset}' lacks {sorted(missing)}; undeclared: {sorted(unknown)}.")
 
     @property
     def specs(self) -> dict[str, Any]:
@@ -237,16 +241,19 @@ class Schema:
 def check(names: Mapping[str, Any], schema: Schema, **extra_specs) -> SimpleNamespace:
     """The parameters of `schema`, and of the notebook's own `extra_specs`, each of its kind and in its range.
 
-    `names` is a notebook's `globals()`, where other names may stand too, or a plain dict of parameters and nothing else.
-    What is None or absent takes the preset's value. Raises one `ParameterError` that tells of every problem: an unknown
-    name (with the one it comes nearest to), a value of the wrong kind or out of range, a file that is not there.
+    `names` is a notebook's `globals()`, where other names may stand too, or a plain dict of parameters alone.
+    What is None or absent takes the preset's value. Raises one `ParameterError` that tells of every problem:
+    an unknown name (with the one it comes nearest to), a value of the wrong kind or out of range, a file that
+    is not there.
     """
     specs = {**schema.specs, **extra_specs}
     given = {name: names[name] for name in specs if names.get(name) is not None}
     problems = [_unknown(name, specs) for name in dict.fromkeys(_declared(names)) if name not in specs]
 
-    defaults = schema.preset(given["preset"] if given.get("preset") in schema.presets else next(iter(schema.presets)))
-    values = {"preset": next(iter(schema.presets)), **defaults, **given}
+    first = next(iter(schema.presets))
+    chosen = given.get("preset", first)
+    defaults = schema.preset(chosen if chosen in list(schema.presets) else first)
+    values = {"preset": first, **defaults, **given}
     checked = SimpleNamespace()
     for name, spec in specs.items():
         value = values.get(name)
@@ -262,9 +269,8 @@ def check(names: Mapping[str, Any], schema: Schema, **extra_specs) -> SimpleName
 
 
 def _unknown(name: str, specs: Iterable[str]) -> str:
-    return " ".join(filter(None, (
-        f"There is no parameter '{name}'.", _did_you_mean(name, specs), f"The parameters are {', '.join(specs)}."
-    )))
+    near, listed = _did_you_mean(name, specs), ", ".join(specs)
+    return f"There is no parameter '{name}'. {near}{near and ' '}The parameters are {listed}."
 
 
 def _did_you_mean(value, names: Iterable[str]) -> str:
@@ -286,29 +292,30 @@ def _shown(value) -> str:
     """A value for a message; a name that the notebook has since used for something else is said to be so."""
     if value is None or isinstance(value, (bool, int, float, str, list, tuple)):
         return _REPR.repr(value)
-    return f"a {type(value).__name__} (was the name used again? Then run the cell with the parameters once more)"
+    return f"a {type(value).__name__} (if the name was used again, run the parameters' cell once more)"
 
 
-# --- Which names a notebook declares -------------------------------------------------------------------------------
+# --- Which names a notebook declares ------------------------------------------------------------------------
 
 
 def _declared(names: Mapping[str, Any]) -> list[str]:
     """The names that were meant as parameters.
 
-    In a notebook, these are what the last cell of parameters assigns, and what papermill added below it: not all the
-    other names of a notebook that has run before. In a script, all public names of plain values. In a dict, all names.
+    In a notebook, these are what the cell of parameters assigns, and what papermill added below it: not all
+    the other names of a notebook that has run before. In a script, all public names of plain values. In a
+    dict, all.
     """
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is not None and names is shell.user_ns:
         return _names_in_cells(shell.user_ns.get("In", []))
     if "__name__" in names and "__builtins__" in names:
         plain = (type(None), bool, int, float, str, list, tuple)
-        return [name for name, value in names.items() if isinstance(value, plain) and not name.startswith("_")]
+        return [name for name, value in names.items() if isinstance(value, plain) and name[0] != "_"]
     return list(names)
 
 
 def _names_in_cells(cells: list[str]) -> list[str]:
-    """What the last run of the parameters' cell, known by its `preset`, and of papermill's cell below it assign."""
+    """What the parameters' cell, known by its `preset`, and papermill's cell below it assign, as last run."""
     added: list[str] = []
     for cell in reversed(cells[:-1]):  # the last cell is the one that is running: the check
         assigned = _assigned(cell)

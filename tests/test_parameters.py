@@ -1,0 +1,247 @@
+"""Every value that papermill may give a notebook is read or refused, and no mistyped name gets by."""
+
+import subprocess
+import sys
+
+import nbformat
+import papermill
+import pytest
+
+from prefnb import data, parameters
+from prefnb.parameters import (
+    Choice,
+    Flag,
+    Number,
+    Numbers,
+    ParameterError,
+    Schema,
+    Source,
+    Text,
+    Whole,
+    check,
+)
+
+POCKET = {
+    "model": "pocket",
+    "dataset": "pocket",
+    "pairs": 1000,
+    "learning_rate": 5e-4,
+    "alpha": 10,
+    "level": "token",
+}
+QWEN = {**POCKET, "model": "Qwen/Qwen2.5-0.5B", "dataset": "trl-lib/ultrafeedback_binarized", "alpha": 0.5}
+METHOD = Schema(
+    {"alpha": Number(0, 1e4), "level": Choice("token", "sequence")}, {"pocket": POCKET, "qwen": QWEN}
+)
+
+
+def refusal(names, **extra_specs):
+    with pytest.raises(ParameterError) as error:
+        check(names, METHOD, **extra_specs)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    "spec, value, expected",
+    [
+        (Number(), "1e-3", 0.001),  # YAML's reading of 1e-3
+        (Number(), 10, 10.0),  # papermill's reading of `-p alpha 10`
+        (Number(0, 1), 0, 0.0),
+        (Whole(1), 64.0, 64),
+        (Whole(1), "64", 64),
+        (Flag(), "true", True),
+        (Flag(), "False", False),
+        (Flag(), 1, True),
+        (Choice("token", "sequence"), "token", "token"),
+        (Text(), 2024, "2024"),
+        (Numbers(0), "0.1, 1,10", [0.1, 1.0, 10.0]),
+        (Numbers(0), "[0.1, 1]", [0.1, 1.0]),
+        (Numbers(0), [0, "1e1"], [0.0, 10.0]),
+        (Numbers(0), 5, [5.0]),
+    ],
+)
+def test_what_papermill_gives_is_read(spec, value, expected):
+    """Guards against "1e-3" reaching the optimiser as text, and "false" being true."""
+    found = spec.read(value)
+    assert found == expected and type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    "spec, value",
+    [
+        *[
+            (Number(), value)
+            for value in ("ten", "", "nan", float("inf"), True, None, [1], 10**400, "9" * 5000)
+        ],
+        (Number(0, 1), 1.0001),
+        (Number(above=0), 0),
+        *[(Whole(1), value) for value in (0, 1.5, "1.5", True, "nan")],
+        *[(Flag(), value) for value in ("maybe", 2, 1.0, None)],
+        *[(Choice("a", "b"), value) for value in ("c", True, ["a"])],
+        *[(Text(), value) for value in ("", " ", True, ["a"])],
+        *[(Numbers(0, 10), value) for value in ("", "[]", "1,,2", [], "1,11", "1;2", [True], {1: 2})],
+    ],
+)
+def test_what_is_out_of_range_or_of_another_kind_is_refused(spec, value):
+    """Guards against a run with a silently different value; True is no number, nor is NaN."""
+    with pytest.raises(ValueError):
+        spec.read(value)
+
+
+def test_none_takes_the_preset_s_value():
+    """Guards against a preset that a notebook's own defaults hide, and a given value that a preset hides."""
+    found = vars(check({"preset": "qwen", "alpha": None, "pairs": 64}, METHOD))
+    assert found == {**QWEN, "preset": "qwen", "seed": 0, "output_dir": None, "pairs": 64}
+    assert check({"preset": None}, METHOD).preset == "pocket"
+
+
+def test_a_mistyped_name_is_refused_with_the_nearest():
+    """Guards against what papermill does: warn, and run the defaults."""
+    said = refusal({"alhpa": 10})
+    assert said.startswith(
+        "There is no parameter 'alhpa'. Did you mean 'alpha'? The parameters are preset, seed, "
+    )
+    assert refusal({"xyzzy": 10}).startswith("There is no parameter 'xyzzy'. The parameters are ")
+    assert "There is no parameter 'epochs'." in refusal({"epochs": 1})  # of other methods, not of this one
+
+
+def test_every_problem_is_told_at_once_in_plain_sentences():
+    """Guards against mending one parameter per run, and against a message without what is allowed."""
+    given = {
+        "preset": "quen",
+        "alpha": -1,
+        "pairs": "many",
+        "level": "tokens",
+        "learning_rate": 0,
+        "seed": True,
+    }
+    assert refusal(given, sweep=Numbers(0, 10)).split("\n") == [
+        "'preset' must be 'pocket' or 'qwen', not 'quen'. Did you mean 'qwen'?",
+        "'seed' must be a whole number from 0 to 4294967295, not True.",
+        "'pairs' must be a whole number of at least 1, not 'many'.",
+        "'learning_rate' must be a number above 0 and of at most 1, not 0.",
+        "'alpha' must be a number from 0 to 10000, not -1.",
+        "'level' must be 'token' or 'sequence', not 'tokens'. Did you mean 'token'?",
+        "'sweep' needs a value: it must be numbers such as 0.1,1,10, each from 0 to 10.",
+    ]
+
+
+def test_files_must_be_there_before_anything_runs(tmp_path, monkeypatch):
+    """Guards against a missing file found after minutes, and a mistyped "pocket" asked of the hub."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pairs.jsonl").write_text("{}")
+    (tmp_path / "policy").mkdir()
+    for dataset in ("pocket", "pairs.jsonl", str(tmp_path / "pairs.jsonl"), "owner/name", "owner/name:part"):
+        assert check({"dataset": dataset, "model": "policy"}, METHOD).dataset == dataset
+    said = refusal({"dataset": "pears.jsonl", "model": "pocke"})
+    assert f"There is no such file (looked from {tmp_path}). Did you mean 'pairs.jsonl'?" in said
+    assert said.startswith(
+        "'model' must be 'pocket', a folder that exists or a hub name like 'owner/name', not 'pocke'."
+    )
+    assert "Did you mean 'pocket'?" in said
+    for bad in (
+        {"dataset": "./x"},
+        {"dataset": "policy"},
+        {"dataset": 3},
+        {"model": "pairs.jsonl"},
+        {"model": "../no"},
+    ):
+        assert refusal(bad).startswith(f"'{next(iter(bad))}' must be 'pocket', a f")
+    for suffix in data.SUFFIXES:  # a path to one module is a path to the other
+        with pytest.raises(ValueError, match="no such file"):
+            Source().read(f"owner/name{suffix}")
+
+
+def test_presets_must_be_complete():
+    """Guards against a preset that lacks a parameter, or sets one that nothing declares."""
+    with pytest.raises(ValueError, match="'qwen' lacks \\['alpha'\\]"):
+        Schema({"alpha": Number()}, {"pocket": {"alpha": 1}, "qwen": {}})
+    with pytest.raises(ValueError, match="undeclared: \\['beta'\\]"):
+        Schema({"alpha": Number()}, {"pocket": {"alpha": 1, "beta": 1}})
+
+
+def test_parameters_are_light():
+    """Guards against a second cell that waits for torch before it can say what is wrong."""
+    code = "import sys, prefnb.parameters; assert not {'torch', 'datasets', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- In a notebook ------------------------------------------------------------------------------------------
+
+PARAMETERS = """
+preset: str = "pocket"  # "pocket" or "qwen"
+alpha: float = None  # strength, 0 or more
+alphas: str = "0.1,1"  # the sweep
+"""
+CHECK = """
+from test_parameters import METHOD
+from prefnb import parameters
+p = parameters.check(globals(), METHOD, alphas=parameters.Numbers(0, 1e4))
+print("alpha is", p.alpha, p.alphas)
+"""
+
+
+def notebook(tmp_path, monkeypatch, *later):
+    """A small notebook as ours are, and what runs after it, as a learner would run it in JupyterLab."""
+    monkeypatch.setenv("PYTHONPATH", str(__file__).rpartition("/")[0])
+    cells = [nbformat.v4.new_code_cell(source) for source in (PARAMETERS, CHECK, *later)]
+    cells[0].metadata["tags"] = ["parameters"]
+    book = nbformat.v4.new_notebook(cells=cells)
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(book, tmp_path / "in.ipynb")
+    return {"input_path": tmp_path / "in.ipynb", "output_path": tmp_path / "out.ipynb", "progress_bar": False}
+
+
+def test_papermill_stops_at_a_mistyped_name(tmp_path, monkeypatch):
+    """Guards `papermill -p alhpa 10`: it fails, and names `alpha` in one sentence, not a page."""
+    with pytest.raises(papermill.PapermillExecutionError) as error:
+        papermill.execute_notebook(
+            **notebook(tmp_path, monkeypatch), parameters={"alhpa": 10, "alphas": "1,-2"}
+        )
+    lines = "\n".join(error.value.traceback).split("\n")
+    assert lines[0].startswith("ParameterError: There is no parameter 'alhpa'. Did you mean 'alpha'?")
+    assert lines[1:] == ["'alphas' must be numbers such as 0.1,1,10, each from 0 to 10000, not '1,-2'."]
+    assert "alhpa" in str(error.value)
+
+
+def test_a_notebook_may_be_run_again_after_it_has_defined_other_names(tmp_path, monkeypatch):
+    """Guards against refusing, on a second run, what the notebook's own later cells have defined."""
+    later = "losses = [1.0]\nmodle = 3\nalhpa = 3\nprint(len(losses))"
+    mistyped = PARAMETERS + "alpah = 1"
+    expect = "try:\n    {}\nexcept ValueError as error:\n    print(str(error).split('.')[0])".format(
+        CHECK.strip().replace("\n", "\n    ")
+    )
+    cells = (
+        [later, "x = 5", CHECK]  # the check alone
+        + [
+            PARAMETERS.replace("None", "3"),
+            "y = 1",
+            CHECK,
+            CHECK,
+        ]  # parameters, something else, the check, twice
+        + [mistyped, expect, PARAMETERS, CHECK]  # a slip in the parameters' cell, then mended
+    )
+    book = papermill.execute_notebook(**notebook(tmp_path, monkeypatch, *cells), parameters={"alpha": 7})
+    printed = [output.text.strip() for cell in book.cells for output in cell.get("outputs", [])]
+    again = "alpha is 3.0 [0.1, 1.0]"
+    first, default = "alpha is 7.0 [0.1, 1.0]", "alpha is 10.0 [0.1, 1.0]"
+    assert printed == [first, "1", first, again, again, "There is no parameter 'alpah'", default]
+
+
+def test_a_plain_script_s_globals_hold_more_than_parameters():
+    """Guards running a notebook's .py with python: its imports are no parameters."""
+    script = {
+        "__name__": "__main__",
+        "__builtins__": {},
+        "_private": 1,
+        "parameters": parameters,
+        "check": check,
+    }
+    assert check({**script, "alpha": 2}, METHOD).alpha == 2.0
+    assert "There is no parameter 'alhpa'" in refusal({**script, "alhpa": 2})
+
+
+def test_a_name_used_for_something_else_since_is_explained():
+    """Guards against a riddle when a later cell wrote `pairs = load_pairs()` and the check runs again."""
+    said = refusal({"pairs": METHOD})
+    assert said.endswith("not a Schema (if the name was used again, run the parameters' cell once more).")
