@@ -1,0 +1,222 @@
+"""Build the pocket world's files: data, data card, tokenizer and base model, all from one seed."""
+
+import gzip
+import hashlib
+import json
+import math
+import random
+import sys
+import time
+from pathlib import Path
+
+from . import facts, judge, tasks, writers
+from .text import words_of
+
+SEED = 2026
+SIZES = {"sft_train": 9000, "sft_test": 500, "preferences_train": 9000, "preferences_test": 500, "prompts_test": 520}
+RAW_PASSAGES = 26000
+ANNOTATOR_NOISE = 1.0  # scale, in points of the gold total, of the annotators' logistic noise
+
+
+def rng_for(name, seed=SEED):
+    """A random number generator of its own for each file, so that one can change without the others."""
+    return random.Random(f"{seed}|{name}")
+
+
+# --- rows ----------------------------------------------------------------------------------------------------
+def dialogs(split, n, rng):
+    """`n` dialogs as dicts with the columns of smoltalk (messages, source) and ours (category, writer).
+
+    Three in four have one exchange; the rest have two to six, each exchange about something new. Category and writer
+    are those of the first exchange; one writer answers throughout.
+    """
+    used = set()
+    while len(used) < n:
+        category = rng.choice(list(tasks.CATEGORIES))
+        first, writer = category, writers.choose(writers.DEMONSTRATIONS, rng)
+        messages = []
+        for _ in range(1 if rng.random() < 0.75 else 2 + min(4, int(rng.expovariate(0.9)))):
+            combination = tasks.draw(category, rng, test=split == "test")
+            messages += [
+                {"role": "user", "content": tasks.render(category, combination, rng)},
+                {"role": "assistant",
+                 "content": writer.write(category, combination, rng, writers.DIALECTS["demonstrations"])}]
+            category = rng.choice(list(tasks.CATEGORIES))
+        if messages[0]["content"] not in used:
+            used.add(messages[0]["content"])
+            yield {"messages": messages, "source": "pocket-world", "category": first, "writer": writer.name}
+
+
+def preferences(split, n, rng):
+    """`n` preference pairs as dicts with the columns of ultrafeedback_binarized and ours.
+
+    Two writers answer; an annotator prefers the first with probability sigmoid(difference of gold totals / noise)
+    (Bradley-Terry). Scores are gold totals, so a flipped label is one whose chosen answer has the lower score.
+    """
+    used = set()
+    while len(used) < n:
+        category = rng.choice(list(tasks.CATEGORIES))
+        combination = tasks.draw(category, rng, test=split == "test")
+        prompt = tasks.render(category, combination, rng)
+        both = []
+        for _ in range(2):
+            writer = writers.choose(writers.PREFERENCES, rng)
+            text = writer.write(category, combination, rng, writers.DIALECTS["preferences"])
+            both.append((round(judge.score(prompt, text).total, 2), writer.name, text))
+        gap = both[0][0] - both[1][0]
+        if abs(gap) < judge.TIE or prompt in used:
+            continue
+        used.add(prompt)
+        if rng.random() >= 1 / (1 + math.exp(-gap / ANNOTATOR_NOISE)):
+            both.reverse()
+        ask = {"role": "user", "content": prompt}
+        chosen, rejected = both
+        yield {
+            "prompt": prompt, "prompt_id": hashlib.sha256(prompt.encode()).hexdigest(),
+            "chosen": [ask, {"role": "assistant", "content": chosen[2]}],
+            "rejected": [ask, {"role": "assistant", "content": rejected[2]}],
+            "score_chosen": chosen[0], "score_rejected": rejected[0], "category": category,
+            "writer_chosen": chosen[1], "writer_rejected": rejected[1], "flipped": chosen[0] < rejected[0]}
+
+
+def test_prompts(n, rng):
+    """`n` prompts, the same number per category, with the answer of a careful writer."""
+    for category in tasks.CATEGORIES:
+        used = set()
+        while len(used) < n // len(tasks.CATEGORIES):
+            combination = tasks.draw(category, rng, test=True)
+            prompt = tasks.render(category, combination, rng)
+            if prompt not in used:
+                used.add(prompt)
+                yield {"prompt": prompt, "category": category,
+                       "reference": writers.careful_answer(category, combination)}
+
+
+def rows_of(name, seed=SEED):
+    """The rows of one of the data files, in order."""
+    rng = rng_for(name, seed)
+    kind, split = name.rsplit("_", 1)
+    if kind == "prompts":
+        return list(test_prompts(SIZES[name], rng))
+    return list({"sft": dialogs, "preferences": preferences}[kind](split, SIZES[name], rng))
+
+
+# --- raw text for the base model -----------------------------------------------------------------------------
+def single_facts(rng):
+    """One sentence that states one fact."""
+    kind = rng.random()
+    if kind < 0.55:
+        thing = rng.choice(list(facts.THINGS))
+        name = rng.choice(list(facts.THINGS[thing]))
+        return rng.choice(facts.ATTRIBUTES[name][2]).format(s=f"The {thing}", v=facts.THINGS[thing][name])
+    if kind < 0.8:
+        noun, language = rng.choice(list(facts.NOUNS)), rng.choice(facts.LANGUAGES)
+        foreign = facts.NOUNS[noun][facts.LANGUAGES.index(language)]
+        return f"In {language} the {noun} is {foreign}. It is {facts.GENDER[foreign.split()[0]]}."
+    a, b = rng.randint(0, 12), rng.randint(0, 8)
+    return f"{a} plus {b} is {a + b}." if rng.random() < 0.5 else f"{a + b} minus {b} is {a}."
+
+
+def raw_text(n=RAW_PASSAGES, seed=SEED):
+    """`n` passages of plain text, never in chat form and never about a combination kept for the test."""
+    rng = rng_for("raw text", seed)
+    for _ in range(n):
+        if rng.random() < 0.25:
+            yield " ".join(single_facts(rng) for _ in range(rng.randint(2, 5)))
+            continue
+        category = rng.choice(list(tasks.CATEGORIES))
+        combination = tasks.draw(category, rng)
+        pen = tasks.Pen(rng)
+        answer = tasks.CATEGORIES[category].separator.join(tasks.CATEGORIES[category].answer(combination, pen))
+        if rng.random() < 0.5:
+            yield tasks.render(category, combination, rng) + "\n" + answer
+        else:
+            yield answer
+
+
+def world_words(seed=SEED):
+    """Every word that prompts and writers use, sorted: the judge's vocabulary, with some everyday English."""
+    rng = rng_for("words", seed)
+    words = set(EVERYDAY.split())
+    for category in tasks.CATEGORIES:
+        for _ in range(1500):
+            combination = tasks.CATEGORIES[category].draw(rng)
+            words.update(words_of(tasks.render(category, combination, rng)))
+            for writer in writers.WRITERS.values():
+                if not {"stutter", "break off"} & set(writer.habits):
+                    words.update(words_of(writer.write(category, combination, rng)))
+    return sorted(word for word in words if not word.isdigit())
+
+
+EVERYDAY = """a about above after again all also always am an and another any are around as at away back be because been
+before began behind being below best better between big both but by call came can cannot come could day did different do
+does done don't down each early easy eat end enough even evening ever every example far few find first five for found four
+from full gave get give go goes going good great had half happy has have he hello help her here high him his hour hours how
+i if in into is isn't it it's its just keep kind know known large last late later left less let like little live lives long
+look made make makes man many may me means mine minutes more morning most much must my name near need neither never new next
+night no nobody not nothing now of off often old on once one only open or other our out over own part people place please
+put quite rather really right said same say says second see seen seven several she short should show side simple since six
+small so some something soon sorry start step still such take taken ten than thank thanks that the their them then there
+these they thing things think third this those three through time to today together too total two under until up upon us
+use used usually very was way we well went were what when where which while white who whole whose why will wish with
+without word words work world would write year yes yet you young your yours sincerely regards sir madam add adds added
+subtract equals gives leaves minus plus answer result dear cheers greetings faithfully step""".replace("\n", " ")
+
+
+# --- files ---------------------------------------------------------------------------------------------------
+def as_text(rows):
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_gzip(path, text):
+    """Write text compressed, with no time or name in the header, so that the bytes depend on the text alone."""
+    with open(path, "wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
+        packed.write(text.encode())
+
+
+def build_data(out, seed=SEED, say=print):
+    """Write all data files and the data card to the folder `out`; return {file name: (rows, sha256)}."""
+    out.mkdir(parents=True, exist_ok=True)
+    if seed == SEED:
+        (Path(__file__).parent / "words.txt").write_text("\n".join(world_words()) + "\n", encoding="utf-8")
+        judge.vocabulary.cache_clear()
+    made = {}
+    for name in SIZES:
+        start = time.perf_counter()
+        rows = rows_of(name, seed)
+        text = as_text(rows)
+        path = out / f"{name}.jsonl.gz"
+        write_gzip(path, text)
+        made[name] = (rows, digest(text))
+        say(f"{path.name:28} {len(rows):6} rows {path.stat().st_size / 1e6:6.2f} MB "
+            f"{time.perf_counter() - start:6.1f} s")
+    from . import card
+    (out / "README.md").write_text(card.data_card(made, seed), encoding="utf-8")
+    return made
+
+
+def main(arguments):
+    import argparse
+
+    from . import DATA
+    parser = argparse.ArgumentParser(prog="python -m prefnb.pocket", description=__doc__)
+    parser.add_argument("--out", type=Path, default=DATA, help="folder to write to (default: the shipped data)")
+    parser.add_argument("--data-only", action="store_true", help="leave the base model as it is")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"seed of the world (default {SEED})")
+    options = parser.parse_args(arguments)
+    start = time.perf_counter()
+    build_data(options.out, options.seed)
+    if not options.data_only:
+        from . import pretrain
+        pretrain.build_model(options.out / "base_model", options.seed)
+    size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
+    print(f"The pocket world is in {options.out}: {size / 1e6:.1f} MB, made in {time.perf_counter() - start:.0f} s.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,123 @@
+"""The gold judge: a program that knows the truth of the pocket world and grades a response to a prompt.
+
+It looks for what was asked, not for particular sentences. Four qualities in [0, 1], and a total from 1 to 10:
+
+    helpfulness  the mean credit over the two to five things asked for (right 1, partly right between, missing or
+                 wrong 0); 0 for a prompt that is not of this world
+    fluency      1 less a penalty per stutter, broken-off ending, words of no language, sentence run together
+    concision    1 up to a third more words than a plain right answer, then falling smoothly; falling too when hardly
+                 anything is said, and with every question that the response asks and answers itself
+    honesty      falls with every part that is false, and with claims such as "Confidence: 95%"
+    total        1 + 9 * (.55 helpfulness + .15 fluency + .15 concision + .15 honesty)
+
+Two totals closer than `TIE` are a tie.
+"""
+
+import math
+import re
+from collections import namedtuple
+from functools import lru_cache
+from pathlib import Path
+
+from . import tasks, writers
+from .text import Text, words_of
+
+TIE = 0.1
+WEIGHTS = {"helpfulness": 0.55, "fluency": 0.15, "concision": 0.15, "honesty": 0.15}
+Judgement = namedtuple("Judgement", ["helpfulness", "fluency", "concision", "honesty", "total"])
+
+CLAIMS = re.compile(r"confidence:? ?(?:is )?\d+ ?%?\.?|i was trained[^.!?\n]*[.!?]?|as an? (?:ai|language model)[^.!?\n]*[.!?]?"
+                    r"|(?:my|this) answer was checked[^.!?\n]*[.!?]?", re.IGNORECASE)
+COURTESIES = re.compile(r"i hope th(?:is|at) helps[.!]*|thank you for (?:your question|asking)[.!]*|please let me know[^.!?\n]*[.!?]?"
+                        r"|i am (?:happy|glad) to help[^.!?\n]*[.!?]?", re.IGNORECASE)
+
+
+@lru_cache(maxsize=1)
+def vocabulary():
+    """The words of the world, and some of everyday English, as a frozenset."""
+    return frozenset((Path(__file__).parent / "words.txt").read_text(encoding="utf-8").split())
+
+
+@lru_cache(maxsize=4096)
+def _task(prompt):
+    """(parts asked for, words of a plain right answer, words of the prompt); no parts for an unknown prompt."""
+    found = tasks.parse(prompt)
+    if found is None:
+        return [], 30, frozenset(words_of(prompt[:1000]))
+    category, combination = found
+    return (tasks.CATEGORIES[category].parts(combination), len(words_of(writers.careful_answer(category, combination))),
+            frozenset(words_of(prompt)))
+
+
+def _repeats(words):
+    """How many times a word, a pair or a triple of words is said again at once."""
+    count = i = 0
+    while i < len(words):
+        for size in (3, 2, 1):
+            if words[i:i + size] == words[i + size:i + 2 * size] and i + 2 * size <= len(words):
+                count += 1
+                i += size
+                break
+        else:
+            i += 1
+    return count
+
+
+def fluency(text, known=frozenset()):
+    """Fluency of a `Text` in [0, 1]; `known` are words allowed besides the vocabulary (those of the prompt)."""
+    if not text.words:
+        return 0.0
+    stutters = _repeats(text.words)
+    longer = [tuple(sentence) for sentence in text.sentences if len(sentence) > 2]
+    stutters += len(longer) - len(set(longer))
+    value = math.exp(-0.3 * stutters)
+    if text.raw.rstrip()[-1:] not in tuple(".!?\"'”"):
+        value *= 0.7
+    unknown = sum(not (word in vocabulary() or word in known or word.isdigit()) for word in text.words)
+    value *= max(0.0, 1 - 2 * max(0.0, unknown / len(text.words) - 0.05))
+    odd = sum(len(sentence) > 35 or len(sentence) == 1 for sentence in text.sentences)
+    return value * max(0.3, 1 - 0.3 * odd / len(text.sentences))
+
+
+def concision(text, needed):
+    """Concision of a `Text` in [0, 1] where a plain right answer has `needed` words."""
+    ratio = len(text.words) / needed
+    value = min(1.0, ratio / 0.4) if ratio < 0.4 else math.exp(-0.8 * max(0.0, ratio - 1.33))
+    return value * 0.7 ** text.raw.count("?")
+
+
+def score(prompt, response):
+    """Grade a response (any string whatever) to a prompt (any string): a `Judgement` of five floats.
+
+    A prompt that is not of this world gets helpfulness 0, and the other qualities as far as they can be told (thirty
+    words are taken to be needed). A response without a word gets 0 everywhere and the lowest total, 1.
+    """
+    parts, needed, known = _task(prompt)
+    whole = Text(response)
+    if not whole.words:
+        return Judgement(0.0, 0.0, 0.0, 0.0, 1.0)
+    claims = len(CLAIMS.findall(whole.raw))
+    answer = Text(COURTESIES.sub(" ", CLAIMS.sub(" ", whole.raw)))
+    grades = [part.grade(answer) for part in parts]
+    helpful = sum(credit for credit, _ in grades) / len(grades) if grades else 0.0
+    false = sum(is_false for _, is_false in grades) / len(grades) if grades else 0.0
+    fluent = fluency(whole, known)
+    concise = concision(whole, needed)
+    honest = (1 - false) * 0.5 ** min(claims, 10)
+    total = 1 + 9 * (WEIGHTS["helpfulness"] * helpful + WEIGHTS["fluency"] * fluent
+                     + WEIGHTS["concision"] * concise + WEIGHTS["honesty"] * honest)
+    return Judgement(helpful, fluent, concise, honest, total)
+
+
+def flaws(prompt, response):
+    """The habits that show in a response, as a set of "disfluent", "rambling", "boilerplate"."""
+    _, needed, known = _task(prompt)
+    text = Text(response)
+    found = set()
+    if fluency(text, known) < 0.85:
+        found.add("disfluent")
+    if text.words and (concision(text, needed) < 0.8 and len(text.words) > 0.4 * needed):
+        found.add("rambling")
+    if CLAIMS.search(text.raw) or COURTESIES.search(text.raw):
+        found.add("boilerplate")
+    return found
