@@ -213,16 +213,12 @@ def test_a_notebook_may_be_run_again_after_it_has_defined_other_names(tmp_path, 
     )
     cells = (
         [later, "x = 5", CHECK]  # the check alone
-        + [
-            PARAMETERS.replace("None", "3"),
-            "y = 1",
-            CHECK,
-            CHECK,
-        ]  # parameters, something else, the check, twice
+        + [PARAMETERS.replace("None", "3"), "y = 1", CHECK, CHECK]  # both again, not side by side
         + [mistyped, expect, PARAMETERS, CHECK]  # a slip in the parameters' cell, then mended
     )
     book = papermill.execute_notebook(**notebook(tmp_path, monkeypatch, *cells), parameters={"alpha": 7})
-    printed = [output.text.strip() for cell in book.cells for output in cell.get("outputs", [])]
+    outputs = [output for cell in book.cells for output in cell.get("outputs", []) if output.name == "stdout"]
+    printed = "".join(output.text for output in outputs).splitlines()
     again = "alpha is 3.0 [0.1, 1.0]"
     first, default = "alpha is 7.0 [0.1, 1.0]", "alpha is 10.0 [0.1, 1.0]"
     assert printed == [first, "1", first, again, again, "There is no parameter 'alpah'", default]
