@@ -1,0 +1,17 @@
+"""Objectives: pure functions from response log-probs to a per-example loss, one file per family.
+
+Every objective is `f(policy, reference, **hyperparameters) -> (loss, metrics)`. `policy` and `reference` hold
+one `prefnb.logprobs.Response` per role (`policy.chosen.sum`, `reference.generated.token`, ...); `loss` is
+(batch,), and `metrics` maps names to detached (batch,) tensors. The training loop averages them.
+
+| file   | objectives                                       | roles they read             |
+|--------|--------------------------------------------------|-----------------------------|
+| `sft`  | `sft`                                            | response                    |
+|        | `length_penalty`, `length_penalty_printed`       | sample                      |
+| `dpo`  | `dpo`, `dpo_positive`, `dpo_kl_as_printed`       | chosen, rejected            |
+| `dppo` | `dppo`, with three penalties and four weights    | chosen, rejected, generated |
+| `kl`   | `sampled_kl`, and the estimators `kl_k1`, `kl_k3`| sample                      |
+
+The role "sample" is a response sampled from the policy that is being trained, at temperature 1 and without
+top-p: only then are the expectations in `kl` and `length_penalty` those of the policy.
+"""
