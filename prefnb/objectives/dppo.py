@@ -92,9 +92,9 @@ LEVELS = {"token": _token_level, "sequence": lambda response: log1mexp(response.
 
 
 def log_otherwise(response, level: str = "token") -> torch.Tensor:
-    """The log-probability of saying something other than `response`, in nats, (batch,).
+    """log(1 - pi) of a response that should not be said, in nats, (batch,): what unlikelihood training raises.
 
-    "token": sum_t log(1 - pi(y_t | x, y_<t)), Welleck et al. 2019.
+    "token": sum_t log(1 - pi(y_t | x, y_<t)), as in Welleck et al. 2019 (the report's eq. 3).
     "sequence": log(1 - pi(y | x)) as the report prints it. Its gradient is -pi / (1 - pi) times that of S(y):
         nothing at all, for a response of some length.
     ValueError for another level.
