@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from prefnb import pocket
@@ -66,7 +67,7 @@ def load_model(name: str = "pocket", *, device=None, dtype: torch.dtype = torch.
         with _quiet_loading():
             model = AutoModelForCausalLM.from_pretrained(_source(name), config=config, dtype=dtype, trust_remote_code=False,
                                                          use_safetensors=True)
-    except (OSError, KeyError, RuntimeError) as error:
+    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"The model '{name}' could not be loaded: {first_line(error)}") from error
     # The sampling settings a model was published with would silently change ours: the course always passes its own.
     model.generation_config = transformers.GenerationConfig()

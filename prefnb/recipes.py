@@ -102,7 +102,7 @@ def dppo(**given) -> Trained:
     p = parameters.check(given, DPPO)
     objective = partial(dppo_objectives.dppo, alpha=p.alpha, beta=p.beta, penalty=p.penalty, weight=p.weight, zeta=p.zeta,
                         level=p.level, normalize=p.normalize)
-    return _preference("dppo", p, objective, with_generated=True)
+    return _preference("dppo", p, objective, with_generated=p.alpha > 0)
 
 
 def _preference(name: str, p: SimpleNamespace, objective: Callable, with_generated: bool = False) -> Trained:

@@ -191,7 +191,8 @@ def _step(accelerator, scorer, optimizer, objective, pieces, average, max_grad_n
     if on_policy is not None:
         batch = on_policy.make_batch(policy, step).to(accelerator.device)
         loss, metrics = on_policy.objective(scorer(batch), batch.reference, **batch.extras)
-        accelerator.backward(loss.mean())
+        if loss.requires_grad:  # the length penalty as printed has no gradient
+            accelerator.backward(loss.mean())
         _add(sums, {name: value.mean() / processes for name, value in metrics.items()})
     norm = accelerator.clip_grad_norm_(scorer.parameters(), max_grad_norm)
     optimizer.step()
