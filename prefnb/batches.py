@@ -18,21 +18,43 @@ WINDOW = 32  # batches that are shuffled together before they are sorted by leng
 
 @dataclass(frozen=True)
 class Batch:
-    """Token ids of `len(index)` examples. Rows are role by role: all chosen, then all rejected. Right-padded.
+    """Token ids of `len(index)` examples, one row each: the prompt once, then its response in every role. Right-padded.
 
-    input_ids, attention_mask: (roles x batch, time) int; response_mask: the same, bool, True on response tokens.
+    input_ids: (batch, time). segment: the same shape, 0 on the prompt, 1, 2, ... on the responses of `roles`, -1 on padding.
+    position: the same shape, a token's place in its own dialog: every response goes on where the prompt ends.
     index: which examples; reference: the reference model's responses, if the source of batches has them.
-    extras: further (batch,) tensors that the objective takes by name; temperature: (rows,) or None, what samples were drawn at.
+    extras: further (batch,) tensors that the objective takes by name; temperature: (batch,) or None, what samples were drawn at.
     """
 
     input_ids: torch.Tensor
-    attention_mask: torch.Tensor
-    response_mask: torch.Tensor
+    segment: torch.Tensor
+    position: torch.Tensor
     roles: tuple[str, ...]
     index: list[int]
     reference: object = None
     extras: dict[str, torch.Tensor] = field(default_factory=dict)
     temperature: torch.Tensor | None = None
+
+    @property
+    def response_mask(self) -> torch.Tensor:
+        """(batch, time) bool, True on response tokens: what the loss sees."""
+        return self.segment > 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are not padding."""
+        return int((self.segment >= 0).sum())
+
+    def attention_mask(self) -> torch.Tensor | None:
+        """(batch, 1, time, time) bool: who may look at whom. None where plain causal attention says the same.
+
+        A response sees the prompt and its own beginning, never another response. With a single role nothing needs saying: padding
+        stands on the right, where causal attention never looks back at it from a real token.
+        """
+        if len(self.roles) == 1:
+            return None
+        seen, looking = self.segment[:, None, :], self.segment[:, :, None]
+        return (((seen == 0) | (seen == looking)).tril())[:, None]
 
     def __len__(self) -> int:
         return len(self.index)
@@ -74,22 +96,21 @@ class Examples:
         return replace(self, responses={**self.responses, role: ids})
 
     def length(self, i: int) -> int:
-        """Tokens of example i's longest row."""
-        return len(self.prompt_ids[i]) + max(len(ids[i]) for ids in self.responses.values())
+        """Tokens of example i's row."""
+        return len(self.prompt_ids[i]) + sum(len(ids[i]) for ids in self.responses.values())
 
     def batch(self, index: Sequence[int]) -> Batch:
-        """Stack the examples `index`, role by role, right-padded. Masks go by length, never by looking for a pad id."""
-        rows = [(self.prompt_ids[i], ids[i]) for ids in self.responses.values() for i in index]
-        width = max(len(prompt) + len(response) for prompt, response in rows)
-        input_ids = torch.zeros(len(rows), width, dtype=torch.long)
-        attention = torch.zeros(len(rows), width, dtype=torch.long)
-        response_mask = torch.zeros(len(rows), width, dtype=torch.bool)
-        for row, (prompt, response) in enumerate(rows):
-            end = len(prompt) + len(response)
-            input_ids[row, :end] = torch.tensor(prompt + response)
-            attention[row, :end] = 1
-            response_mask[row, len(prompt):end] = True
-        return Batch(input_ids, attention, response_mask, self.roles, list(index))
+        """Stack the examples `index`. Masks go by length, never by looking for a pad id."""
+        input_ids, segment, position = [], [], []
+        for i in index:
+            prompt, responses = self.prompt_ids[i], [ids[i] for ids in self.responses.values()]
+            start = len(prompt)
+            input_ids.append(torch.tensor(sum(responses, prompt)))
+            segment.append(torch.tensor(sum(([n] * len(ids) for n, ids in enumerate(responses, 1)), [0] * start)))
+            position.append(torch.tensor(sum((list(range(start, start + len(ids))) for ids in responses), list(range(start)))))
+        padded = [torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
+                  for rows, value in ((input_ids, 0), (segment, -1), (position, 0))]
+        return Batch(*padded, self.roles, list(index))
 
     def in_order_of_length(self, batch_size: int) -> Iterator[Batch]:
         """Every example once, like lengths together: for passes without training, where the order does not matter."""

@@ -82,22 +82,23 @@ class Scorer(torch.nn.Module):
     def forward(self, batch) -> SimpleNamespace:
         # On a GPU matrix products run in bfloat16; policy and reference take this same path, so step 0 stays ln 2.
         with torch.autocast(batch.input_ids.device.type, torch.bfloat16, enabled=batch.input_ids.is_cuda):
-            # Padding stands on the right, where causal attention never looks back at it from a real token: leaving the mask
-            # out changes no result, and lets attention take its fast causal path.
-            hidden = self.model.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
-        row, column = batch.response_mask.nonzero(as_tuple=True)
+            hidden = self.model.base_model(input_ids=batch.input_ids, position_ids=batch.position,
+                                           attention_mask=batch.attention_mask(), use_cache=False).last_hidden_state
+        # Role by role, the place of every response token, and of the token before it, which predicts it.
+        places = [(batch.segment == number).nonzero(as_tuple=True) for number in range(1, len(batch.roles) + 1)]
+        row, column = (torch.cat(axis) for axis in zip(*places))
+        first = (batch.segment[row, column - 1] != batch.segment[row, column])
+        prompt_end = (batch.segment == 0).sum(-1) - 1
+        before = torch.where(first, prompt_end[row], column - 1)
         head = self.model.get_output_embeddings()
-        logprobs = HeadLogprobs.apply(hidden[row, column - 1],  # position t-1 predicts token t
-                                      head.weight, head.bias, batch.input_ids[row, column],
+        logprobs = HeadLogprobs.apply(hidden[row, before], head.weight, head.bias, batch.input_ids[row, column],
                                       batch.temperature[row] if batch.temperature is not None else None)
-        lengths = batch.response_mask.sum(-1)
-        mask = torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
-        token = logprobs.new_zeros(mask.shape).masked_scatter(mask, logprobs)  # both run row by row
-        size = len(batch)
-        widths = lengths.view(-1, size).amax(1).tolist()  # per role, so that shapes do not depend on the other roles
-        return SimpleNamespace(**{
-            role: Response(token[i * size:(i + 1) * size, :width], mask[i * size:(i + 1) * size, :width])
-            for i, (role, width) in enumerate(zip(batch.roles, widths))})
+        scored, sizes = {}, [len(rows) for rows, _ in places]
+        for number, (role, part) in enumerate(zip(batch.roles, logprobs.split(sizes)), 1):
+            lengths = (batch.segment == number).sum(-1)
+            mask = torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
+            scored[role] = Response(part.new_zeros(mask.shape).masked_scatter(mask, part), mask)
+        return SimpleNamespace(**scored)
 
 
 class HeadLogprobs(torch.autograd.Function):

@@ -203,7 +203,7 @@ def _step(accelerator, scorer, optimizer, objective, pieces, average, max_grad_n
     if not math.isfinite(found["loss"]):
         raise FloatingPointError(f"The loss is {found['loss']} at step {step + 1}: training has diverged. "
                                  "Try a smaller learning rate, or less of the term that is unbounded below.")
-    return {"loss": found.pop("loss"), "grad_norm": float(norm), "tokens": sum(int(p.attention_mask.sum()) for p in pieces),
+    return {"loss": found.pop("loss"), "grad_norm": float(norm), "tokens": sum(p.tokens for p in pieces),
             **found}
 
 

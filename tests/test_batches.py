@@ -78,3 +78,16 @@ def test_samples_keep_their_ids():
     assert batch.input_ids.tolist() == [[5, 6, 1, 1, 2], [7, 3, 0, 0, 0]]
     assert batch.response_mask.tolist() == [[False, False, True, True, True], [False, True, False, False, False]]
     assert batch.temperature.tolist() == [0.5, 0.5]
+
+
+def test_responses_share_their_prompt_and_do_not_see_each_other(tokenizer, pairs):
+    """One row holds the prompt once and both responses; attention and positions are those of two separate dialogs."""
+    examples = tokenize(pairs, tokenizer)
+    batch = examples.batch([4])
+    prompt, chosen, rejected = (len(x[4]) for x in (examples.prompt_ids, *examples.responses.values()))
+    assert batch.tokens == prompt + chosen + rejected
+    assert batch.position[0].tolist() == [*range(prompt + chosen), *range(prompt, prompt + rejected)]
+    sees = batch.attention_mask()[0, 0]
+    first_rejected = prompt + chosen
+    assert sees[first_rejected].nonzero()[:, 0].tolist() == [*range(prompt), first_rejected]
+    assert sees[prompt + 1].nonzero()[:, 0].tolist() == [*range(prompt + 2)]
