@@ -139,3 +139,11 @@ def test_a_run_leaves_its_record_behind(tmp_path):
     rows = json.loads((folder / "responses.json").read_text())
     assert rows[3] == {"prompt": "Grüß Gott", "category": "y", "method": "DPO", "response": "b", "finished": True, "score": 1.5}
     assert json.loads((folder / "summary.json").read_text())["win_rates"]["DPO"]["half"] == 0.5
+
+
+def test_the_qwen_preset_runs_on_a_local_model_and_file(small_world):
+    """The papers' hyper-parameters go the same way: only model and data are small and local here."""
+    small_world.pop("batch_size")
+    made = recipes.dpo(preset="qwen", **small_world)
+    assert made.history.rows[0]["loss"] == pytest.approx(0.6931472, abs=1e-5)
+    assert max(row["learning_rate"] for row in made.history.rows) <= 5e-6
