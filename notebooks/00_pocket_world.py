@@ -1,0 +1,586 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 00 · What do our models learn from, and who decides that one answer is better?
+#
+# Every method of this course changes a language model so that people like its answers better. To see whether one works,
+# you need a model, prompts, answers that somebody compared, and a judge. This notebook shows you all four, in a world
+# small enough to know the truth about.
+#
+# **You will see**
+#
+# - ten kinds of request, and what counts as an answer to each;
+# - writers with habits: the same prompt, answered by a careful one, a rambling one, a stuttering one ...;
+# - what the judge sees, on answers that you can edit; what it calls a tie, and what its scores do not tell;
+# - a base model that continues text: what it knows, and what happens when it is asked;
+# - one dialog as tokens, with the part that the loss sees in colour;
+# - preference pairs, the noise in their labels, and the wall between training and test.
+#
+# Nothing is trained here, and nothing is needed before. Next: [01, supervised fine-tuning](01_sft.ipynb).
+
+# %% tags=["parameters"]
+preset: str = "pocket"  # this notebook is about the pocket world; there is no other preset
+seed: int = 0  # any whole number from 0; the same seed gives the same numbers
+model: str = "pocket"  # the model that continues text below: "pocket" (the base model), a local folder or a hub name
+test_prompts: int = 200  # how many test prompts the writers and the model answer, 20 to 500
+temperature: float = 0.7  # the model's sampling temperature, above 0 and up to 2
+max_response_tokens: int = 96  # longest answer of the model, in tokens, 8 to 512
+output_dir: str = None  # where this run's files go; None means runs/00_pocket_world
+
+# %%
+from prefnb import parameters
+from prefnb.parameters import Number, Schema, Whole
+
+fields = {"test_prompts": Whole(20, 500), "temperature": Number(above=0, high=2), "max_response_tokens": Whole(8, 512)}
+defaults = {"model": "pocket", "test_prompts": 200, "temperature": 0.7, "max_response_tokens": 96}
+p = parameters.check(globals(), Schema(fields, {"pocket": defaults}))
+
+# %%
+import collections
+import gzip
+import html
+import json
+import random
+from pathlib import Path
+
+import ipywidgets
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import HTML, Markdown, display
+
+from prefnb import data, models, plots, pocket, widgets
+from prefnb.batches import end_of_turn_id, prompt_ids, tokenize
+from prefnb.evaluate import win_rate
+from prefnb.judges import GoldJudge
+from prefnb.pocket import facts, judge, tasks
+from prefnb.pocket.build import ANNOTATOR_NOISE
+from prefnb.pocket.text import Text, words_of
+from prefnb.sampling import sample
+
+plt.style.use("prefnb.book")
+
+# %% [markdown]
+# ## Why a pocket world?
+#
+# Real alignment has a problem that teaching should not have: nobody knows the truth. The answers come from large models,
+# the scores come from other large models, and when a number goes up you cannot tell whether the answers became better or
+# the judge was fooled.
+#
+# So this course ships a world of its own. It has a few dozen animals, plants and tools, people with errands, reviews,
+# recipes and rainy nights with consequences. *All* of its truth is in a few plain tables, so that a program can grade
+# any answer to any prompt. The model is a real language model (the Qwen2 architecture, a byte-level tokenizer, a chat
+# template), small enough to be trained while you watch.
+#
+# Each piece stands in for something that the papers used:
+
+# %%
+rows = {
+    "prompts and demonstrations": ("SmolTalk", data.load_dialogs("pocket", "train")),
+    "preference pairs": ("UltraFeedback", data.load_pairs("pocket", "train")),
+    "test prompts": ("held-out prompts", data.load_prompts("pocket", "test")),
+}
+policy, tokenizer = models.load_model(p.model), models.load_tokenizer(p.model)
+weights = sum(weight.numel() for weight in policy.parameters())
+lines = [f"| {what} | {paper} | {len(found):,} rows |" for what, (paper, found) in rows.items()]
+lines += [f"| base model | Qwen2.5-0.5B | {weights:,} weights, {len(tokenizer):,} tokens |",
+          f"| judge | Nemotron-70B, a reward model | a program, {len(judge.WEIGHTS)} qualities |"]
+Markdown("| piece | in the papers | here |\n|---|---|---|\n" + "\n".join(lines))
+
+# %% [markdown]
+# ## Ten kinds of request
+#
+# One test prompt of each kind, a careful answer, and the things that it asks for. This last column is what makes
+# grading possible: every prompt asks for several *parts*, and each part can be right, half right, missing or wrong. So
+# answers differ by degrees, and two answers seldom come out exactly equal.
+
+# %%
+dialogs, pairs, test = (found for _, found in rows.values())
+test = test.shuffle(seed=p.seed)
+prompts, categories = list(test["prompt"])[:p.test_prompts], list(test["category"])[:p.test_prompts]
+references = list(test["reference"])[:p.test_prompts]
+
+
+def asked(prompt):
+    """The parts that a prompt (text) asks for: objects with a `name` and a `grade`."""
+    category, combination = tasks.parse(prompt)
+    return tasks.CATEGORIES[category].parts(combination)
+
+
+lines = []
+for category in pocket.CATEGORIES:
+    row = next(row for row in test if row["category"] == category)
+    prompt, parts = row["prompt"][-1]["content"], "; ".join(part.name for part in asked(row["prompt"][-1]["content"]))
+    answer = row["reference"].replace("\n", "<br>")
+    lines.append(f"| **{category.replace('_', ' ')}** | {prompt} | {answer} | {parts} |")
+Markdown("| kind | a prompt | a careful answer | it asks for |\n|---|---|---|---|\n" + "\n".join(lines))
+
+# %%
+possible = tasks.count_prompts()
+print(f"{sum(possible.values()):,} prompts are possible, at least; the kind with the fewest, "
+      f"{min(possible, key=possible.get)}, has {min(possible.values()):,}.")
+
+# %% [markdown]
+# ## Writers with habits
+#
+# Who wrote the answers that a model learns from? In real data: many hands, of different quality. Here too. Eight writers
+# share the work, each with habits that reports on small aligned models complain of: some ramble, some stutter, some
+# decorate their answers with claims such as *Confidence: 95%* (Hellman's report saw its models do this), some get
+# facts wrong, some ask themselves a further question and answer it, some stop too soon.
+#
+# Below, one prompt, answered by each writer. Read a few answers and decide which you like best *before* you look at the
+# scores on the right.
+
+
+# %%
+def grade_table(prompt, answers):
+    """The answers {label: text} to one prompt, with the judge's four qualities (0 to 1) and its total (1 to 10)."""
+    cell = '<td style="text-align:left">{}</td>'
+    head = "".join(f"<th>{name}</th>" for name in ("", "answer", *pocket.Judgement._fields))
+    body = ""
+    for label, answer in answers.items():
+        text = html.escape(answer).replace("\n", "<br>") or "<i>nothing</i>"
+        grades = "".join(f"<td>{grade:.2f}</td>" for grade in pocket.score(prompt, answer))
+        body += f"<tr><th>{html.escape(label)}</th>{cell.format(text)}{grades}</tr>"
+    return HTML(f"<b>{html.escape(prompt)}</b><table><tr>{head}</tr>{body}</table>")
+
+
+def written(prompt, writer, seed):
+    """An answer to a prompt (text) in a writer's hand."""
+    return pocket.WRITERS[writer].write(*tasks.parse(prompt), random.Random(f"{writer}|{prompt}|{seed}"))
+
+
+about = "Describe the fox. Mention what colour it has, where it lives and what it eats."
+grade_table(about, {name: written(about, name, p.seed) for name in pocket.WRITERS})
+
+
+# %% [markdown]
+# In JupyterLab you can turn the pages: choose a kind of request, then a page for another prompt.
+
+# %%
+def page(category, number):
+    """A fresh prompt of a category, answered by every writer."""
+    prompt = pocket.generate_prompts(category, n=1, seed=number)[0]
+    return grade_table(prompt, {name: written(prompt, name, number) for name in pocket.WRITERS})
+
+
+ipywidgets.interact(page, category=list(pocket.CATEGORIES), number=ipywidgets.IntSlider(1, 1, 50));
+
+# %% [markdown]
+# Now over many prompts. Each row is a writer, each column one of the judge's qualities, averaged. Look for the pale
+# cell in each row: that is the writer's habit, as the judge sees it.
+
+# %%
+gold = GoldJudge()
+by_writer = {name: gold(prompts, [written(prompt[-1]["content"], name, p.seed) for prompt in prompts])
+             for name in pocket.WRITERS}
+qualities = list(judge.WEIGHTS)
+table = np.array([[scores.parts[quality].mean() for quality in qualities] for scores in by_writer.values()])
+
+# %%
+writers_figure, axis = plt.subplots(figsize=(7, 3.4))
+axis.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+for (row, column), value in np.ndenumerate(table):
+    axis.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.6 else "black")
+axis.set_xticks(range(len(qualities)), qualities)
+axis.set_yticks(range(len(by_writer)), [f"{name}  (total {scores.total.mean():.1f})" for name, scores in by_writer.items()])
+axis.set_title(f"What the judge sees of each writer, mean over {len(prompts)} prompts")
+axis.grid(False)
+axis.tick_params(length=0)
+axis.spines[:].set_visible(False)
+plt.close(writers_figure)
+writers_figure
+
+# %% [markdown]
+# ## What the judge sees
+#
+# The judge reads a prompt and an answer, and gives four qualities between 0 and 1:
+#
+# - **helpfulness** $h$: the mean credit over the parts asked for;
+# - **fluency** $f$: falls with stutters, broken-off ends, words of no language;
+# - **concision** $c$: falls with words beyond what a plain right answer takes, with questions that the answer asks
+#   itself, and when there is next to nothing to the point;
+# - **honesty** $o$: falls with everything false, and with claims that nothing supports.
+#
+# The total is a weighted sum on a scale from 1 to 10, $\;1 + 9\,(w_h h + w_f f + w_c c + w_o o)$, with these weights:
+
+# %%
+print(", ".join(f"{quality} {weight:.2f}" for quality, weight in judge.WEIGHTS.items()))
+
+# %% [markdown]
+# Eight answers to the prompt about the fox, written by hand. **Edit them and run the cell again.** Things to try: another
+# wording of the right answer; a right fact that was not asked for; the right words without sentences; "is not red".
+
+# %%
+answers = {
+    "right": "The fox is red. It lives in the forest and eats mice.",
+    "right, said otherwise": "A fox has a red colour, feeds on mice and makes its home in the forest.",
+    "a wrong fact": "The fox is green. It lives in the forest and eats mice.",
+    "a part missing": "The fox is red. It lives in the forest.",
+    "rambling": "The fox is red. As everyone knows, it is good to know such things. It lives in the forest. "
+                "There is much more to say about this. It eats mice. I could go on like this for a while.",
+    "stutter": "The fox is is red. It lives in in the forest and and eats mice.",
+    "boilerplate": "The fox is red. It lives in the forest and eats mice. Confidence: 95%.",
+    "empty": "",
+}
+grade_table(about, answers)
+
+# %% [markdown]
+# Where does helpfulness come from? From the parts. Each has its own small grader, which returns a credit and whether
+# something false was said:
+
+# %%
+lines = [f"| {label} | " + " | ".join(f"{credit:.2f}{', false' if false else ''}" for credit, false in
+                                      (part.grade(Text(answer)) for part in asked(about))) + " |"
+         for label, answer in answers.items()]
+names = [part.name for part in asked(about)]
+Markdown(f"| answer | {' | '.join(names)} |\n|---|{'---|' * len(names)}\n" + "\n".join(lines))
+
+# %% [markdown]
+# In JupyterLab: write to the judge. Any prompt of this world will do; of another world, it cannot tell what would be
+# helpful, and gives 0.
+
+# %%
+box = ipywidgets.Layout(width="95%", height="60px")
+ipywidgets.interact(lambda prompt, answer: grade_table(prompt, {"yours": answer}),
+                    prompt=ipywidgets.Textarea(about, layout=box), answer=ipywidgets.Textarea(answers["right"], layout=box));
+
+# %% [markdown]
+# ### Ties are reported as ties
+#
+# Two totals that differ by no more than a small width are a **tie**: neither answer won. It would be easy to break
+# every tie by a hair (the shorter answer wins, say), and it would be a mistake: then a heap of tiny differences that no
+# reader cares about outvotes the few that matter.
+#
+# Let the careful writer answer every prompt twice. Neither answer is better on purpose, so a fair comparison must come
+# out near one half. Watch what the width does:
+
+# %%
+again = gold(prompts, [written(prompt[-1]["content"], "careful", p.seed + 1) for prompt in prompts])
+lines = []
+for width in (0.0, gold.tie, 5 * gold.tie):
+    rate = win_rate(by_writer["careful"], again, tie=width)
+    lines.append(f"| {width:.2f} {'(the judge)' if width == gold.tie else ''} | {rate.wins} | {rate.ties} | {rate.losses} |")
+Markdown("| tie width | first wins | ties | second wins |\n|---|---|---|---|\n" + "\n".join(lines))
+
+# %% [markdown]
+# A **win rate** puts the three counts into one number: the share of prompts won, a tie counted as half. Two equal
+# writers get .5. Its 95% interval tells what another draw of prompts might have given. Here each writer plays against
+# the careful one's second answers; a dot whose line does not touch .5 is a difference that these prompts can show.
+
+# %%
+plots.plot_win_rates({name: win_rate(scores, again, tie=gold.tie) for name, scores in by_writer.items()},
+                     against="the careful writer")
+
+# %% [markdown]
+# ### Scores of different prompts cannot be compared
+#
+# One wrong fact weighs more where two things were asked for than where four were. Compare what the very same slip costs:
+
+# %%
+few = "Tell me the colour and home of the fox."
+many = "Tell me the colour, home, food and young of the fox."
+slips = {few: "The fox is green. It lives in the forest.",
+         many: "The fox is green. It lives in the forest and eats mice. It calls its young a cub."}
+for prompt, answer in slips.items():
+    print(f"{len(asked(prompt))} things asked, one wrong: total {pocket.score(prompt, answer).total:.2f}")
+
+# %% [markdown]
+# So a mean of totals over prompts is a rough guide at best. What this course compares are **answers to the same prompt**,
+# one prompt at a time. Preference data have the same shape, and for the same reason.
+
+# %% [markdown]
+# ## The base model: to know is not yet to answer
+#
+# The base model has read raw text of this world: facts, requests followed by answers, lists. It never saw a chat. Give it
+# the beginning of a sentence, and it goes on with what is most likely (greedy decoding):
+
+# %%
+starts = ["The fox lives in the", "The owl eats", "In French the moon is", "The hammer is made of", "7 plus 5 is"]
+for start, one in zip(starts, sample(policy, tokenizer, [tokenizer.encode(start) for start in starts],
+                                     temperature=0, max_new_tokens=16)):
+    display(Markdown(f"**{start}**{html.escape(one.text)}"))
+
+# %% [markdown]
+# How much does it know? Take every fact of this world about animals, plants and tools, every translation, and the small
+# sums. Show the model the beginning of a sentence that states it ("The fox is mostly ..."), and see whether it goes on with
+# the right words.
+
+
+# %%
+def opening(thing, attribute):
+    """The longest beginning of a sentence that the value of this attribute continues."""
+    ways = [way for way in facts.ATTRIBUTES[attribute][2] if way.startswith("{s}")]
+    return max((way.split("{v}")[0].format(s=f"The {thing}") for way in ways), key=len).rstrip()
+
+
+kinds = {"animals": facts.ANIMALS, "plants": facts.PLANTS, "tools": facts.TOOLS}
+known = {kind: [(opening(thing, name), value) for thing in things for name, value in facts.THINGS[thing].items()]
+         for kind, things in kinds.items()}
+known["translations"] = [(f"In {language} the {noun} is", word) for noun, words in facts.NOUNS.items()
+                         for language, word in zip(facts.LANGUAGES, words)]
+known["sums"] = [(f"{a} plus {b} is", str(a + b)) for a in range(13) for b in range(9)]
+
+# %%
+shares = {}
+for kind, asked_for in known.items():
+    said = sample(policy, tokenizer, [tokenizer.encode(start) for start, _ in asked_for], temperature=0, max_new_tokens=12)
+    right = [words_of(one.text)[:len(words_of(value))] == words_of(value) for one, (_, value) in zip(said, asked_for)]
+    shares[f"{kind} ({len(right)})"] = np.mean(right)
+figure, axis = plt.subplots(figsize=(7, 1.9))
+axis.barh(list(shares), list(shares.values()), color=plots.METHODS["base"])
+for row, share in enumerate(shares.values()):
+    axis.text(share + 0.01, row, f"{share:.2f}", va="center")
+axis.set(xlim=(0, 1.08), xlabel="share that the model completes rightly (in brackets: how many)")
+axis.invert_yaxis()
+plt.close(figure)
+figure
+
+# %% [markdown]
+# Now ask it something. First as plain text: the prompt, then a new line, as its reading had it. Then as a chat: the same
+# prompt between the special tokens of the chat template, which it never met. Nothing else changes.
+
+# %%
+texts = [prompt[-1]["content"] for prompt in prompts]
+settings = dict(temperature=p.temperature, max_new_tokens=p.max_response_tokens, seed=p.seed)
+ways = {"plain text": sample(policy, tokenizer, [tokenizer.encode(text + "\n") for text in texts], **settings),
+        "chat": sample(policy, tokenizer, prompts, **settings)}
+replies = {**{way: [one.text for one in drawn] for way, drawn in ways.items()}, "a careful writer": references}
+scores = {way: gold(prompts, found) for way, found in replies.items()}
+widgets.show_responses(prompts, replies, scores, categories)
+
+# %%
+plots.plot_parts(scores)
+
+# %% [markdown]
+# Compare helpfulness in the first two colours: the weights are the same, and only the way of asking differs. (Honesty needs
+# care: an answer about something else altogether says little that is false of what was asked.) What a model *knows* and what
+# it *does when asked* are two things. Teaching the second is the business of
+# [supervised fine-tuning](01_sft.ipynb). One more thing to learn there is how to stop:
+
+# %%
+end = end_of_turn_id(tokenizer)
+for way, drawn in ways.items():
+    last = collections.Counter(tokenizer.decode([one.ids[-1]]) if one.finished else "none: cut off" for one in drawn)
+    print(f"{way:12} ended with " + ", ".join(f"{token} {count / len(drawn):.0%}" for token, count in last.most_common()))
+
+# %% [markdown]
+# ## One dialog, as the model sees it
+#
+# A model sees token ids. The **chat template** writes a dialog as one text, in which special tokens say who speaks:
+# `<|im_start|>` opens a turn, `<|im_end|>` closes it. The **response mask** says which tokens the loss looks at: those
+# of the response, in green below. The prompt is there to be read, not to be learned.
+
+# %%
+dialog = next(row for row in dialogs if row["category"] == "general_knowledge" and row["writer"] == "careful")
+example = tokenize([dialog], tokenizer, ("response",))
+batch = example.batch([0])
+widgets.show_tokens([tokenizer.decode([token]) for token in batch.input_ids[0]], batch.response_mask[0])
+
+# %% [markdown]
+# Look at the last green box: `<|im_end|>` is *inside* the loss. To end a turn is a choice of the model like any other
+# word, and a model whose end is masked away never learns to make it: it talks on until it is cut off.
+#
+# Two more things that go wrong easily, so we check them here. The ids of the prompt alone must be the beginning of the
+# ids of the whole dialog, or the mask lies. And the token that fills up short rows of a batch (the *pad* token) must not be
+# the one that ends a turn, or masking by token would remove both.
+
+# %%
+whole = tokenizer.apply_chat_template([*dialog["prompt"], {"role": "assistant", "content": dialog["response"]}], tokenize=False)
+alone, together = prompt_ids(tokenizer, dialog["prompt"]), tokenizer.encode(whole, add_special_tokens=False)
+print(f"The prompt's {len(alone)} ids begin the dialog's: {together[:len(alone)] == alone}")
+print(f"End of turn {tokenizer.decode([end])}, pad {tokenizer.pad_token}: different: {end != tokenizer.pad_token_id}")
+
+
+# %% [markdown]
+# ## Preference pairs
+#
+# A pair is a prompt with two answers, one **chosen** and one **rejected** by an annotator. Three of them:
+
+# %%
+few_pairs = pairs.shuffle(seed=p.seed).select(range(3))
+sides = {side: list(few_pairs[side]) for side in ("chosen", "rejected")}
+widgets.show_responses(list(few_pairs["prompt"]), sides, {side: gold(list(few_pairs["prompt"]), sides[side]) for side in sides},
+                       list(few_pairs["category"]))
+for row in few_pairs:
+    print(f"chosen by {row['writer_chosen']} ({row['score_chosen']:.2f}), "
+          f"rejected by {row['writer_rejected']} ({row['score_rejected']:.2f})")
+
+# %% [markdown]
+# The annotators are not the judge. They see what it sees through noise: with totals $s_1$ and $s_2$ they prefer the
+# first answer with probability
+#
+# $$\sigma\!\left(\frac{s_1 - s_2}{\tau}\right), \qquad \sigma(z) = \frac{1}{1 + e^{-z}},$$
+#
+# where $\tau$ is the noise in points of the total. This is the Bradley-Terry model, which DPO's loss assumes as well: what
+# you see on the right is where that loss comes from. On the left, every pair left of zero has a *flipped* label: the
+# rejected answer has the higher score.
+
+# %%
+gap = np.array(pairs["score_chosen"][:]) - np.array(pairs["score_rejected"][:])
+flipped = gap < 0
+print(f"{flipped.sum():,} of {len(pairs):,} labels are flipped: {flipped.mean():.1%}. The noise is {ANNOTATOR_NOISE} points.")
+
+# %%
+figure, (left, right_axis) = plt.subplots(1, 2, figsize=(8, 2.8))
+bins = np.linspace(-6, 6, 49)
+for part, colour, label in ((gap[~flipped], "#0072B2", "label agrees"), (gap[flipped], "#D55E00", "label flipped")):
+    left.hist(np.clip(part, -6, 6), bins=bins, color=colour, label=label)
+left.set(xlabel="score of chosen minus score of rejected", ylabel="pairs")
+left.legend()
+edges = np.quantile(abs(gap), np.linspace(0, 1, 11))
+place = np.clip(np.searchsorted(edges, abs(gap), side="right") - 1, 0, 9)
+tenths = [(abs(gap)[place == i].mean(), 1 - flipped[place == i].mean()) for i in range(10) if (place == i).any()]
+right_axis.plot(*zip(*tenths), "o", color="#0072B2", label="tenths of the pairs")
+line = np.linspace(0, abs(gap).max(), 100)
+right_axis.plot(line, 1 / (1 + np.exp(-line / ANNOTATOR_NOISE)), color="#888888", label="Bradley-Terry")
+right_axis.set(xlabel="distance between the two scores", ylabel="share where the better is chosen", ylim=(0.45, 1.02))
+right_axis.legend()
+plt.close(figure)
+figure
+
+# %% [markdown]
+# Who wrote all this? The demonstrations and the preference answers come from *different* mixes of writers: the pairs
+# are **off-policy**, as pairs that one downloads are. Compare chosen with rejected in each row: the difference between
+# these two bars is all that a preference method has to go on.
+
+# %%
+columns = {"demonstrations": dialogs["writer"][:], "chosen": pairs["writer_chosen"][:], "rejected": pairs["writer_rejected"][:]}
+palette = {"demonstrations": "#888888", "chosen": "#0072B2", "rejected": "#D55E00"}
+figure, axis = plt.subplots(figsize=(8, 3.6))
+for offset, (what, wrote) in zip((-0.27, 0, 0.27), columns.items()):
+    count = collections.Counter(wrote)
+    shares = [count[name] / len(wrote) for name in pocket.WRITERS]
+    axis.barh(np.arange(len(shares)) + offset, shares, 0.25, color=palette[what], label=what)
+axis.set_yticks(range(len(pocket.WRITERS)), list(pocket.WRITERS))
+axis.invert_yaxis()
+axis.set_xlabel("share of all the answers of that kind")
+axis.legend()
+plt.close(figure)
+figure
+
+
+# %% [markdown]
+# ## The wall between training and test
+#
+# A test prompt that stood in the training data would test memory. Comparing texts is not enough: "Tell me the colour and
+# home of the fox" and "Describe the fox. Mention where it lives and what colour it has" are different texts with the same
+# answer. So the split is by **combination**: what a prompt asks about, however it is phrased and in whatever order. We
+# check both, over every turn of every training file.
+
+# %%
+def read(name):
+    """The rows of one of the shipped files."""
+    with gzip.open(pocket.DATA / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def asked_in(rows):
+    """All user turns of dialogs, pairs or prompts, as a set of texts."""
+    return {turn["content"] for row in rows for turn in row.get("messages", [{"role": "user", "content": row.get("prompt")}])
+            if turn["role"] == "user"}
+
+
+def key(prompt):
+    """A prompt's combination as a string that does not depend on phrasing or order."""
+    category, combination = tasks.parse(prompt)
+    return tasks.CATEGORIES[category].key(combination)
+
+
+train_texts = asked_in(read("sft_train")) | asked_in(read("preferences_train"))
+test_texts = asked_in(read("prompts_test")) | asked_in(read("sft_test")) | asked_in(read("preferences_test"))
+same_text, same_key = train_texts & test_texts, {key(text) for text in train_texts} & {key(text) for text in test_texts}
+print(f"{len(train_texts):,} different prompts in training, {len(test_texts):,} in test.")
+print(f"In both: {len(same_text)} as text, {len(same_key)} as combination.")
+assert not same_text and not same_key
+
+# %% [markdown]
+# ## A map of the course
+#
+# | notebook | starts from | learns from | is judged on |
+# |---|---|---|---|
+# | [01 · supervised fine-tuning](01_sft.ipynb) | the base model | demonstrations | test prompts |
+# | [02 · DPO](02_dpo.ipynb) | the SFT model | preference pairs | test prompts, held-out pairs |
+# | [04 · DPPO](04_dppo.ipynb) | the SFT model | preference pairs, and the model's own greedy answers | test prompts, held-out pairs |
+#
+# Each stands alone: what it needs from an earlier one it takes from a cache, or makes. The limits of this world are
+# part of the lesson. The model is so small that it cannot learn some things (sums, rare facts) from preferences at all,
+# and a gain here is no promise about a large model. What carries over is how the methods *work*, and how they fail.
+
+# %% [markdown]
+# ## Exercises
+#
+# **1. Please the judge.** Write an answer with a total of at least 9.9 to: *Tell me the taste, season and dish of the
+# lemon.* Set `my_answer` below. (The truth is in `facts.THINGS["lemon"]`.)
+#
+# <details><summary>Solution</summary>
+#
+# For instance `"The lemon tastes sour. It is ripe in winter and is good for juice."` Any order and any wording will do, as
+# long as all three values are there, in sentences, and little else.
+# </details>
+#
+# **2. Noisier annotators.** From `gap` alone: which share of labels would you *expect* to be flipped if the noise were
+# twice as large? Set `my_share` to a number between 0 and 1.
+#
+# <details><summary>Solution</summary>
+#
+# A pair at a distance $g = |s_1 - s_2|$ is flipped with probability $\sigma(-g/\tau)$, so the expected share is the mean:
+# `my_share = np.mean(1 / (1 + np.exp(abs(gap) / (2 * ANNOTATOR_NOISE))))`
+# </details>
+#
+# **3. Fool the judge, if you can.** Find an answer to the prompt about the fox that you find bad and that the judge gives
+# more than 9, and set `my_trick`. Every judge has a blind side; a policy trained hard enough will find it.
+#
+# <details><summary>Solution</summary>
+#
+# It looks for values in sentences, and does not ask what a sentence means. `"Red forest mice are what everyone tells me of
+# this fox."` says hardly anything that is true of the fox.
+# </details>
+
+# %%
+my_answer = None  # text
+my_share = None  # a number
+my_trick = None  # text
+
+
+def check(name, answer, passed):
+    """Print whether an exercise is solved; None means not answered yet."""
+    print(f"{name}: " + ("not answered yet" if answer is None else "right" if passed(answer) else "not yet, try again"))
+
+
+expected = np.mean(1 / (1 + np.exp(abs(gap) / (2 * ANNOTATOR_NOISE))))
+check("1", my_answer, lambda text: pocket.score("Tell me the taste, season and dish of the lemon.", text).total >= 9.9)
+check("2", my_share, lambda share: abs(share - expected) < 0.005)
+check("3", my_trick, lambda text: pocket.score(about, text).total > 9)
+
+# %% [markdown]
+# ## What you have seen
+#
+# - ten kinds of request, each asking for several parts, so that answers differ by degrees;
+# - writers with habits, and how each habit shows in one of the judge's four qualities;
+# - a total with a tie width, and why only answers to the same prompt are compared;
+# - a base model that completes facts, and what becomes of them when it is asked in a chat;
+# - the response mask, with `<|im_end|>` inside it;
+# - preference pairs with noise of a known size, and a test set that shares no combination with training.
+#
+# Next: [01, supervised fine-tuning](01_sft.ipynb) teaches the base model to answer.
+
+# %%
+folder = Path(p.output_dir or "runs/00_pocket_world")
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "parameters.json").write_text(json.dumps(vars(p), indent=1))
+means = {way: {"total": float(found.total.mean()), **{name: float(part.mean()) for name, part in found.parts.items()}}
+         for way, found in scores.items()}
+(folder / "summary.json").write_text(json.dumps({"prompts": len(prompts), "flipped": float(flipped.mean()), "scores": means}, indent=1))
+writers_figure.savefig(folder / "book_writers.png")
+print(f"Parameters, summary and the picture of the writers are in {folder}.")
