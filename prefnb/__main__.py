@@ -23,11 +23,13 @@ def main(arguments: list[str]) -> None:
 
 def run(method: str, words: list[str]) -> None:
     """Train, and write the policy in the standard format with its history."""
-    from prefnb import models, parameters, recipes
+    from prefnb import models, recipes
 
     values = named_values(words)
     folder = Path(values.get("output_dir") or f"runs/{method}")
     made = getattr(recipes, method)(**values)
+    if not models.processes().is_main_process:
+        return
     models.save_checkpoint(made.model, made.tokenizer, folder)
     made.history.save(folder / "history.json")
     print(f"{len(made.history.rows)} steps in {made.history.seconds:.1f} s; loss {made.history.rows[0]['loss']:.4f} -> "

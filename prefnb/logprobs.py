@@ -15,8 +15,11 @@ from types import SimpleNamespace
 from typing import Iterable
 
 import torch
+from accelerate.utils import gather_object
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+
+from prefnb.models import processes
 
 CHUNK = 1024  # response positions whose logits exist at one time
 
@@ -167,16 +170,22 @@ class DatasetLogprobs:
     @classmethod
     @torch.no_grad()
     def compute(cls, model, examples, batch_size: int = 64) -> "DatasetLogprobs":
-        """One pass of `model` over `examples` (a `batches.Examples`), like lengths together."""
-        tokens = {role: [None] * len(examples) for role in examples.roles}
+        """One pass of `model` over `examples` (a `batches.Examples`), like lengths together, shared among the processes."""
+        state = processes()
         scorer = Scorer(model.eval())
         device = next(model.parameters()).device
-        for batch in examples.in_order_of_length(batch_size):
+        found = []
+        for number, batch in enumerate(examples.in_order_of_length(batch_size)):
+            if number % state.num_processes != state.process_index:
+                continue
             scored = scorer(batch.to(device))
             for role in examples.roles:
                 response = getattr(scored, role)
                 for i, token, length in zip(batch.index, response.token.cpu(), response.mask.sum(-1).tolist()):
-                    tokens[role][i] = token[:length].clone()
+                    found.append((role, i, token[:length].clone()))
+        tokens = {role: [None] * len(examples) for role in examples.roles}
+        for role, i, token in gather_object(found):
+            tokens[role][i] = token
         return cls(tokens)
 
     def save(self, folder: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from accelerate import PartialState
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -77,6 +78,11 @@ def load_model(name: str = "pocket", *, device=None, dtype: torch.dtype = torch.
 def default_device() -> torch.device:
     """A GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def processes() -> PartialState:
+    """Which process this is, of how many: one, unless `accelerate launch` started more."""
+    return PartialState(cpu=default_device().type == "cpu")
 
 
 def copy_model(model):

@@ -6,6 +6,7 @@ it sees (so the template too). Two notebooks may share the cache at once: the se
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -280,24 +281,37 @@ def cache_folder() -> Path:
 def cached(kind: str, key: dict, make: Callable, save: Callable, load: Callable):
     """`load(folder)` if the entry exists and is whole, else `make()`, kept with `save(value, folder)`.
 
-    A damaged entry is set aside and made again, saying so.
+    A damaged entry is set aside and made again, saying so. With several processes, all make it together; the main one
+    holds the lock and writes.
     """
     folder = cache_folder() / f"{kind}-{_digest({**key, 'version': prefnb.__version__})}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
+    state = models.processes()
+    with FileLock(f"{folder}.lock") if state.is_main_process else contextlib.nullcontext():
+        if state.is_main_process:
+            _set_aside_if_damaged(folder, load)
+        state.wait_for_everyone()
         if folder.exists():
-            try:
-                _check_whole(folder)
-                return load(folder)
-            except Exception as error:  # whatever is wrong with it, it can be made again
-                aside = models.set_aside(folder)
-                print(f"The cache entry {folder.name} is damaged ({models.first_line(error)}); "
-                      f"it was set aside as {aside.name} and is made again.")
+            return load(folder)
         value = make()
-        with models.written_whole(folder) as part:
-            save(value, part)
-            _write(part / "entry.json", {"key": key, "sha256": {file.name: _file_digest(file) for file in sorted(part.iterdir())}})
+        if state.is_main_process:
+            with models.written_whole(folder) as part:
+                save(value, part)
+                _write(part / "entry.json", {"key": key, "sha256": {file.name: _file_digest(file) for file in sorted(part.iterdir())}})
+        state.wait_for_everyone()
         return value
+
+
+def _set_aside_if_damaged(folder: Path, load: Callable) -> None:
+    if not folder.exists():
+        return
+    try:
+        _check_whole(folder)
+        load(folder)
+    except Exception as error:  # whatever is wrong with it, it can be made again
+        aside = models.set_aside(folder)
+        print(f"The cache entry {folder.name} is damaged ({models.first_line(error)}); "
+              f"it was set aside as {aside.name} and is made again.")
 
 
 def _check_whole(folder: Path) -> None:

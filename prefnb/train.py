@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
 from prefnb.logprobs import Scorer
-from prefnb.models import first_line, set_aside
+from prefnb.models import default_device, first_line, set_aside
 
 
 @dataclass
@@ -99,7 +99,7 @@ def train(policy, batches, objective: Callable, *, epochs: float, learning_rate:
     if checkpoint and stop_on:
         raise ValueError("checkpoint and stop_on cannot go together: the best weights would be lost in an interruption.")
     schedule_factor(0.0, schedule, warmup)  # a wrong name is refused before any work
-    accelerator = Accelerator()
+    accelerator = Accelerator(cpu=default_device().type == "cpu")
     scorer = Scorer(policy)
     optimizer = torch.optim.Adam([p for p in policy.parameters() if p.requires_grad], lr=learning_rate, fused=True)
     scorer, optimizer = accelerator.prepare(scorer, optimizer)
