@@ -1,0 +1,91 @@
+"""What every notebook owes its readers: it is its source, it shows pictures, its parameters are explained and checked."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+
+import jupytext
+import papermill
+import pytest
+from notebook_source import NOTEBOOKS
+
+NAMES = sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.py"))
+every_notebook = pytest.mark.parametrize("name", NAMES)
+
+
+def read(name):
+    """A notebook as the plain JSON of its file."""
+    return json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))
+
+
+def cells(path):
+    """(kind, text, tags) of every cell of a notebook or its source."""
+    return [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in jupytext.read(path).cells]
+
+
+def outputs(name):
+    return [output for cell in read(name)["cells"] for output in cell.get("outputs", [])]
+
+
+def test_there_are_notebooks_and_each_has_its_source():
+    """Guards against testing nothing, and against an .ipynb that nobody can rebuild."""
+    assert NAMES and NAMES == sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+@every_notebook
+def test_what_readers_see_is_the_source(name):
+    """An .ipynb that was not made again after its .py was edited."""
+    assert cells(NOTEBOOKS / f"{name}.ipynb") == cells(NOTEBOOKS / f"{name}.py")
+
+
+@every_notebook
+def test_github_and_papermill_can_open_it(name):
+    """Widget metadata without state (GitHub refuses to draw the notebook), no kernelspec (papermill fails)."""
+    metadata = read(name)["metadata"]
+    assert "widgets" not in metadata
+    assert metadata["kernelspec"]["name"] == "python3"
+
+
+@every_notebook
+def test_saved_outputs_are_pictures_and_no_errors(name):
+    """A notebook committed without outputs, or with a traceback in it."""
+    kinds = [output["output_type"] for output in outputs(name)]
+    assert "error" not in kinds
+    assert any("image/png" in output.get("data", {}) for output in outputs(name))
+
+
+@every_notebook
+def test_saved_outputs_name_no_folder_of_the_machine_that_made_them(name):
+    """Absolute paths, which tell a reader nothing and change with every machine."""
+    assert str(NOTEBOOKS.parent) not in json.dumps(outputs(name))
+    assert os.path.expanduser("~") + "/" not in json.dumps(outputs(name))
+
+
+@every_notebook
+def test_help_explains_every_parameter(name):
+    """A parameter that `papermill --help-notebook` does not list, or lists without a word of help."""
+    declared = next(text for _, text, tags in cells(NOTEBOOKS / f"{name}.ipynb") if "parameters" in tags)
+    listed = papermill.inspect_notebook(str(NOTEBOOKS / f"{name}.ipynb"))
+    assert list(listed) == [line.target.id for line in ast.parse(declared).body]
+    assert [one for one in listed.values() if not one["help"].strip() or one["inferred_type_name"] == "None"] == []
+
+
+@every_notebook
+def test_parameters_are_checked_before_anything_else(name):
+    """A check that stands below the first long cell, so that a typing error costs a minute."""
+    code = [text for kind, text, _ in cells(NOTEBOOKS / f"{name}.py") if kind == "code"]
+    assert "preset" in code[0] and re.search(r"parameters\.check\(\s*globals\(\)", code[1])
+
+
+def test_a_mistyped_parameter_stops_the_run_at_once_and_is_named(tmp_path):
+    """papermill only warns about an unknown name, and then runs the defaults."""
+    made = tmp_path / "out.ipynb"
+    run = subprocess.run([sys.executable, "-m", "papermill", "notebooks/04_dppo.ipynb", str(made), "-p", "alhpa", "10"],
+                         cwd=NOTEBOOKS.parent, capture_output=True, text=True, timeout=120)
+    assert run.returncode != 0
+    assert "There is no parameter 'alhpa'. Did you mean 'alpha'?" in run.stderr
+    started = [cell for cell in json.loads(made.read_text())["cells"] if cell.get("execution_count")]
+    assert len(started) <= 3  # the parameters, what papermill added, the check
