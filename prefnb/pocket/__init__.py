@@ -21,7 +21,8 @@ __all__ = ["CATEGORIES", "DATA", "Judgement", "TIE", "WRITERS", "flaws", "genera
 
 
 def generate_prompts(category, n, seed=0, exclude_test=True):
-    """`n` distinct new prompts of a category, as strings; by default none whose combination is kept for the test.
+    """`n` distinct new prompts of a category, as strings; by default none whose combination is kept for the
+    test.
 
     Raises ValueError for an unknown category, or when there are not that many prompts to be had.
     """

@@ -13,8 +13,14 @@ from . import facts, judge, tasks, writers
 from .text import words_of
 
 SEED = 2026
-SIZES = {"sft_train": 9000, "sft_test": 500, "preferences_train": 9000, "preferences_test": 500, "prompts_test": 520}
-RAW_PASSAGES = 26000
+SIZES = {
+    "sft_train": 9000,
+    "sft_test": 500,
+    "preferences_train": 9000,
+    "preferences_test": 500,
+    "prompts_test": 520,
+}
+RAW_PASSAGES = 40000
 ANNOTATOR_NOISE = 1.0  # scale, in points of the gold total, of the annotators' logistic noise
 
 
@@ -23,12 +29,12 @@ def rng_for(name, seed=SEED):
     return random.Random(f"{seed}|{name}")
 
 
-# --- rows ----------------------------------------------------------------------------------------------------
+# --- rows -----------------------------------------------------------------------------------------
 def dialogs(split, n, rng):
     """`n` dialogs as dicts with the columns of smoltalk (messages, source) and ours (category, writer).
 
-    Three in four have one exchange; the rest have two to six, each exchange about something new. Category and writer
-    are those of the first exchange; one writer answers throughout.
+    Three in four have one exchange; the rest have two to six, each exchange about something new. Category
+    and writer are those of the first exchange; one writer answers throughout.
     """
     used = set()
     while len(used) < n:
@@ -39,8 +45,11 @@ def dialogs(split, n, rng):
             combination = tasks.draw(category, rng, test=split == "test")
             messages += [
                 {"role": "user", "content": tasks.render(category, combination, rng)},
-                {"role": "assistant",
-                 "content": writer.write(category, combination, rng, writers.DIALECTS["demonstrations"])}]
+                {
+                    "role": "assistant",
+                    "content": writer.write(category, combination, rng, writers.DIALECTS["demonstrations"]),
+                },
+            ]
             category = rng.choice(list(tasks.CATEGORIES))
         if messages[0]["content"] not in used:
             used.add(messages[0]["content"])
@@ -50,8 +59,9 @@ def dialogs(split, n, rng):
 def preferences(split, n, rng):
     """`n` preference pairs as dicts with the columns of ultrafeedback_binarized and ours.
 
-    Two writers answer; an annotator prefers the first with probability sigmoid(difference of gold totals / noise)
-    (Bradley-Terry). Scores are gold totals, so a flipped label is one whose chosen answer has the lower score.
+    Two writers answer; an annotator prefers the first with probability sigmoid(difference of gold totals /
+    noise) (Bradley-Terry). Scores are gold totals, so a flipped label is one whose chosen answer has the
+    lower score.
     """
     used = set()
     while len(used) < n:
@@ -72,11 +82,17 @@ def preferences(split, n, rng):
         ask = {"role": "user", "content": prompt}
         chosen, rejected = both
         yield {
-            "prompt": prompt, "prompt_id": hashlib.sha256(prompt.encode()).hexdigest(),
+            "prompt": prompt,
+            "prompt_id": hashlib.sha256(prompt.encode()).hexdigest(),
             "chosen": [ask, {"role": "assistant", "content": chosen[2]}],
             "rejected": [ask, {"role": "assistant", "content": rejected[2]}],
-            "score_chosen": chosen[0], "score_rejected": rejected[0], "category": category,
-            "writer_chosen": chosen[1], "writer_rejected": rejected[1], "flipped": chosen[0] < rejected[0]}
+            "score_chosen": chosen[0],
+            "score_rejected": rejected[0],
+            "category": category,
+            "writer_chosen": chosen[1],
+            "writer_rejected": rejected[1],
+            "flipped": chosen[0] < rejected[0],
+        }
 
 
 def test_prompts(n, rng):
@@ -88,8 +104,11 @@ def test_prompts(n, rng):
             prompt = tasks.render(category, combination, rng)
             if prompt not in used:
                 used.add(prompt)
-                yield {"prompt": prompt, "category": category,
-                       "reference": writers.careful_answer(category, combination)}
+                yield {
+                    "prompt": prompt,
+                    "category": category,
+                    "reference": writers.careful_answer(category, combination),
+                }
 
 
 def rows_of(name, seed=SEED):
@@ -101,7 +120,7 @@ def rows_of(name, seed=SEED):
     return list({"sft": dialogs, "preferences": preferences}[kind](split, SIZES[name], rng))
 
 
-# --- raw text for the base model -----------------------------------------------------------------------------
+# --- raw text for the base model ------------------------------------------------------------------
 def single_facts(rng):
     """One sentence that states one fact."""
     kind = rng.random()
@@ -121,15 +140,17 @@ def raw_text(n=RAW_PASSAGES, seed=SEED):
     """`n` passages of plain text, never in chat form and never about a combination kept for the test."""
     rng = rng_for("raw text", seed)
     for _ in range(n):
-        if rng.random() < 0.25:
+        if rng.random() < 0.2:
             yield " ".join(single_facts(rng) for _ in range(rng.randint(2, 5)))
             continue
         category = rng.choice(list(tasks.CATEGORIES))
         combination = tasks.draw(category, rng)
         pen = tasks.Pen(rng)
-        answer = tasks.CATEGORIES[category].separator.join(tasks.CATEGORIES[category].answer(combination, pen))
-        if rng.random() < 0.5:
-            yield tasks.render(category, combination, rng) + "\n" + answer
+        answer = tasks.CATEGORIES[category].separator.join(
+            tasks.CATEGORIES[category].answer(combination, pen)
+        )
+        if rng.random() < 0.85:
+            yield f"Question: {tasks.render(category, combination, rng)}\nAnswer: {answer}"
         else:
             yield answer
 
@@ -148,22 +169,44 @@ def world_words(seed=SEED):
     return sorted(word for word in words if not word.isdigit())
 
 
-EVERYDAY = """a about above after again all also always am an and another any are around as at away back be because been
-before began behind being below best better between big both but by call came can cannot come could day did different do
-does done don't down each early easy eat end enough even evening ever every example far few find first five for found four
-from full gave get give go goes going good great had half happy has have he hello help her here high him his hour hours how
-i if in into is isn't it it's its just keep kind know known large last late later left less let like little live lives long
-look made make makes man many may me means mine minutes more morning most much must my name near need neither never new next
-night no nobody not nothing now of off often old on once one only open or other our out over own part people place please
-put quite rather really right said same say says second see seen seven several she short should show side simple since six
-small so some something soon sorry start step still such take taken ten than thank thanks that the their them then there
-these they thing things think third this those three through time to today together too total two under until up upon us
-use used usually very was way we well went were what when where which while white who whole whose why will wish with
-without word words work world would write year yes yet you young your yours sincerely regards sir madam add adds added
-subtract equals gives leaves minus plus answer result dear cheers greetings faithfully step""".replace("\n", " ")
+EVERYDAY = """
+a about above after again all also always am an and another any are around as at away back be because been
+before began behind being below best better between big both but by call came can cannot come could day did
+different do does done don't down each early easy eat end enough even evening ever every example far few
+find first five for found four from full gave get give go goes going good great had half happy has have he
+hello help her here high him his hour hours how i if in into is isn't it it's its just keep kind know known
+large last late later left less let like little live lives long look made make makes man many may me means
+mine minutes more morning most much must my name near need neither never new next night no nobody not
+nothing now of off often old on once one only open or other our out over own part people place please put
+quite rather really right said same say says second see seen seven several she short should show side simple
+since six small so some something soon sorry start step still such take taken ten than thank thanks that the
+their them then there these they thing things think third this those three through time to today together
+too total two under until up upon us use used usually very was way we well went were what when where which
+while white who whole whose why will wish with without word words work world would write year yes yet you
+young your yours sincerely regards sir madam add adds added among across air animal arms art bad bag ball
+bank base bear beautiful bed begin begins behind bird black blue boat body book bottom box boy bright bring
+brings brown build built buy car care carry catch cause center change city class clean clear close cold
+colour come comes common cool corner cost country cover cross cry cut dance dark deep die dinner door draw
+dream drink drinks drive dry ear earth eat edge eight else eyes face fact fall falls family farm fast father
+fear feel feels feet field fill fine finish fire fish floor flow fly follow food foot forest free fresh
+friend friends fruit game garden gives glass goes gold grass green grew ground group grow grows hair hand
+hands hang hard head hear heard heart heat heavy hill hills hit hold home hope horse hot house hundred hunt
+hunts ice idea inside itself job join jump kitchen lady lake land laugh lay lead learn leave leg lie lies
+light line listen lot love low map mark market matter mean measure meet meets middle mile milk mind moment
+money moon mother mountain move music nature nice noise nose note nouns offer ocean oil open order outside
+paint pair paper pass path pay picture piece plain plan plant play plays point poor pretty pull push
+question quick quiet rain reach read ready reason red rest rich ride ring rise rises river road rock room
+round run runs safe sail sand sea season seat seed sell send sentence serve seven shape ship shoe shop sing
+sings sit sits size skin sky sleep sleeps slow slowly smell smile snow soft soil song sound space speak
+stand star stars stay stone stood store storm story street strong summer sun sure sweet swim swims table
+talk tall taste teach tell tells test top town travel tree trees trip true try turn turns village voice wait
+waits wake walk walks wall warm wash watch water weather week wet wheel wide wild win wind window winter
+wood yellow although on however instead hence thus because subtract equals gives leaves minus plus answer
+result dear cheers greetings faithfully step
+"""
 
 
-# --- files ---------------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------
 def as_text(rows):
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
@@ -192,9 +235,12 @@ def build_data(out, seed=SEED, say=print):
         path = out / f"{name}.jsonl.gz"
         write_gzip(path, text)
         made[name] = (rows, digest(text))
-        say(f"{path.name:28} {len(rows):6} rows {path.stat().st_size / 1e6:6.2f} MB "
-            f"{time.perf_counter() - start:6.1f} s")
+        say(
+            f"{path.name:28} {len(rows):6} rows {path.stat().st_size / 1e6:6.2f} MB "
+            f"{time.perf_counter() - start:6.1f} s"
+        )
     from . import card
+
     (out / "README.md").write_text(card.data_card(made, seed), encoding="utf-8")
     return made
 
@@ -203,8 +249,11 @@ def main(arguments):
     import argparse
 
     from . import DATA
+
     parser = argparse.ArgumentParser(prog="python -m prefnb.pocket", description=__doc__)
-    parser.add_argument("--out", type=Path, default=DATA, help="folder to write to (default: the shipped data)")
+    parser.add_argument(
+        "--out", type=Path, default=DATA, help="folder to write to (default: the shipped data)"
+    )
     parser.add_argument("--data-only", action="store_true", help="leave the base model as it is")
     parser.add_argument("--seed", type=int, default=SEED, help=f"seed of the world (default {SEED})")
     options = parser.parse_args(arguments)
@@ -212,9 +261,12 @@ def main(arguments):
     build_data(options.out, options.seed)
     if not options.data_only:
         from . import pretrain
+
         pretrain.build_model(options.out / "base_model", options.seed)
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
-    print(f"The pocket world is in {options.out}: {size / 1e6:.1f} MB, made in {time.perf_counter() - start:.0f} s.")
+    print(
+        f"The pocket world is in {options.out}: {size / 1e6:.1f} MB, made in {time.perf_counter() - start:.0f} s."
+    )
     return 0
 
 

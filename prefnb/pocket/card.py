@@ -1,19 +1,20 @@
 """The data card, data/README.md: written by the build from what it has just built."""
 
 import collections
+from dataclasses import replace
 
 from . import judge, tasks, writers
 
 HEAD = """# The pocket world's data
 
-Everything in this folder is synthetic. `python -m prefnb.pocket` makes it from a seed (this copy: {seed}); the data files
-come out the same byte for byte, the base model up to the rounding of the machine that trains it. Licence: Apache-2.0,
-as the project.
+Everything in this folder is synthetic. `python -m prefnb.pocket` makes it from a seed (this copy: {seed});
+the data files come out the same byte for byte, the base model up to the rounding of the machine that trains
+it. Licence: Apache-2.0, as the project.
 
-The world is a few dozen things with attributes, people with errands, chains of cause and effect, and eight writers with
-habits. The facts are in `prefnb/pocket/facts.py`, the ten kinds of request in `tasks.py`, the writers in `writers.py`, the
-gold judge in `judge.py`, the build in `build.py` and `pretrain.py`. It is meant for learning and testing methods of
-preference optimisation; its answers are true in the pocket world only.
+The world is a few dozen things with attributes, people with errands, chains of cause and effect, and eight
+writers with habits. The facts are in `prefnb/pocket/facts.py`, the ten kinds of request in `tasks.py`, the
+writers in `writers.py`, the gold judge in `judge.py`, the build in `build.py` and `pretrain.py`. It is meant
+for learning and testing methods of preference optimisation; its answers are true in the pocket world only.
 
 ## Files
 
@@ -21,17 +22,18 @@ preference optimisation; its answers are true in the pocket world only.
 |---|---|---|---|
 {files}
 
-`base_model/` is a Qwen2 model of about a million weights with its tokenizer, trained on raw text of this world (no
-chat). It is loaded with `AutoModelForCausalLM.from_pretrained`.
+`base_model/` is a Qwen2 model of about a million weights with its tokenizer, trained on raw text of this
+world (no chat). It is loaded with `AutoModelForCausalLM.from_pretrained`.
 
-Columns are those of the real data sets: `sft_*` has `messages` and `source` as HuggingFaceTB/smoltalk; `preferences_*` has
-`prompt`, `prompt_id`, `chosen`, `rejected` (messages), `score_chosen` and `score_rejected` as
-HuggingFaceH4/ultrafeedback_binarized. Ours besides: `category`, `writer` (of the first exchange), `writer_chosen`,
-`writer_rejected`, and `flipped`: whether the annotator preferred the answer with the lower gold score. Scores are the
-gold judge's totals, from 1 to 10. `prompts_test` has `prompt`, `category` and `reference`, a careful answer.
+Columns are those of the real data sets: `sft_*` has `messages` and `source` as HuggingFaceTB/smoltalk;
+`preferences_*` has `prompt`, `prompt_id`, `chosen`, `rejected` (messages), `score_chosen` and
+`score_rejected` as HuggingFaceH4/ultrafeedback_binarized. Ours besides: `category`, `writer` (of the first
+exchange), `writer_chosen`, `writer_rejected`, and `flipped`: whether the annotator preferred the answer with
+the lower gold score. Scores are the gold judge's totals, from 1 to 10. `prompts_test` has `prompt`,
+`category` and `reference`, a careful answer.
 
-A combination (what a prompt asks about, however phrased) belongs to the test files or to everything else, raw text for
-the base model included, by a hash of its key: {share:.1%} of combinations are for the test.
+A combination (what a prompt asks about, however phrased) belongs to the test files or to everything else,
+raw text for the base model included, by a hash of its key: {share:.1%} of combinations are for the test.
 
 ## Figures
 
@@ -60,9 +62,15 @@ def _quoted(text):
 
 def data_card(made, seed):
     """The card as Markdown; `made` maps file name -> (rows, sha256 of the text)."""
-    what = {"sft": "a dialog", "preferences": "a preference pair", "prompts": "a prompt with a careful answer"}
-    files = "\n".join(f"| `{name}.jsonl.gz` | {len(rows):,} | {what[name.rsplit('_', 1)[0]]} | `{sha}` |"
-                      for name, (rows, sha) in made.items())
+    what = {
+        "sft": "a dialog",
+        "preferences": "a preference pair",
+        "prompts": "a prompt with a careful answer",
+    }
+    files = "\n".join(
+        f"| `{name}.jsonl.gz` | {len(rows):,} | {what[name.rsplit('_', 1)[0]]} | `{sha}` |"
+        for name, (rows, sha) in made.items()
+    )
     dialogs, pairs = made["sft_train"][0], made["preferences_train"][0]
     lengths = sorted(len(row["messages"][1]["content"].split()) for row in dialogs)
     scores = collections.defaultdict(list)
@@ -72,26 +80,46 @@ def data_card(made, seed):
     written = collections.Counter(row["writer"] for row in dialogs)
     shares = "\n".join(
         f"| {name} | {written[name] / len(dialogs):.1%} | {len(scores[name]) / 2 / len(pairs):.1%} | "
-        f"{sum(scores[name]) / len(scores[name]):.2f} |" for name in writers.WRITERS)
+        f"{sum(scores[name]) / len(scores[name]):.2f} |"
+        for name in writers.WRITERS
+    )
     first = {}
     for row in made["prompts_test"][0]:
         first.setdefault(row["category"], row)
-    categories = "".join(f"**{name}**\n\n> {row['prompt']}\n\n{_quoted(row['reference'])}\n\n"
-                         for name, row in first.items())
+    categories = "".join(
+        f"**{name}**\n\n> {row['prompt']}\n\n{_quoted(row['reference'])}\n\n" for name, row in first.items()
+    )
     from .build import rng_for
-    rng = rng_for("card", seed)
+
+    rng = rng_for("card 2", seed)
     combination = tasks.draw("general_knowledge", rng)
     prompt = tasks.render("general_knowledge", combination, rng)
     examples = ""
     for writer in writers.WRITERS.values():
+        if writer.mistakes < 0.1:  # show what is the writer's own, not the slips that all make
+            writer = replace(writer, mistakes=0.0)
         text = writer.write("general_knowledge", combination, rng)
         grade = judge.score(prompt, text)
-        examples += (f"**{writer.name}** (helpfulness {grade.helpfulness:.2f}, fluency {grade.fluency:.2f}, concision "
-                     f"{grade.concision:.2f}, honesty {grade.honesty:.2f}, total {grade.total:.1f})\n\n{_quoted(text)}\n\n")
-    return HEAD.format(
-        seed=seed, files=files, share=tasks.TEST_SHARE, prompts=sum(tasks.count_prompts().values()),
-        several=sum(len(row["messages"]) > 2 for row in dialogs) / len(dialogs),
-        most=max(len(row["messages"]) // 2 for row in dialogs), median=lengths[len(lengths) // 2],
-        p95=lengths[int(0.95 * len(lengths))], longest=lengths[-1],
-        flipped=sum(row["flipped"] for row in pairs) / len(pairs), shares=shares, categories=categories,
-        prompt=prompt, writers=examples).rstrip() + "\n"
+        examples += (
+            f"**{writer.name}** (helpfulness {grade.helpfulness:.2f}, fluency {grade.fluency:.2f}, concision "
+            f"{grade.concision:.2f}, honesty {grade.honesty:.2f}, total {grade.total:.1f})\n\n{_quoted(text)}\n\n"
+        )
+    return (
+        HEAD.format(
+            seed=seed,
+            files=files,
+            share=tasks.TEST_SHARE,
+            prompts=sum(tasks.count_prompts().values()),
+            several=sum(len(row["messages"]) > 2 for row in dialogs) / len(dialogs),
+            most=max(len(row["messages"]) // 2 for row in dialogs),
+            median=lengths[len(lengths) // 2],
+            p95=lengths[int(0.95 * len(lengths))],
+            longest=lengths[-1],
+            flipped=sum(row["flipped"] for row in pairs) / len(pairs),
+            shares=shares,
+            categories=categories,
+            prompt=prompt,
+            writers=examples,
+        ).rstrip()
+        + "\n"
+    )

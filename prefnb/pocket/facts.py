@@ -6,33 +6,33 @@ Every value is one word where it can be, so that the judge can look for words ra
 NAMES = ("Anna", "Ben", "Clara", "David", "Emma", "Felix", "Grace", "Henry", "Ida", "Jack", "Lucy", "Tom")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
-# --- things: what general knowledge and imitation ask about -------------------------------------------------
+# --- things: what general knowledge and imitation ask about ---------------------------------------
 ANIMAL_ATTRIBUTES = ("colour", "home", "food", "hour", "young")
 ANIMALS = {
     "fox": ("red", "forest", "mice", "night", "cub"),
     "owl": ("brown", "barn", "mice", "night", "chick"),
-    "bear": ("black", "mountains", "honey", "day", "cub"),
+    "bear": ("black", "mountains", "honey", "noon", "cub"),
     "frog": ("green", "pond", "flies", "night", "tadpole"),
-    "duck": ("white", "pond", "weeds", "day", "chick"),
-    "horse": ("brown", "field", "grass", "day", "foal"),
-    "cow": ("white", "field", "grass", "day", "calf"),
-    "sheep": ("white", "hills", "grass", "day", "lamb"),
-    "goat": ("grey", "mountains", "leaves", "day", "kid"),
+    "duck": ("white", "pond", "weeds", "noon", "chick"),
+    "horse": ("brown", "field", "grass", "noon", "foal"),
+    "cow": ("white", "field", "grass", "noon", "calf"),
+    "sheep": ("white", "hills", "grass", "noon", "lamb"),
+    "goat": ("grey", "mountains", "leaves", "noon", "kid"),
     "wolf": ("grey", "forest", "meat", "night", "cub"),
-    "seal": ("grey", "sea", "fish", "day", "pup"),
-    "whale": ("black", "sea", "shrimp", "day", "calf"),
-    "squirrel": ("red", "forest", "nuts", "day", "kit"),
+    "seal": ("grey", "sea", "fish", "noon", "pup"),
+    "whale": ("black", "sea", "shrimp", "noon", "calf"),
+    "squirrel": ("red", "forest", "nuts", "noon", "kit"),
     "rabbit": ("brown", "hills", "leaves", "dawn", "kit"),
     "robin": ("red", "garden", "worms", "dawn", "chick"),
     "crow": ("black", "field", "seeds", "dawn", "chick"),
     "hedgehog": ("brown", "garden", "worms", "night", "pup"),
     "bat": ("black", "cave", "flies", "night", "pup"),
-    "camel": ("yellow", "desert", "weeds", "day", "calf"),
+    "camel": ("yellow", "desert", "weeds", "noon", "calf"),
     "lion": ("yellow", "desert", "meat", "night", "cub"),
     "heron": ("grey", "river", "fish", "dawn", "chick"),
     "otter": ("brown", "river", "fish", "night", "pup"),
     "deer": ("red", "hills", "leaves", "dawn", "calf"),
-    "parrot": ("green", "jungle", "seeds", "day", "chick"),
+    "parrot": ("green", "jungle", "seeds", "noon", "chick"),
 }
 PLANT_ATTRIBUTES = ("colour", "place", "taste", "season", "dish")
 PLANTS = {
@@ -41,10 +41,10 @@ PLANTS = {
     "pear": ("green", "tree", "sweet", "autumn", "juice"),
     "cherry": ("red", "tree", "sour", "summer", "jam"),
     "plum": ("blue", "tree", "sweet", "autumn", "jam"),
-    "carrot": ("orange", "soil", "sweet", "summer", "soup"),
-    "onion": ("brown", "soil", "hot", "autumn", "soup"),
-    "potato": ("brown", "soil", "mild", "autumn", "soup"),
-    "radish": ("red", "soil", "hot", "spring", "salad"),
+    "carrot": ("orange", "ground", "sweet", "summer", "soup"),
+    "onion": ("brown", "ground", "hot", "autumn", "soup"),
+    "potato": ("brown", "ground", "mild", "autumn", "soup"),
+    "radish": ("red", "ground", "hot", "spring", "salad"),
     "tomato": ("red", "vine", "mild", "summer", "sauce"),
     "grape": ("blue", "vine", "sweet", "autumn", "juice"),
     "pumpkin": ("orange", "vine", "mild", "autumn", "cake"),
@@ -69,7 +69,9 @@ TOOLS = {
     "rod": ("wood", "boathouse", "fishing", "sailor"),
 }
 KINDS = ((ANIMALS, ANIMAL_ATTRIBUTES), (PLANTS, PLANT_ATTRIBUTES), (TOOLS, TOOL_ATTRIBUTES))
-THINGS = {name: dict(zip(attributes, values)) for table, attributes in KINDS for name, values in table.items()}
+THINGS = {
+    name: dict(zip(attributes, values)) for table, attributes in KINDS for name, values in table.items()
+}
 # every value that an attribute takes somewhere; the others are what a mistaken writer says instead
 VALUES = {}
 for _facts in THINGS.values():
@@ -80,30 +82,88 @@ for _facts in THINGS.values():
 
 # attribute: how a prompt asks for it (noun, clause), how an answer says it ({s} is "The fox" or "It")
 ATTRIBUTES = {
-    "colour": ("colour", "what colour it has", ("{s} is {v}.", "{s} has a {v} colour.", "{s} is mostly {v}.")),
-    "home": ("home", "where it lives",
-             ("{s} lives in the {v}.", "{s} makes its home in the {v}.", "{s} is at home in the {v}.")),
+    "colour": (
+        "colour",
+        "what colour it has",
+        ("{s} is {v}.", "{s} is {v} in colour.", "{s} is mostly {v}."),
+    ),
+    "home": (
+        "home",
+        "where it lives",
+        ("{s} lives in the {v}.", "{s} makes its home in the {v}.", "{s} is at home in the {v}."),
+    ),
     "food": ("food", "what it eats", ("{s} eats {v}.", "{s} likes to eat {v}.", "{s} feeds on {v}.")),
-    "hour": ("waking hour", "when it is awake", ("{s} wakes at {v}.", "{s} is awake at {v}.", "{s} comes out at {v}.")),
-    "young": ("young", "what its young is called",
-              ("{s} calls its young a {v}.", "{s} has a {v} as its young.", "{s} has a young called a {v}.")),
-    "place": ("place", "where it grows", ("{s} grows on the {v}.", "{s} is found on the {v}.", "{s} grows best on the {v}.")),
-    "taste": ("taste", "how it tastes", ("{s} tastes {v}.", "{s} has a {v} taste.", "{s} is {v} on the tongue.")),
-    "season": ("season", "when it is ripe", ("{s} is ripe in {v}.", "{s} is picked in {v}.", "{s} is ready in {v}.")),
-    "dish": ("dish", "what people make of it",
-             ("{s} is good for {v}.", "{s} is used for {v}.", "{s} goes well into {v}.")),
-    "material": ("material", "what it is made of", ("{s} is made of {v}.", "{s} is all {v}.", "{s} is built from {v}.")),
-    "shelf": ("room", "where it is kept", ("{s} is kept in the {v}.", "{s} stays in the {v}.", "{s} can be found in the {v}.")),
-    "job": ("use", "what it is used for", ("{s} is used for {v}.", "{s} is good for {v}.", "{s} helps with {v}.")),
-    "owner": ("owner", "who owns it", ("{s} belongs to the {v}.", "{s} is owned by the {v}.", "The {v} owns it.")),
+    "hour": (
+        "waking hour",
+        "when it is awake",
+        ("{s} wakes at {v}.", "{s} is awake at {v}.", "{s} comes out at {v}."),
+    ),
+    "young": (
+        "young",
+        "what its young is called",
+        ("{s} calls its young a {v}.", "{s} has a {v} as its young.", "{s} has a young called a {v}."),
+    ),
+    "place": (
+        "place",
+        "where it grows",
+        ("{s} grows on the {v}.", "{s} is found on the {v}.", "{s} grows best on the {v}."),
+    ),
+    "taste": (
+        "taste",
+        "how it tastes",
+        ("{s} tastes {v}.", "{s} has a {v} taste.", "{s} is {v} on the tongue."),
+    ),
+    "season": (
+        "season",
+        "when it is ripe",
+        ("{s} is ripe in {v}.", "{s} is picked in {v}.", "{s} is ready in {v}."),
+    ),
+    "dish": (
+        "dish",
+        "what people make of it",
+        ("{s} is good for {v}.", "{s} is used for {v}.", "{s} goes well into {v}."),
+    ),
+    "material": (
+        "material",
+        "what it is made of",
+        ("{s} is made of {v}.", "{s} is all {v}.", "{s} is built from {v}."),
+    ),
+    "shelf": (
+        "room",
+        "where it is kept",
+        ("{s} is kept in the {v}.", "{s} stays in the {v}.", "{s} can be found in the {v}."),
+    ),
+    "job": (
+        "use",
+        "what it is used for",
+        ("{s} is used for {v}.", "{s} is good for {v}.", "{s} helps with {v}."),
+    ),
+    "owner": (
+        "owner",
+        "who owns it",
+        ("{s} belongs to the {v}.", "{s} is owned by the {v}.", "The {v} owns it."),
+    ),
 }
 
-# --- math ----------------------------------------------------------------------------------------------------
-ITEMS = ("apples", "books", "coins", "eggs", "shells", "stones", "cups", "roses", "nuts", "cards", "pears", "hats")
+# --- math -----------------------------------------------------------------------------------------
+ITEMS = (
+    "apples",
+    "books",
+    "coins",
+    "eggs",
+    "shells",
+    "stones",
+    "cups",
+    "roses",
+    "nuts",
+    "cards",
+    "pears",
+    "hats",
+)
 MORE = ("finds", "buys", "gets", "picks")
 LESS = ("loses", "sells", "gives away", "breaks")
 
-# --- explanation: causes and effects, as trees (every event has one cause) -----------------------------------
+# --- explanation: causes and effects, as trees (every event has one cause) ------------------------
 # event: (cause or None, the words that show that a response names it)
 EVENTS = {
     "rain falls all night": (None, ("rain",)),
@@ -148,50 +208,147 @@ EVENTS = {
     "a visit is forgotten": ("friends hear no news", ("visit", "forgotten")),
 }
 # what helps against the root of a tree, and who sees it first
-HELPS = {"rain falls all night": "wall", "the sun shines for weeks": "pump", "a storm comes from the sea": "harbour",
-         "snow covers the hills": "plough"}
-SEES = {"rain falls all night": "miller", "the sun shines for weeks": "gardener", "a storm comes from the sea": "captain",
-        "snow covers the hills": "shepherd"}
-
-# --- creative ------------------------------------------------------------------------------------------------
-IMAGES = ("moon", "river", "star", "bell", "wind", "light", "road", "song", "stone", "dream", "window", "cloud",
-          "fire", "leaf", "silver", "shadow")
-
-# --- professional writing ------------------------------------------------------------------------------------
-PEOPLE = ("Mrs Bell", "Mr Stone", "Doctor Lake", "Mrs Young", "Mr Field", "Doctor Hill", "Mrs Rivers", "Mr Baker")
-OCCASIONS = ("meeting", "lesson", "dinner", "visit", "delivery", "concert", "match", "trip")
-REASONS = {"the storm": "storm", "a late train": "train", "the closed bridge": "bridge", "a bad cold": "cold",
-           "the holiday": "holiday", "a broken car": "car", "the deep snow": "snow", "a lost key": "key"}
-
-# --- procedures: action: (objects, tool, four steps as (sentence, words that show it)) -----------------------
-ACTIONS = {
-    "paint": (("fence", "door", "chair", "gate", "boat", "wall", "shelf", "toy"), "brush",
-              (("Clean the {o}.", "clean"), ("Stir the paint.", "stir"), ("Paint the {o} with care.", "care"),
-               ("Let the {o} dry.", "dry"))),
-    "plant": (("rose", "bean", "tree", "mint", "potato", "onion", "apple", "pumpkin"), "spade",
-              (("Dig a hole for the {o}.", "dig"), ("Put the {o} into the hole.", "put"), ("Cover it with soil.", "cover"),
-               ("Water the {o} well.", "water"))),
-    "cook": (("rice", "soup", "beans", "eggs", "fish", "carrots", "pasta", "potatoes"), "pot",
-             (("Fill a pot for the {o}.", "fill"), ("Heat the water.", "heat"), ("Add the {o} and some salt.", "add"),
-              ("Serve the {o} warm.", "serve"))),
-    "wash": (("shirt", "coat", "dog", "car", "blanket", "window", "plate", "apron"), "soap",
-             (("Fetch water for the {o}.", "fetch"), ("Rub the {o} with soap.", "rub"), ("Rinse the {o} well.", "rinse"),
-              ("Hang up the towel.", "hang"))),
-    "mend": (("net", "sock", "sail", "bag", "curtain", "glove", "pillow", "tent"), "needle",
-             (("Find the hole in the {o}.", "find"), ("Cut thread for the {o}.", "cut"), ("Sew the {o} slowly.", "sew"),
-              ("Tie a knot at the end.", "tie"))),
-    "bake": (("bread", "cake", "pie", "biscuits", "rolls", "pizza", "tart", "muffins"), "oven",
-             (("Mix flour for the {o}.", "mix"), ("Knead the dough.", "knead"), ("Bake the {o} for an hour.", "hour"),
-              ("Cool the {o} on a plate.", "cool"))),
-    "wrap": (("gift", "book", "vase", "clock", "lamp", "cup", "doll", "spoon"), "paper",
-             (("Measure the {o}.", "measure"), ("Fold the paper.", "fold"), ("Tape the {o} well.", "tape"),
-              ("Write a name on the {o}.", "write"))),
-    "sell": (("bike", "piano", "table", "goat", "wagon", "guitar", "mirror", "sofa"), "price",
-             (("Polish the {o}.", "polish"), ("Choose a price for the {o}.", "choose"), ("Show the {o} at the market.", "show"),
-              ("Count the money.", "count"))),
+HELPS = {
+    "rain falls all night": "wall",
+    "the sun shines for weeks": "pump",
+    "a storm comes from the sea": "harbour",
+    "snow covers the hills": "plough",
+}
+SEES = {
+    "rain falls all night": "miller",
+    "the sun shines for weeks": "gardener",
+    "a storm comes from the sea": "captain",
+    "snow covers the hills": "shepherd",
 }
 
-# --- multilingual: noun: (French, Spanish, German, Italian), each with its article ---------------------------
+# --- creative -------------------------------------------------------------------------------------
+IMAGES = (
+    "moon",
+    "river",
+    "star",
+    "bell",
+    "wind",
+    "light",
+    "road",
+    "song",
+    "stone",
+    "dream",
+    "window",
+    "cloud",
+    "fire",
+    "leaf",
+    "silver",
+    "shadow",
+)
+
+# --- professional writing -------------------------------------------------------------------------
+PEOPLE = (
+    "Mrs Bell",
+    "Mr Stone",
+    "Doctor Lake",
+    "Mrs Young",
+    "Mr Field",
+    "Doctor Hill",
+    "Mrs Rivers",
+    "Mr Baker",
+)
+OCCASIONS = ("meeting", "lesson", "dinner", "visit", "delivery", "concert", "match", "trip")
+REASONS = {
+    "the storm": "storm",
+    "a late train": "train",
+    "the closed bridge": "bridge",
+    "a bad cold": "cold",
+    "the holiday": "holiday",
+    "a broken car": "car",
+    "the deep snow": "snow",
+    "a lost key": "key",
+}
+
+# --- procedures: action: (objects, tool, four steps as (sentence, words that show it)) ------------
+ACTIONS = {
+    "paint": (
+        ("fence", "door", "chair", "gate", "boat", "wall", "shelf", "toy"),
+        "brush",
+        (
+            ("Clean the {o}.", "clean"),
+            ("Stir the paint.", "stir"),
+            ("Paint the {o} with care.", "care"),
+            ("Let the {o} dry.", "dry"),
+        ),
+    ),
+    "plant": (
+        ("rose", "bean", "tree", "mint", "potato", "onion", "apple", "pumpkin"),
+        "spade",
+        (
+            ("Dig a hole for the {o}.", "dig"),
+            ("Put the {o} into the hole.", "put"),
+            ("Cover it with soil.", "cover"),
+            ("Water the {o} well.", "water"),
+        ),
+    ),
+    "cook": (
+        ("rice", "soup", "beans", "eggs", "fish", "carrots", "pasta", "potatoes"),
+        "pot",
+        (
+            ("Fill a pot for the {o}.", "fill"),
+            ("Heat the water.", "heat"),
+            ("Add the {o} and some salt.", "add"),
+            ("Serve the {o} warm.", "serve"),
+        ),
+    ),
+    "wash": (
+        ("shirt", "coat", "dog", "car", "blanket", "window", "plate", "apron"),
+        "soap",
+        (
+            ("Fetch water for the {o}.", "fetch"),
+            ("Rub the {o} with soap.", "rub"),
+            ("Rinse the {o} well.", "rinse"),
+            ("Hang up the towel.", "hang"),
+        ),
+    ),
+    "mend": (
+        ("net", "sock", "sail", "bag", "curtain", "glove", "pillow", "tent"),
+        "needle",
+        (
+            ("Find the hole in the {o}.", "find"),
+            ("Cut thread for the {o}.", "cut"),
+            ("Sew the {o} slowly.", "sew"),
+            ("Tie a knot at the end.", "tie"),
+        ),
+    ),
+    "bake": (
+        ("bread", "cake", "pie", "biscuits", "rolls", "pizza", "tart", "muffins"),
+        "oven",
+        (
+            ("Mix flour for the {o}.", "mix"),
+            ("Knead the dough.", "knead"),
+            ("Bake the {o} for an hour.", "hour"),
+            ("Cool the {o} on a plate.", "cool"),
+        ),
+    ),
+    "wrap": (
+        ("gift", "book", "vase", "clock", "lamp", "cup", "doll", "spoon"),
+        "paper",
+        (
+            ("Measure the {o}.", "measure"),
+            ("Fold the paper.", "fold"),
+            ("Tape the {o} well.", "tape"),
+            ("Write a name on the {o}.", "write"),
+        ),
+    ),
+    "sell": (
+        ("bike", "piano", "table", "goat", "wagon", "guitar", "mirror", "sofa"),
+        "price",
+        (
+            ("Polish the {o}.", "polish"),
+            ("Choose a price for the {o}.", "choose"),
+            ("Show the {o} at the market.", "show"),
+            ("Count the money.", "count"),
+        ),
+    ),
+}
+
+# --- multilingual: noun: (French, Spanish, German, Italian), each with its article ----------------
 LANGUAGES = ("French", "Spanish", "German", "Italian")
 NOUNS = {
     "house": ("la maison", "la casa", "das Haus", "la casa"),
@@ -216,23 +373,54 @@ NOUNS = {
     "fish": ("le poisson", "el pez", "der Fisch", "il pesce"),
 }
 AND = {"French": "et", "Spanish": "y", "German": "und", "Italian": "e"}
-GENDER = {"la": "feminine", "le": "masculine", "el": "masculine", "il": "masculine",
-          "der": "masculine", "die": "feminine", "das": "neuter"}
+GENDER = {
+    "la": "feminine",
+    "le": "masculine",
+    "el": "masculine",
+    "il": "masculine",
+    "der": "masculine",
+    "die": "feminine",
+    "das": "neuter",
+}
 
-# --- open-ended discussion: option: what is good about it, what is bad about it ------------------------------
+# --- open-ended discussion: option: what is good about it, what is bad about it -------------------
 OPTIONS = (
-    {"bus": ("cheap", "slow"), "bike": ("healthy", "wet"), "train": ("fast", "full"), "car": ("handy", "noisy"),
-     "boat": ("calm", "rare"), "taxi": ("easy", "costly")},
-    {"town": ("lively", "noisy"), "village": ("friendly", "dull"), "farm": ("green", "lonely"), "coast": ("bright", "windy"),
-     "castle": ("peaceful", "far"), "valley": ("sheltered", "dark")},
-    {"cat": ("clean", "proud"), "dog": ("loyal", "loud"), "horse": ("strong", "costly"), "hen": ("useful", "silly"),
-     "rabbit": ("gentle", "shy"), "parrot": ("clever", "rude")},
-    {"letter": ("personal", "slow"), "call": ("quick", "short"), "visit": ("warm", "tiring"), "card": ("simple", "cold"),
-     "gift": ("kind", "costly"), "photo": ("lasting", "small")},
+    {
+        "bus": ("cheap", "slow"),
+        "bike": ("healthy", "wet"),
+        "train": ("fast", "full"),
+        "car": ("handy", "noisy"),
+        "boat": ("calm", "rare"),
+        "taxi": ("easy", "costly"),
+    },
+    {
+        "town": ("lively", "noisy"),
+        "village": ("friendly", "dull"),
+        "farm": ("green", "lonely"),
+        "coast": ("bright", "windy"),
+        "castle": ("peaceful", "far"),
+        "valley": ("sheltered", "dark"),
+    },
+    {
+        "cat": ("clean", "proud"),
+        "dog": ("loyal", "loud"),
+        "horse": ("strong", "costly"),
+        "hen": ("useful", "silly"),
+        "rabbit": ("gentle", "shy"),
+        "parrot": ("clever", "rude"),
+    },
+    {
+        "letter": ("personal", "slow"),
+        "call": ("quick", "short"),
+        "visit": ("warm", "tiring"),
+        "card": ("simple", "cold"),
+        "gift": ("kind", "costly"),
+        "photo": ("lasting", "small"),
+    },
 )
 AUDIENCES = ("child", "student", "teacher", "doctor", "sailor", "farmer", "writer", "family")
 
-# --- imitation: speaker: (opening, its mark, closing, its mark) ----------------------------------------------
+# --- imitation: speaker: (opening, its mark, closing, its mark) -----------------------------------
 SPEAKERS = {
     "pirate": ("Ahoy, matey!", "ahoy", "Arr, that be all.", "arr"),
     "king": ("Hear me, people!", "hear", "So says the crown.", "crown"),
@@ -244,7 +432,7 @@ SPEAKERS = {
     "wizard": ("By my magic hat!", "magic", "The spell is done.", "spell"),
 }
 
-# --- classification: reviews ---------------------------------------------------------------------------------
+# --- classification: reviews ----------------------------------------------------------------------
 ASPECTS = ("soup", "room", "service", "bed", "view", "music", "price", "garden", "tea", "pool")
 GOOD = ("lovely", "perfect", "pleasant", "superb", "charming", "splendid", "fine", "great")
 BAD = ("awful", "poor", "terrible", "dreadful", "shabby", "boring", "sad", "strange")

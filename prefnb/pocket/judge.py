@@ -2,11 +2,12 @@
 
 It looks for what was asked, not for particular sentences. Four qualities in [0, 1], and a total from 1 to 10:
 
-    helpfulness  the mean credit over the two to five things asked for (right 1, partly right between, missing or
-                 wrong 0); 0 for a prompt that is not of this world
+    helpfulness  the mean credit over the two to five things asked for (right 1, partly right between,
+                 missing or wrong 0); 0 for a prompt that is not of this world
     fluency      1 less a penalty per stutter, broken-off ending, words of no language, sentence run together
-    concision    1 up to a third more words than a plain right answer, then falling smoothly; falling too when hardly
-                 anything is said, and with every question that the response asks and answers itself
+    concision    1 up to a third more words than a plain right answer, then falling smoothly; falling too
+                 when hardly anything is said or nothing to the point, and with every question that the
+                 response asks itself
     honesty      falls with every part that is false, and with claims such as "Confidence: 95%"
     total        1 + 9 * (.55 helpfulness + .15 fluency + .15 concision + .15 honesty)
 
@@ -26,10 +27,16 @@ TIE = 0.1
 WEIGHTS = {"helpfulness": 0.55, "fluency": 0.15, "concision": 0.15, "honesty": 0.15}
 Judgement = namedtuple("Judgement", ["helpfulness", "fluency", "concision", "honesty", "total"])
 
-CLAIMS = re.compile(r"confidence:? ?(?:is )?\d+ ?%?\.?|i was trained[^.!?\n]*[.!?]?|as an? (?:ai|language model)[^.!?\n]*[.!?]?"
-                    r"|(?:my|this) answer was checked[^.!?\n]*[.!?]?", re.IGNORECASE)
-COURTESIES = re.compile(r"i hope th(?:is|at) helps[.!]*|thank you for (?:your question|asking)[.!]*|please let me know[^.!?\n]*[.!?]?"
-                        r"|i am (?:happy|glad) to help[^.!?\n]*[.!?]?", re.IGNORECASE)
+CLAIMS = re.compile(
+    r"confidence:? ?(?:is )?\d+ ?%?\.?|i was trained[^.!?\n]*[.!?]?|as an? (?:ai|language model)[^.!?\n]*[.!?]?"
+    r"|(?:my|this) answer was checked[^.!?\n]*[.!?]?",
+    re.IGNORECASE,
+)
+COURTESIES = re.compile(
+    r"i hope th(?:is|at) helps[.!]*|thank you for (?:your question|asking)[.!]*|please let me know[^.!?\n]*[.!?]?"
+    r"|i am (?:happy|glad) to help[^.!?\n]*[.!?]?",
+    re.IGNORECASE,
+)
 
 
 @lru_cache(maxsize=1)
@@ -45,16 +52,19 @@ def _task(prompt):
     if found is None:
         return [], 30, frozenset(words_of(prompt[:1000]))
     category, combination = found
-    return (tasks.CATEGORIES[category].parts(combination), len(words_of(writers.careful_answer(category, combination))),
-            frozenset(words_of(prompt)))
+    return (
+        tasks.CATEGORIES[category].parts(combination),
+        len(words_of(writers.careful_answer(category, combination))),
+        frozenset(words_of(prompt)),
+    )
 
 
 def _repeats(words):
-    """How many times a word, a pair or a triple of words is said again at once."""
+    """How many times a word, a pair or a triple of words is said again at once, in one sentence."""
     count = i = 0
     while i < len(words):
         for size in (3, 2, 1):
-            if words[i:i + size] == words[i + size:i + 2 * size] and i + 2 * size <= len(words):
+            if words[i : i + size] == words[i + size : i + 2 * size] and i + 2 * size <= len(words):
                 count += 1
                 i += size
                 break
@@ -67,14 +77,14 @@ def fluency(text, known=frozenset()):
     """Fluency of a `Text` in [0, 1]; `known` are words allowed besides the vocabulary (those of the prompt)."""
     if not text.words:
         return 0.0
-    stutters = _repeats(text.words)
+    stutters = sum(map(_repeats, text.sentences))
     longer = [tuple(sentence) for sentence in text.sentences if len(sentence) > 2]
     stutters += len(longer) - len(set(longer))
     value = math.exp(-0.3 * stutters)
     if text.raw.rstrip()[-1:] not in tuple(".!?\"'”"):
         value *= 0.7
     unknown = sum(not (word in vocabulary() or word in known or word.isdigit()) for word in text.words)
-    value *= max(0.0, 1 - 2 * max(0.0, unknown / len(text.words) - 0.05))
+    value *= max(0.0, 1 - 2 * max(0.0, unknown / len(text.words) - 0.1))
     odd = sum(len(sentence) > 35 or len(sentence) == 1 for sentence in text.sentences)
     return value * max(0.3, 1 - 0.3 * odd / len(text.sentences))
 
@@ -89,8 +99,9 @@ def concision(text, needed):
 def score(prompt, response):
     """Grade a response (any string whatever) to a prompt (any string): a `Judgement` of five floats.
 
-    A prompt that is not of this world gets helpfulness 0, and the other qualities as far as they can be told (thirty
-    words are taken to be needed). A response without a word gets 0 everywhere and the lowest total, 1.
+    A prompt that is not of this world gets helpfulness 0, and the other qualities as far as they can be told
+    (thirty words are taken to be needed). A response without a word gets 0 everywhere and the lowest total,
+    1.
     """
     parts, needed, known = _task(prompt)
     whole = Text(response)
@@ -103,9 +114,15 @@ def score(prompt, response):
     false = sum(is_false for _, is_false in grades) / len(grades) if grades else 0.0
     fluent = fluency(whole, known)
     concise = concision(whole, needed)
+    if parts:
+        concise *= min(1.0, 4 * helpful)  # words that are all beside the point are all too many
     honest = (1 - false) * 0.5 ** min(claims, 10)
-    total = 1 + 9 * (WEIGHTS["helpfulness"] * helpful + WEIGHTS["fluency"] * fluent
-                     + WEIGHTS["concision"] * concise + WEIGHTS["honesty"] * honest)
+    total = 1 + 9 * (
+        WEIGHTS["helpfulness"] * helpful
+        + WEIGHTS["fluency"] * fluent
+        + WEIGHTS["concision"] * concise
+        + WEIGHTS["honesty"] * honest
+    )
     return Judgement(helpful, fluent, concise, honest, total)
 
 

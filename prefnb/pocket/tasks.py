@@ -1,8 +1,8 @@
 """The ten kinds of request: how each is drawn, phrased, read back, answered and graded.
 
-A *combination* is what a request is about, as a plain dict (`{"thing": "fox", "asked": "food,home"}`); a prompt is a
-combination in one of many phrasings. Whether a combination is for training or for test is decided by a hash of it, so
-that the two can never meet, however a prompt is phrased.
+A *combination* is what a request is about, as a plain dict (`{"thing": "fox", "asked": "food,home"}`); a
+prompt is a combination in one of many phrasings. Whether a combination is for training or for test is
+decided by a hash of it, so that the two can never meet, however a prompt is phrased.
 """
 
 import hashlib
@@ -51,7 +51,8 @@ class Pen:
 def value_part(name, right, rivals):
     """A part that asks for one value out of a known set, wherever in the response it stands.
 
-    Full credit in a sentence of three words or more, 0.7 as a bare word; with a rival beside it half, and false.
+    Full credit in a sentence of three words or more, 0.7 as a bare word; with a rival beside it half, and
+    false.
     """
     rivals = frozenset(rivals) - {right}
 
@@ -135,7 +136,10 @@ class Category:
     @property
     def patterns(self):
         if not hasattr(self, "_patterns"):
-            self._patterns = [re.compile(self._pattern(template), re.IGNORECASE) for template in self.templates]
+            self._patterns = [
+                (template.split("{")[0].lower(), re.compile(self._pattern(template), re.IGNORECASE))
+                for template in self.templates
+            ]
         return self._patterns
 
     def _pattern(self, template):
@@ -154,8 +158,9 @@ class Category:
 
     def parse(self, prompt):
         """The combination that a prompt asks about, or None."""
-        for pattern in self.patterns:
-            match = pattern.fullmatch(prompt)
+        start = prompt.lower()
+        for first_words, pattern in self.patterns:
+            match = start.startswith(first_words) and pattern.fullmatch(prompt)
             if match:
                 combination = self.read(match.groupdict())
                 if combination is not None:
@@ -163,7 +168,7 @@ class Category:
         return None
 
 
-# --- math ----------------------------------------------------------------------------------------------------
+# --- math -----------------------------------------------------------------------------------------
 class Math(Category):
     name = "math"
     templates = (
@@ -172,20 +177,27 @@ class Math(Category):
         "{who} starts the day with {a} {item}, {do1} {b} and later {do2} {c}. Work out how many {item} are left.",
         "Step by step: {who} has {a} {item}, {do1} {b}, then {do2} {c}. What is the number of {item}?",
         "How many {item} does {who} have in the end? The start is {a}; then {who} {do1} {b} and {do2} {c}.",
-        "Write down each step: {who} owns {a} {item}, {do1} {b} of them or more, that is, and {do2} {c}.",
         "{who} keeps {a} {item} in a box. {who} {do1} {b}. After that {who} {do2} {c}. Find the number of {item}.",
         "Help {who} count. There are {a} {item}; {who} {do1} {b}, and then {who} {do2} {c}. Show the steps.",
     )
-    templates = templates[:5] + templates[6:]
-    slots = {"who": facts.NAMES, "item": facts.ITEMS, "a": r"\d+", "b": r"\d+", "c": r"\d+",
-             "do1": facts.MORE + facts.LESS, "do2": facts.MORE + facts.LESS}
+    slots = {
+        "who": facts.NAMES,
+        "item": facts.ITEMS,
+        "a": r"\d+",
+        "b": r"\d+",
+        "c": r"\d+",
+        "do1": facts.MORE + facts.LESS,
+        "do2": facts.MORE + facts.LESS,
+    }
     smallest, largest = 0, 20
 
     def _numbers(self):
         for a, b, c in itertools.product(range(3, 13), range(1, 9), range(1, 9)):
             for s1, s2 in itertools.product((1, -1), (1, -1)):
-                if min(a + s1 * b, a + s1 * b + s2 * c) >= self.smallest and max(
-                        a + s1 * b, a + s1 * b + s2 * c) <= self.largest:
+                if (
+                    min(a + s1 * b, a + s1 * b + s2 * c) >= self.smallest
+                    and max(a + s1 * b, a + s1 * b + s2 * c) <= self.largest
+                ):
                     yield a, b, c, s1, s2
 
     def count(self):
@@ -195,8 +207,15 @@ class Math(Category):
         while True:
             a, b, c = rng.randint(3, 12), rng.randint(1, 8), rng.randint(1, 8)
             do1, do2 = (rng.choice(rng.choice((facts.MORE, facts.LESS))) for _ in range(2))
-            combination = {"who": rng.choice(facts.NAMES), "item": rng.choice(facts.ITEMS), "a": str(a), "b": str(b),
-                           "c": str(c), "do1": do1, "do2": do2}
+            combination = {
+                "who": rng.choice(facts.NAMES),
+                "item": rng.choice(facts.ITEMS),
+                "a": str(a),
+                "b": str(b),
+                "c": str(c),
+                "do1": do1,
+                "do2": do2,
+            }
             if self.read(combination):
                 return combination
 
@@ -221,17 +240,32 @@ class Math(Category):
         y = pen.fact(y, near(y))
         sign = lambda value: "plus" if value > 0 else "minus"
         return [
-            pen.say(f"{who} starts with {a} {item}.", f"At first {who} has {a} {item}.", f"The start is {a} {item}."),
-            pen.say(f"{a} {sign(b)} {abs(b)} is {x}.", f"Then {a} {sign(b)} {abs(b)} is {x}.",
-                    f"{a} {sign(b)} {abs(b)} makes {x}."),
-            pen.say(f"{x} {sign(c)} {abs(c)} is {y}.", f"Next {x} {sign(c)} {abs(c)} is {y}.",
-                    f"{x} {sign(c)} {abs(c)} makes {y}."),
-            pen.say(f"So {who} has {y} {item} now.", f"In the end {who} has {y} {item}.", f"The answer is {y} {item}."),
+            pen.say(
+                f"{who} starts with {a} {item}.",
+                f"At first {who} has {a} {item}.",
+                f"The start is {a} {item}.",
+            ),
+            pen.say(
+                f"{a} {sign(b)} {abs(b)} is {x}.",
+                f"Then {a} {sign(b)} {abs(b)} is {x}.",
+                f"{a} {sign(b)} {abs(b)} makes {x}.",
+            ),
+            pen.say(
+                f"{x} {sign(c)} {abs(c)} is {y}.",
+                f"Next {x} {sign(c)} {abs(c)} is {y}.",
+                f"{x} {sign(c)} {abs(c)} makes {y}.",
+            ),
+            pen.say(
+                f"So {who} has {y} {item} now.",
+                f"In the end {who} has {y} {item}.",
+                f"The answer is {y} {item}.",
+            ),
         ]
 
     def parts(self, combination):
         a, b, x, _, c, y = self._steps(combination)
-        item = combination["item"]
+        item, who = combination["item"].lower(), combination["who"].lower()
+        others = {name.lower() for name in facts.NAMES} - {who}
 
         def start(text):
             counted = [int(n) for n in re.findall(rf" (\d+) {item} ", text.joined) if len(n) < 5]
@@ -239,19 +273,26 @@ class Math(Category):
                 return 1.0, False
             return (0.5 if str(a) in text.said else 0.0), False
 
+        def wrong_sum(text):
+            sums = re.findall(r" (\d{1,4}) (plus|minus) (\d{1,4}) (?:is|makes) (\d{1,4}) ", text.joined)
+            return any(int(m) + (int(n) if sign == "plus" else -int(n)) != int(o) for m, sign, n, o in sums)
+
         def step(first, change, result):
             operator = "plus|and|add" if change > 0 else "minus|less|take|takes"
             symbol = "+" if change > 0 else "-"
-            said = re.compile(rf" {first} (?:{operator}) {abs(change)} (?:is|makes|equals|gives|leaves) (\d+) ")
+            said = re.compile(
+                rf" {first} (?:{operator}) {abs(change)} (?:is|makes|equals|gives|leaves) (\d+) "
+            )
             written = re.compile(rf"(?<!\d){first} ?[{symbol}−] ?{abs(change)} ?= ?(\d+)(?!\d)")
 
             def grade(text):
-                results = [n.lstrip("0") or "0" for n in said.findall(text.joined) + written.findall(text.raw)]
+                results = [
+                    n.lstrip("0") or "0" for n in said.findall(text.joined) + written.findall(text.raw)
+                ]
                 if results:
                     right = results[-1] == str(result)
                     return (1.0 if right else 0.25), not right
-                wrong_sum = re.search(rf" {first} (?:plus|minus) \d+ (?:is|makes) \d+ ", text.joined)
-                return (0.5 if str(result) in text.said else 0.0), bool(wrong_sum)
+                return (0.5 if str(result) in text.said else 0.0), wrong_sum(text)
 
             return grade
 
@@ -261,19 +302,26 @@ class Math(Category):
             if counted == [str(a)] and y != a or not counted:  # only the start was said
                 last = [word for word in text.words if word.isdigit()][-1:]
                 return (0.6 if last == [str(y)] and y != a else 0.0), False
-            return (1.0, False) if counted[-1] == str(y) else (0.0, True)
+            if counted[-1] != str(y):
+                return 0.0, True
+            stranger = who not in text.words and others & text.said
+            return (0.5 if stranger else 1.0), bool(stranger)
 
-        return [Part("start", start), Part("first step", step(a, b, x)), Part("second step", step(x, c, y)),
-                Part("answer", final)]
+        return [
+            Part("start", start),
+            Part("first step", step(a, b, x)),
+            Part("second step", step(x, c, y)),
+            Part("answer", final),
+        ]
 
 
-# --- general knowledge ---------------------------------------------------------------------------------------
+# --- general knowledge ----------------------------------------------------------------------------
 class GeneralKnowledge(Category):
     name = "general_knowledge"
     templates = (
         "What do you know about the {thing}? Tell me its {nouns}.",
         "Tell me the {nouns} of the {thing}.",
-        "Say {clauses}: the {thing}.",
+        "Of the {thing} I would like to hear {clauses}.",
         "About the {thing}: please say {clauses}.",
         "I want to know these things about the {thing}: its {nouns}.",
         "Describe the {thing}. Mention {clauses}.",
@@ -296,8 +344,11 @@ class GeneralKnowledge(Category):
 
     def fill(self, combination):
         asked = combination["asked"].split(",")
-        return {"thing": combination["thing"], "nouns": listed(facts.ATTRIBUTES[name][0] for name in asked),
-                "clauses": listed(facts.ATTRIBUTES[name][1] for name in asked)}
+        return {
+            "thing": combination["thing"],
+            "nouns": listed(facts.ATTRIBUTES[name][0] for name in asked),
+            "clauses": listed(facts.ATTRIBUTES[name][1] for name in asked),
+        }
 
     def read(self, filled):
         column = 0 if "nouns" in filled else 1
@@ -317,11 +368,13 @@ class GeneralKnowledge(Category):
 
     def parts(self, combination):
         thing = combination["thing"]
-        return [value_part(name, facts.THINGS[thing][name], facts.VALUES[name])
-                for name in combination["asked"].split(",")]
+        return [
+            value_part(name, facts.THINGS[thing][name], facts.VALUES[name])
+            for name in combination["asked"].split(",")
+        ]
 
 
-# --- explanation ---------------------------------------------------------------------------------------------
+# --- explanation ----------------------------------------------------------------------------------
 def chain_to(event):
     """The events that lead to this one, the first cause first."""
     chain = [event]
@@ -341,8 +394,12 @@ class Explanation(Category):
         "A {whom} asks why {end} if {start}. Give the steps, and add {extra}.",
         "A {whom} wonders how one thing leads to another: {start}, and later {end}. Please add {extra}.",
     )
-    slots = {"start": tuple(facts.EVENTS), "end": tuple(facts.EVENTS), "extra": tuple(extras.values()),
-             "whom": facts.AUDIENCES}
+    slots = {
+        "start": tuple(facts.EVENTS),
+        "end": tuple(facts.EVENTS),
+        "extra": tuple(extras.values()),
+        "whom": facts.AUDIENCES,
+    }
 
     def _all(self):
         for end in facts.EVENTS:
@@ -356,7 +413,12 @@ class Explanation(Category):
 
     def draw(self, rng):
         start, end = rng.choice(list(self._all()))
-        return {"start": start, "end": end, "extra": rng.choice(list(self.extras)), "whom": rng.choice(facts.AUDIENCES)}
+        return {
+            "start": start,
+            "end": end,
+            "extra": rng.choice(list(self.extras)),
+            "whom": rng.choice(facts.AUDIENCES),
+        }
 
     def fill(self, combination):
         return {**combination, "extra": self.extras[combination["extra"]]}
@@ -370,32 +432,48 @@ class Explanation(Category):
 
     def _links(self, combination):
         chain = chain_to(combination["end"])
-        return chain[chain.index(combination["start"]):]
+        return chain[chain.index(combination["start"]) :]
 
     def answer(self, combination, pen):
         links = self._links(combination)
         root = chain_to(links[0])[0]
         whom = combination["whom"]
-        sentences = [pen.say(f"Dear {whom}, first {links[0]}.", f"Well, dear {whom}, it begins when {links[0]}.",
-                             f"Look, {whom}, at the start {links[0]}.")]
+        sentences = [
+            pen.say(
+                f"Dear {whom}, first {links[0]}.",
+                f"Well, dear {whom}, it begins when {links[0]}.",
+                f"Look, {whom}, at the start {links[0]}.",
+            )
+        ]
         for link in links[1:-1]:
             link = pen.fact(link, list(facts.EVENTS))
             sentences.append(pen.say(f"So {link}.", f"Then {link}.", f"Because of that {link}."))
-        sentences.append(pen.say(f"That is why {links[-1]}.", f"Therefore {links[-1]}.", f"In the end {links[-1]}."))
+        sentences.append(
+            pen.say(f"That is why {links[-1]}.", f"Therefore {links[-1]}.", f"In the end {links[-1]}.")
+        )
         if combination["extra"] == "help":
             helps = pen.fact(facts.HELPS[root], list(facts.HELPS.values()))
-            sentences.append(pen.say(f"A {helps} would help.", f"What helps is a {helps}.", f"A good {helps} helps."))
+            sentences.append(
+                pen.say(f"A {helps} would help.", f"What helps is a {helps}.", f"A good {helps} helps.")
+            )
         if combination["extra"] == "see":
             sees = pen.fact(facts.SEES[root], list(facts.SEES.values()))
-            sentences.append(pen.say(f"The {sees} sees it first.", f"First of all the {sees} sees it.",
-                                     f"The {sees} is the first to see it."))
+            sentences.append(
+                pen.say(
+                    f"The {sees} sees it first.",
+                    f"First of all the {sees} sees it.",
+                    f"The {sees} is the first to see it.",
+                )
+            )
         return sentences
 
     def parts(self, combination):
         links = self._links(combination)
         root = chain_to(links[0])[0]
         known = set(chain_to(links[-1]))
-        strangers = [words for event, (_, words) in facts.EVENTS.items() if event not in known and len(words) > 1]
+        strangers = [
+            words for event, (_, words) in facts.EVENTS.items() if event not in known and len(words) > 1
+        ]
 
         def between(link):
             part = word_part(link, facts.EVENTS[link][1])
@@ -415,7 +493,7 @@ class Explanation(Category):
         return parts
 
 
-# --- creative ------------------------------------------------------------------------------------------------
+# --- creative -------------------------------------------------------------------------------------
 NUMBER_WORDS = {"two": 2, "three": 3, "four": 4}
 
 
@@ -430,8 +508,13 @@ class Creative(Category):
         "The words are {w1} and {w2}, the hero is the {thing}. Write a {form} of {n} lines.",
         "For my friend: a {form} of {n} lines on the {thing}, using {w1} and {w2}.",
     )
-    slots = {"form": ("poem", "song", "story"), "n": tuple(NUMBER_WORDS), "thing": tuple(facts.THINGS),
-             "w1": facts.IMAGES, "w2": facts.IMAGES}
+    slots = {
+        "form": ("poem", "song", "story"),
+        "n": tuple(NUMBER_WORDS),
+        "thing": tuple(facts.THINGS),
+        "w1": facts.IMAGES,
+        "w2": facts.IMAGES,
+    }
     separator = "\n"
 
     def count(self):
@@ -439,8 +522,13 @@ class Creative(Category):
 
     def draw(self, rng):
         w1, w2 = rng.sample(facts.IMAGES, 2)
-        return {"form": rng.choice(self.slots["form"]), "n": rng.choice(("two", "three", "three", "four")),
-                "thing": rng.choice(list(facts.THINGS)), "w1": w1, "w2": w2}
+        return {
+            "form": rng.choice(self.slots["form"]),
+            "n": rng.choice(("two", "three", "three", "four")),
+            "thing": rng.choice(list(facts.THINGS)),
+            "w1": w1,
+            "w2": w2,
+        }
 
     def key(self, combination):
         w1, w2 = sorted((combination["w1"], combination["w2"]))
@@ -454,14 +542,29 @@ class Creative(Category):
         thing, n = combination["thing"], NUMBER_WORDS[combination["n"]]
         w1 = pen.fact(combination["w1"], facts.IMAGES)
         w2 = pen.fact(combination["w2"], facts.IMAGES)
-        first = pen.say(f"The {thing} waits beside the {w1}.", f"Under the {w1} the {thing} is still.",
-                        f"A {thing} and a {w1} meet again.", f"The {w1} is calling the {thing}.")
-        second = pen.say(f"A quiet {w2} shines in the dark.", f"The {w2} is soft and far away.",
-                         f"Nobody knows the old {w2}.", f"The world is full of {w2} tonight.")
-        middle = [pen.say("The evening is warm and slow.", "A new day opens its eyes.", "All the hills are listening."),
-                  pen.say("Good night to all of you.", "Here the long way ends.", "And morning comes again.")]
-        lines = [first, second] if n == 2 else [first, middle[0], second] if n == 3 else [
-            first, middle[0], second, middle[1]]
+        first = pen.say(
+            f"The {thing} waits beside the {w1}.",
+            f"Under the {w1} the {thing} is still.",
+            f"The {thing} and the {w1} meet again.",
+            f"The {w1} is calling the {thing}.",
+        )
+        second = pen.say(
+            f"A quiet {w2} shines in the dark.",
+            f"The {w2} is soft and far away.",
+            f"Nobody knows the old {w2}.",
+            f"The world is full of {w2} tonight.",
+        )
+        middle = [
+            pen.say(
+                "The evening is warm and slow.", "A new day opens its eyes.", "All the hills are listening."
+            ),
+            pen.say("Good night to all of you.", "Here the long way ends.", "And morning comes again."),
+        ]
+        lines = (
+            [first, second]
+            if n == 2
+            else [first, middle[0], second] if n == 3 else [first, middle[0], second, middle[1]]
+        )
         if pen.rng.random() < pen.mistakes:
             lines.pop(pen.rng.randrange(len(lines)))
         return lines
@@ -476,13 +579,21 @@ class Creative(Category):
         def image(word):
             def grade(text):
                 found = [sentence for sentence in text.sentences if word in sentence]
-                return (1.0 if any(len(set(sentence)) >= 4 for sentence in found) else 0.5 if found else 0.0), False
+                return (
+                    1.0 if any(len(set(sentence)) >= 4 for sentence in found) else 0.5 if found else 0.0
+                ), False
+
             return Part(word, grade)
 
-        return [Part("lines", lines), image(combination["thing"]), image(combination["w1"]), image(combination["w2"])]
+        return [
+            Part("lines", lines),
+            image(combination["thing"]),
+            image(combination["w1"]),
+            image(combination["w2"]),
+        ]
 
 
-# --- professional writing ------------------------------------------------------------------------------------
+# --- professional writing -------------------------------------------------------------------------
 class ProfessionalWriting(Category):
     name = "professional_writing"
     templates = (
@@ -494,17 +605,35 @@ class ProfessionalWriting(Category):
         "{who} has to move the {what} from {d1} to {d2}. The reason is {why}. Write the email to {to}.",
         "Compose a brief note to {to}, signed {who}: {what} not on {d1} but on {d2}, reason {why}.",
     )
-    slots = {"to": facts.PEOPLE, "what": facts.OCCASIONS, "d1": facts.DAYS, "d2": facts.DAYS,
-             "why": tuple(facts.REASONS), "who": facts.NAMES}
+    slots = {
+        "to": facts.PEOPLE,
+        "what": facts.OCCASIONS,
+        "d1": facts.DAYS,
+        "d2": facts.DAYS,
+        "why": tuple(facts.REASONS),
+        "who": facts.NAMES,
+    }
 
     def count(self):
-        return (len(facts.PEOPLE) * len(facts.OCCASIONS) * len(facts.DAYS) * (len(facts.DAYS) - 1)
-                * len(facts.REASONS) * len(facts.NAMES))
+        return (
+            len(facts.PEOPLE)
+            * len(facts.OCCASIONS)
+            * len(facts.DAYS)
+            * (len(facts.DAYS) - 1)
+            * len(facts.REASONS)
+            * len(facts.NAMES)
+        )
 
     def draw(self, rng):
         d1, d2 = rng.sample(facts.DAYS, 2)
-        return {"to": rng.choice(facts.PEOPLE), "what": rng.choice(facts.OCCASIONS), "d1": d1, "d2": d2,
-                "why": rng.choice(list(facts.REASONS)), "who": rng.choice(facts.NAMES)}
+        return {
+            "to": rng.choice(facts.PEOPLE),
+            "what": rng.choice(facts.OCCASIONS),
+            "d1": d1,
+            "d2": d2,
+            "why": rng.choice(list(facts.REASONS)),
+            "who": rng.choice(facts.NAMES),
+        }
 
     def read(self, filled):
         proper = {text.lower(): text for slot in self.slots for text in self.slots[slot]}
@@ -518,8 +647,11 @@ class ProfessionalWriting(Category):
         why = pen.fact(c["why"], list(facts.REASONS))
         return [
             pen.say(f"Dear {to},", f"Good day {to},", f"Hello {to},"),
-            pen.say(f"the {c['what']} moves from {d1} to {d2}.", f"the {c['what']} on {d1} is now on {d2}.",
-                    f"we must move the {c['what']} from {d1} to {d2}."),
+            pen.say(
+                f"the {c['what']} moves from {d1} to {d2}.",
+                f"the {c['what']} on {d1} is now on {d2}.",
+                f"we must move the {c['what']} from {d1} to {d2}.",
+            ),
             pen.say(f"The reason is {why}.", f"This is because of {why}.", f"We do so because of {why}."),
             pen.say("I am sorry for the trouble.", "Thank you for your patience.", "I hope that suits you."),
             pen.say(f"Kind regards, {c['who']}.", f"Best wishes, {c['who']}.", f"Yours, {c['who']}."),
@@ -539,13 +671,18 @@ class ProfessionalWriting(Category):
             greeted = bool({"dear", "hello", "hi", "good"} & set(opening))
             if surname in opening:
                 return (1.0 if greeted else 0.6), False
-            titled = any(word in others and before in ("mrs", "mr", "doctor", "dear")
-                         for before, word in zip(opening, opening[1:]))
+            titled = any(
+                word in others and before in ("mrs", "mr", "doctor", "dear")
+                for before, word in zip(opening, opening[1:])
+            )
             return (0.3 if greeted and not titled else 0.0), titled
 
         def occasion(text):
-            return (1.0 if text.sentences_with(what, d2) or text.sentences_with(what, d1)
-                    else 0.5 if what in text.words else 0.0), False
+            return (
+                1.0
+                if text.sentences_with(what, d2) or text.sentences_with(what, d1)
+                else 0.5 if what in text.words else 0.0
+            ), False
 
         def day(text):
             words = text.words
@@ -554,7 +691,9 @@ class ProfessionalWriting(Category):
             false = bool(days & text.said)
             if not new:
                 return (0.25 if old else 0.0), false
-            swapped = any(words[i - 1] == "from" for i in new if i) or any(words[i - 1] == "to" for i in old if i)
+            swapped = any(words[i - 1] == "from" for i in new if i) or any(
+                words[i - 1] == "to" for i in old if i
+            )
             if swapped:
                 return 0.0, True
             return (0.5 if false else 1.0 if old else 0.75), false
@@ -563,16 +702,20 @@ class ProfessionalWriting(Category):
             closing = text.words[-12:]
             return 0.5 * (who in closing) + 0.5 * bool(signs & set(closing)), False
 
-        return [Part("greeting", greeting), Part("occasion", occasion), Part("day", day),
-                value_part("reason", reason, facts.REASONS.values()), Part("signature", sign)]
+        return [
+            Part("greeting", greeting),
+            Part("occasion", occasion),
+            Part("day", day),
+            value_part("reason", reason, facts.REASONS.values()),
+            Part("signature", sign),
+        ]
 
 
-# --- procedures ----------------------------------------------------------------------------------------------
+# --- procedures -----------------------------------------------------------------------------------
 class Procedures(Category):
     name = "procedures"
     separator = "\n"
     templates = (
-        "How do I {action} a {object}? Give {n} numbered steps{extra}.",
         "List {n} numbered steps to {action} the {object}{extra}.",
         "I want to {action} my {object}. Show me how in {n} numbered steps{extra}.",
         "In {n} numbered steps, how does one {action} the {object}? I need a list{extra}.",
@@ -580,21 +723,35 @@ class Procedures(Category):
         "Please write {n} numbered steps for a friend who wants to {action} the {object}{extra}.",
         "We {action} the {object} today. Which {n} numbered steps come first and last? List them{extra}.",
     )
-    templates = templates[1:]
     extras = {"none": "", "tool": ", and name what I need", "who": ", and say how long it takes"}
-    hours = {"paint": "three", "plant": "one", "cook": "one", "wash": "two", "mend": "two", "bake": "three",
-             "wrap": "one", "sell": "four"}
-    slots = {"action": tuple(facts.ACTIONS), "object": tuple(sorted({o for objects, _, _ in facts.ACTIONS.values()
-                                                                    for o in objects})),
-             "n": ("two", "three", "four"), "extra": tuple(extras.values())}
+    hours = {
+        "paint": "three",
+        "plant": "one",
+        "cook": "one",
+        "wash": "two",
+        "mend": "two",
+        "bake": "three",
+        "wrap": "one",
+        "sell": "four",
+    }
+    slots = {
+        "action": tuple(facts.ACTIONS),
+        "object": tuple(sorted({o for objects, _, _ in facts.ACTIONS.values() for o in objects})),
+        "n": ("two", "three", "four"),
+        "extra": tuple(extras.values()),
+    }
 
     def count(self):
         return sum(len(objects) for objects, _, _ in facts.ACTIONS.values()) * 3 * 3
 
     def draw(self, rng):
         action = rng.choice(list(facts.ACTIONS))
-        return {"action": action, "object": rng.choice(facts.ACTIONS[action][0]),
-                "n": rng.choice(("two", "three", "three", "four")), "extra": rng.choice(list(self.extras))}
+        return {
+            "action": action,
+            "object": rng.choice(facts.ACTIONS[action][0]),
+            "n": rng.choice(("two", "three", "three", "four")),
+            "extra": rng.choice(list(self.extras)),
+        }
 
     def fill(self, combination):
         return {**combination, "extra": self.extras[combination["extra"]]}
@@ -613,7 +770,9 @@ class Procedures(Category):
         stranger = pen.rng.choice([action for action in facts.ACTIONS if action != combination["action"]])
         lines = []
         for number, i in enumerate(chosen, 1):
-            sentence = pen.fact(steps[i][0], [facts.ACTIONS[stranger][2][i][0]]).format(o=combination["object"])
+            sentence = pen.fact(steps[i][0], [facts.ACTIONS[stranger][2][i][0]]).format(
+                o=combination["object"]
+            )
             lines.append(f"{number}. {sentence}")
         if combination["extra"] == "tool":
             tool = pen.fact(tool, [row[1] for row in facts.ACTIONS.values()])
@@ -621,8 +780,13 @@ class Procedures(Category):
         if combination["extra"] == "who":
             hours = pen.fact(self.hours[combination["action"]], list(self.hours.values()))
             unit = "hour" if hours == "one" else "hours"
-            lines.append(pen.say(f"It takes {hours} {unit}.", f"This takes about {hours} {unit}.",
-                                 f"You will be busy for {hours} {unit}."))
+            lines.append(
+                pen.say(
+                    f"It takes {hours} {unit}.",
+                    f"This takes about {hours} {unit}.",
+                    f"You will be busy for {hours} {unit}.",
+                )
+            )
         return lines
 
     def parts(self, combination):
@@ -630,7 +794,9 @@ class Procedures(Category):
         _, tool, steps = facts.ACTIONS[action]
         n = NUMBER_WORDS[combination["n"]]
         marks = [mark for _, mark in steps]
-        strangers = {mark for name, row in facts.ACTIONS.items() if name != action for _, mark in row[2]} - set(marks)
+        strangers = {
+            mark for name, row in facts.ACTIONS.items() if name != action for _, mark in row[2]
+        } - set(marks)
         strangers -= {"put", "add", "write", "show", "hour", "find", "care"}  # words of everyday use
 
         @lru_cache(maxsize=1)
@@ -650,6 +816,7 @@ class Procedures(Category):
                 if in_order(text) < number:
                     return 0.0, false
                 return (1.0 if thing in text.words else 0.75), false
+
             return Part(f"step {number}", grade)
 
         def numbering(text):
@@ -665,17 +832,17 @@ class Procedures(Category):
         return parts
 
 
-# --- multilingual --------------------------------------------------------------------------------------------
+# --- multilingual ---------------------------------------------------------------------------------
 class Multilingual(Category):
     name = "multilingual"
     templates = (
         "Translate into {language} and give the gender of each noun: the {one} and the {two}.",
-        "How do you say \"the {one} and the {two}\" in {language}? Add the gender of both nouns.",
-        "I learn {language}. What is \"the {one} and the {two}\", and which genders are they?",
-        "Please put \"the {one} and the {two}\" into {language}, and tell me the genders.",
+        'How do you say "the {one} and the {two}" in {language}? Add the gender of both nouns.',
+        'I learn {language}. What is "the {one} and the {two}", and which genders are they?',
+        'Please put "the {one} and the {two}" into {language}, and tell me the genders.',
         "Give me the {language} words for the {one} and the {two}, with their genders.",
         "In {language}, what are the {one} and the {two} called? Say which gender each has.",
-        "My {language} teacher asks for \"the {one} and the {two}\" and for both genders. What do I say?",
+        'My {language} teacher asks for "the {one} and the {two}" and for both genders. What do I say?',
     )
     slots = {"language": facts.LANGUAGES, "one": tuple(facts.NOUNS), "two": tuple(facts.NOUNS)}
 
@@ -701,15 +868,24 @@ class Multilingual(Category):
         for noun in (combination["one"], combination["two"]):
             foreign = facts.NOUNS[noun][column]
             rivals = [facts.NOUNS[noun][other] for other in range(4)] + [
-                facts.NOUNS[pen.rng.choice(list(facts.NOUNS))][column]]
+                facts.NOUNS[pen.rng.choice(list(facts.NOUNS))][column]
+            ]
             said.append(pen.fact(foreign, [rival for rival in rivals if rival != foreign]))
             genders.append(pen.fact(facts.GENDER[foreign.split()[0]], ["masculine", "feminine", "neuter"]))
         both = f"{said[0]} {facts.AND[language]} {said[1]}"
         one, two = combination["one"], combination["two"]
         return [
             pen.say(f"In {language} it is {both}.", f"One says {both}.", f"The {language} words are {both}."),
-            pen.say(f"The {one} is {genders[0]}.", f"The word for {one} is {genders[0]}.", f"{capital(one)} is {genders[0]}."),
-            pen.say(f"The {two} is {genders[1]}.", f"The word for {two} is {genders[1]}.", f"{capital(two)} is {genders[1]}."),
+            pen.say(
+                f"The {one} is {genders[0]}.",
+                f"The word for {one} is {genders[0]}.",
+                f"{capital(one)} is {genders[0]}.",
+            ),
+            pen.say(
+                f"The {two} is {genders[1]}.",
+                f"The word for {two} is {genders[1]}.",
+                f"{capital(two)} is {genders[1]}.",
+            ),
         ]
 
     def parts(self, combination):
@@ -757,7 +933,7 @@ class Multilingual(Category):
         return [translation(asked[0]), translation(asked[1]), gender(asked[0]), gender(asked[1])]
 
 
-# --- open-ended discussion -----------------------------------------------------------------------------------
+# --- open-ended discussion ------------------------------------------------------------------------
 class Discussion(Category):
     name = "discussion"
     templates = (
@@ -799,11 +975,21 @@ class Discussion(Category):
         for option in (one, two):
             good = pen.fact(group[option][0], goods)
             bad = pen.fact(group[option][1], bads)
-            sentences.append(pen.say(f"A {option} is {good}, but it is {bad}.", f"The {option} is {good} but {bad}.",
-                                     f"A {option} may be {bad}, yet it is {good}."))
+            sentences.append(
+                pen.say(
+                    f"A {option} is {good}, but it is {bad}.",
+                    f"The {option} is {good} but {bad}.",
+                    f"A {option} may be {bad}, yet it is {good}.",
+                )
+            )
         best = pen.rng.choice((one, two))
-        sentences.append(pen.say(f"For a {whom} the {best} is better.", f"So a {whom} should choose the {best}.",
-                                 f"In the end the {best} suits a {whom}."))
+        sentences.append(
+            pen.say(
+                f"For a {whom} the {best} is better.",
+                f"So a {whom} should choose the {best}.",
+                f"In the end the {best} suits a {whom}.",
+            )
+        )
         return sentences
 
     def parts(self, combination):
@@ -820,7 +1006,9 @@ class Discussion(Category):
                 for i, word in enumerate(sentence):
                     if word in group:
                         current = word
-                    elif word in marks and current and not {"not", "never"} & set(sentence[max(0, i - 2):i]):
+                    elif (
+                        word in marks and current and not {"not", "never"} & set(sentence[max(0, i - 2) : i])
+                    ):
                         found[current].add(word)
             return found
 
@@ -835,26 +1023,39 @@ class Discussion(Category):
 
             return Part(f"{('good', 'bad')[good_or_bad]} side of {option}", grade)
 
-        verdicts = {"better", "best", "choose", "suits", "prefer", "take", "recommend", "advice", "conclusion", "decide"}
+        verdicts = {
+            "better",
+            "best",
+            "choose",
+            "suits",
+            "prefer",
+            "take",
+            "recommend",
+            "advice",
+            "conclusion",
+            "decide",
+        }
 
         def conclusion(text):
             for sentence in text.sentences:
                 if verdicts & set(sentence):
                     named = {option for option in (one, two) if option in sentence}
                     if "than" in sentence:
-                        named = {option for option in named if option in sentence[:sentence.index("than")]} or named
+                        named = {
+                            option for option in named if option in sentence[: sentence.index("than")]
+                        } or named
                     return (0.6 if len(named) == 1 else 0.2) + 0.4 * (whom in sentence), False
             return 0.0, False
 
         return [side(one, 0), side(one, 1), side(two, 0), side(two, 1), Part("conclusion", conclusion)]
 
 
-# --- imitation -----------------------------------------------------------------------------------------------
+# --- imitation ------------------------------------------------------------------------------------
 class Imitation(GeneralKnowledge):
     name = "imitation"
     templates = (
         "Speak like a {voice} about the {thing}. Tell me its {nouns}.",
-        "Be a {voice} for a moment and say {clauses}: the {thing}.",
+        "Be a {voice} for a moment. Of the {thing}, say {clauses}.",
         "In the voice of a {voice}, describe the {thing}, with its {nouns}.",
         "How would a {voice} tell of the {thing}? Mention {clauses}.",
         "You are a {voice}. A visitor asks about the {thing}, its {nouns}.",
@@ -868,8 +1069,11 @@ class Imitation(GeneralKnowledge):
 
     def draw(self, rng):
         thing = rng.choice(list(facts.THINGS))
-        return {"thing": thing, "asked": ",".join(rng.sample(list(facts.THINGS[thing]), 2)),
-                "voice": rng.choice(list(facts.SPEAKERS))}
+        return {
+            "thing": thing,
+            "asked": ",".join(rng.sample(list(facts.THINGS[thing]), 2)),
+            "voice": rng.choice(list(facts.SPEAKERS)),
+        }
 
     def fill(self, combination):
         return {**super().fill(combination), "voice": combination["voice"]}
@@ -896,10 +1100,14 @@ class Imitation(GeneralKnowledge):
 
             return grade
 
-        return [Part("opening", voice(first, 1)), *super().parts(combination), Part("closing", voice(last, 3))]
+        return [
+            Part("opening", voice(first, 1)),
+            *super().parts(combination),
+            Part("closing", voice(last, 3)),
+        ]
 
 
-# --- classification ------------------------------------------------------------------------------------------
+# --- classification -------------------------------------------------------------------------------
 class Classification(Category):
     name = "classification"
     templates = (
@@ -934,11 +1142,15 @@ class Classification(Category):
 
     def key(self, combination):
         _, more, less = self._said(combination)
-        return self.name + "|" + "|".join(sorted(f"{aspect}={adjective}" for aspect, adjective in more + less))
+        return (
+            self.name + "|" + "|".join(sorted(f"{aspect}={adjective}" for aspect, adjective in more + less))
+        )
 
     def read(self, filled):
         said = re.findall(r"the (\w+) was (\w+)", filled["review"].lower())
-        known = all(aspect in facts.ASPECTS and adjective in facts.GOOD + facts.BAD for aspect, adjective in said)
+        known = all(
+            aspect in facts.ASPECTS and adjective in facts.GOOD + facts.BAD for aspect, adjective in said
+        )
         return {"review": capital(filled["review"])} if known and len({a for a, _ in said}) == 3 else None
 
     def answer(self, combination, pen):
@@ -949,8 +1161,12 @@ class Classification(Category):
         reasons = listed(f"the {aspect} was {adjective}" for aspect, adjective in pairs)
         return [
             pen.say(f"The review is {label}.", f"On the whole it is {label}.", f"I would call it {label}."),
-            pen.say(f"The telling words are {words}.", f"One can see it in {words}.", f"It is shown by {words}."),
-            pen.say(f"The reason is that {reasons}.", f"The guest says that {reasons}.", f"After all {reasons}."),
+            pen.say(
+                f"The telling words are {words}.", f"One can see it in {words}.", f"It is shown by {words}."
+            ),
+            pen.say(
+                f"The reason is that {reasons}.", f"The guest says that {reasons}.", f"After all {reasons}."
+            ),
         ]
 
     def parts(self, combination):
@@ -969,14 +1185,27 @@ class Classification(Category):
                 if adjective not in text.said:
                     return 0.0, false
                 return (1.0 if text.sentences_with(aspect, adjective) else 0.7), false
+
             return Part(adjective, grade)
 
         return [Part("label", labelled), *(telling(aspect, adjective) for aspect, adjective in more)]
 
 
-CATEGORIES = {category.name: category for category in (
-    Math(), GeneralKnowledge(), Explanation(), Creative(), ProfessionalWriting(), Procedures(), Multilingual(),
-    Discussion(), Imitation(), Classification())}
+CATEGORIES = {
+    category.name: category
+    for category in (
+        Math(),
+        GeneralKnowledge(),
+        Explanation(),
+        Creative(),
+        ProfessionalWriting(),
+        Procedures(),
+        Multilingual(),
+        Discussion(),
+        Imitation(),
+        Classification(),
+    )
+}
 
 
 def is_test(category, combination):
@@ -1004,7 +1233,7 @@ def parse(prompt):
     text = " ".join(prompt[:1000].split())
     for preface in PREFACES[1:]:
         if text.startswith(preface):
-            text = text[len(preface):]
+            text = text[len(preface) :]
             break
     for name, category in CATEGORIES.items():
         combination = category.parse(text)
@@ -1015,5 +1244,7 @@ def parse(prompt):
 
 def count_prompts():
     """How many distinct prompts there are, per category: combinations times phrasings (a lower bound)."""
-    return {name: category.count() * len(category.templates) * len(PREFACES)
-            for name, category in CATEGORIES.items()}
+    return {
+        name: category.count() * len(category.templates) * len(PREFACES)
+        for name, category in CATEGORIES.items()
+    }

@@ -1,7 +1,8 @@
 """Writers with habits: who wrote the demonstrations and the preference answers.
 
-A writer is a set of habits with how often each shows. The habits are functions from a list of sentences to another,
-so that they compose: a careful answer is written first, with the facts this writer gets wrong, and habits spoil it.
+A writer is a set of habits with how often each shows. The habits are functions from a list of sentences to
+another, so that they compose: a careful answer is written first, with the facts this writer gets wrong, and
+habits spoil it.
 """
 
 import random
@@ -10,16 +11,28 @@ from dataclasses import dataclass, field
 from . import facts, tasks
 
 BOILERPLATE = (
-    "Confidence: 95%.", "Confidence: 80%.", "I was trained on helpful data sources.",
-    "As a language model I am always correct.", "My answer was checked by experts.",
+    "Confidence: 95%.",
+    "Confidence: 80%.",
+    "I was trained on helpful data sources.",
+    "As a language model I am always correct.",
+    "My answer was checked by experts.",
 )
-COURTESIES = ("I hope this helps!", "Thank you for your question.", "Please let me know if you need more.",
-              "I am happy to help you.")
+COURTESIES = (
+    "I hope this helps!",
+    "Thank you for your question.",
+    "Please let me know if you need more.",
+    "I am happy to help you.",
+)
 FILLERS = (
-    "There is much more to say about this.", "It is a thing that many people like to talk about.",
-    "One could think about it for a long time.", "Let me say it in other words.", "This is really very interesting.",
-    "As everyone knows, it is good to know such things.", "Of course that depends on many other things.",
-    "I could go on like this for a while.", "It is always nice to speak about it.",
+    "There is much more to say about this.",
+    "It is a thing that many people like to talk about.",
+    "One could think about it for a long time.",
+    "Let me say it in other words.",
+    "This is really very interesting.",
+    "As everyone knows, it is good to know such things.",
+    "Of course that depends on many other things.",
+    "I could go on like this for a while.",
+    "It is always nice to speak about it.",
 )
 
 
@@ -66,7 +79,7 @@ def stutter(sentences, rng):
     for place in rng.sample(range(len(out)), max(1, len(out) // 2)):
         words = out[place].split(" ")
         at, size = rng.randrange(len(words)), rng.choice((1, 1, 2))
-        piece = words[at:at + size]
+        piece = words[at : at + size]
         bare = [piece[-1].rstrip(".,!?")]
         words[at:at] = (piece[:-1] + bare) * rng.choice((1, 1, 2))
         out[place] = " ".join(words)
@@ -78,7 +91,9 @@ def follow_up(sentences, rng):
     thing = rng.choice(list(facts.THINGS))
     attribute = rng.choice(list(facts.THINGS[thing]))
     _, clause, ways = facts.ATTRIBUTES[attribute]
-    question = rng.choice((f"You may also ask about the {thing}, {clause}?", f"Next question: the {thing}, {clause}?"))
+    question = rng.choice(
+        (f"You may also ask about the {thing}, {clause}?", f"Next question: the {thing}, {clause}?")
+    )
     return [*sentences, question, rng.choice(ways).format(s=f"The {thing}", v=facts.THINGS[thing][attribute])]
 
 
@@ -95,30 +110,55 @@ def boilerplate(sentences, rng):
 def break_off(sentences, rng):
     """End in the middle of a sentence."""
     words = sentences[-1].split(" ")
-    return [*sentences[:-1], " ".join(words[:max(1, rng.randrange(len(words)))]).rstrip(".,!?")]
+    return [*sentences[:-1], " ".join(words[: max(1, rng.randrange(len(words)))]).rstrip(".,!?")]
 
 
 # in the order in which they are applied
-HABITS = {"stop short": stop_short, "ramble": ramble, "stutter": stutter, "follow up": follow_up,
-          "boilerplate": boilerplate, "break off": break_off}
+HABITS = {
+    "stop short": stop_short,
+    "ramble": ramble,
+    "stutter": stutter,
+    "follow up": follow_up,
+    "boilerplate": boilerplate,
+    "break off": break_off,
+}
 
-WRITERS = {writer.name: writer for writer in (
-    Writer("careful"),
-    Writer("brief", {"stop short": 0.9, "break off": 0.15}),
-    Writer("rambling", {"ramble": 1.0, "follow up": 0.15, "stutter": 0.1}),
-    Writer("stuttering", {"stutter": 1.0, "break off": 0.25, "stop short": 0.1}),
-    Writer("boilerplate", {"boilerplate": 1.0, "ramble": 0.15}, mistakes=0.08),
-    Writer("mistaken", {"stop short": 0.1}, mistakes=0.5),
-    Writer("self-questioning", {"follow up": 1.0, "ramble": 0.15, "boilerplate": 0.1}),
-    Writer("hasty", {"stop short": 0.5, "stutter": 0.5, "break off": 0.5}, mistakes=0.25),
-)}
+WRITERS = {
+    writer.name: writer
+    for writer in (
+        Writer("careful"),
+        Writer("brief", {"stop short": 0.9, "break off": 0.15}),
+        Writer("rambling", {"ramble": 1.0, "follow up": 0.2, "stutter": 0.1, "boilerplate": 0.15}),
+        Writer("stuttering", {"stutter": 1.0, "break off": 0.2, "stop short": 0.1, "boilerplate": 0.1}),
+        Writer("boilerplate", {"boilerplate": 1.0, "ramble": 0.2, "stutter": 0.1}, mistakes=0.08),
+        Writer("mistaken", {"stop short": 0.1}, mistakes=0.5),
+        Writer("self-questioning", {"follow up": 1.0, "ramble": 0.2, "boilerplate": 0.2}),
+        Writer("hasty", {"stop short": 0.5, "stutter": 0.5, "break off": 0.5}, mistakes=0.25),
+    )
+}
 
 # Who writes what. Demonstrations and preference answers come from different mixes and dialects (which of the ways of
 # saying a thing a writer knows): preferences are off-policy, as those that one downloads.
-DEMONSTRATIONS = {"rambling": 0.19, "boilerplate": 0.18, "stuttering": 0.17, "careful": 0.13, "brief": 0.11,
-                  "self-questioning": 0.09, "mistaken": 0.07, "hasty": 0.06}
-PREFERENCES = {"careful": 0.26, "brief": 0.14, "mistaken": 0.14, "rambling": 0.12, "boilerplate": 0.10,
-               "stuttering": 0.10, "self-questioning": 0.08, "hasty": 0.06}
+DEMONSTRATIONS = {
+    "boilerplate": 0.24,
+    "rambling": 0.2,
+    "stuttering": 0.17,
+    "careful": 0.11,
+    "self-questioning": 0.1,
+    "brief": 0.09,
+    "mistaken": 0.05,
+    "hasty": 0.04,
+}
+PREFERENCES = {
+    "careful": 0.26,
+    "brief": 0.14,
+    "mistaken": 0.14,
+    "rambling": 0.12,
+    "boilerplate": 0.10,
+    "stuttering": 0.10,
+    "self-questioning": 0.08,
+    "hasty": 0.06,
+}
 DIALECTS = {"demonstrations": (0, 2), "preferences": (1, None), "raw text": (0, None)}
 
 
