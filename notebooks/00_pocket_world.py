@@ -262,16 +262,18 @@ ipywidgets.interact(lambda prompt, answer: grade_table(prompt, {"yours": answer}
 # every tie by a hair (the shorter answer wins, say), and it would be a mistake: then a heap of tiny differences that no
 # reader cares about outvotes the few that matter.
 #
-# Let the careful writer answer every prompt twice. Neither answer is better on purpose, so a fair comparison must come
-# out near one half. Watch what the width does:
+# Let the careful writer answer every prompt twice. Neither answer is better on purpose, so a fair comparison comes out near
+# one half. The last row takes 0.002 points off for every character and knows no ties. See what becomes of them: prompts
+# where both answers are equally right are now decided by the length of their words.
 
 # %%
-again = gold(prompts, [written(prompt[-1]["content"], "careful", p.seed + 1) for prompt in prompts])
-lines = []
-for width in (0.0, gold.tie, 5 * gold.tie):
-    rate = win_rate(by_writer["careful"], again, tie=width)
-    lines.append(f"| {width:.2f} {'(the judge)' if width == gold.tie else ''} | {rate.wins} | {rate.ties} | {rate.losses} |")
-Markdown("| tie width | first wins | ties | second wins |\n|---|---|---|---|\n" + "\n".join(lines))
+first, second = ([written(prompt[-1]["content"], "careful", p.seed + again) for prompt in prompts] for again in (0, 1))
+again = gold(prompts, second)
+shorter = [gold(prompts, found).total - 0.002 * np.array([len(text) for text in found]) for found in (first, second)]
+results = {f"the judge's, ties up to {gold.tie:g}": win_rate(by_writer["careful"], again, tie=gold.tie),
+           "shorter wins by a hair, no ties": win_rate(*shorter, tie=0)}
+lines = [f"| {label} | {rate.wins} | {rate.ties} | {rate.losses} |" for label, rate in results.items()]
+Markdown("| comparison | first wins | ties | second wins |\n|---|---|---|---|\n" + "\n".join(lines))
 
 # %% [markdown]
 # A **win rate** puts the three counts into one number: the share of prompts won, a tie counted as half. Two equal
@@ -347,13 +349,14 @@ plt.close(figure)
 figure
 
 # %% [markdown]
-# Now ask it something. First as plain text: the prompt, then a new line, as its reading had it. Then as a chat: the same
-# prompt between the special tokens of the chat template, which it never met. Nothing else changes.
+# Now ask it something. First as plain text, in the form that its reading had: `Question:` and the prompt, then `Answer:`
+# on a new line. Then as a chat: the same prompt between the special tokens of the chat template, which it never met.
+# Nothing else changes.
 
 # %%
 texts = [prompt[-1]["content"] for prompt in prompts]
 settings = dict(temperature=p.temperature, max_new_tokens=p.max_response_tokens, seed=p.seed)
-ways = {"plain text": sample(policy, tokenizer, [tokenizer.encode(text + "\n") for text in texts], **settings),
+ways = {"plain text": sample(policy, tokenizer, [tokenizer.encode(f"Question: {text}\nAnswer:") for text in texts], **settings),
         "chat": sample(policy, tokenizer, prompts, **settings)}
 replies = {**{way: [one.text for one in drawn] for way, drawn in ways.items()}, "a careful writer": references}
 scores = {way: gold(prompts, found) for way, found in replies.items()}
