@@ -1,0 +1,646 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 01 · How does a model that only continues text learn to answer?
+#
+# A base model has read a lot of text and was never taught to answer. *Supervised fine-tuning* (SFT) shows it
+# demonstrations, prompts with good answers, and raises the probability of those answers. It is where every other
+# method of this course starts.
+#
+# You will see
+#
+# - what a base model makes of a question, and the same model after SFT;
+# - how long prompts and responses are, and what a cut at a percentile costs;
+# - which tokens the loss counts, and why it is averaged over the *tokens* of a whole batch;
+# - the loss **and** the win rate while training, and a small subset on which the two can part;
+# - a length penalty that is printed in a report and cannot work, why, and a form that can.
+#
+# Three reports are put to the test: Hao's (SFT, §3 and §4.1), Hellman's (the length penalty, §3.2 and §5) and the one by
+# Belanger, Dimopoulos and Hagos (SFT, §3.1 and §6).
+#
+# Nothing is needed before this notebook: no GPU, no account, no download.
+# Previous: [00 · The pocket world](00_pocket_world.ipynb). Next: [02 · DPO](02_dpo.ipynb).
+
+# %% tags=["parameters"]
+preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the reports' setting and wants a GPU
+seed: int = 0  # any whole number; the same seed gives the same numbers
+model: str = None  # "pocket", a model folder or a hub name; None takes the preset's
+dataset: str = None  # "pocket", a local file or a hub name; None takes the preset's
+dialogs: int = 2000  # demonstrations to train on, 1 or more (all there are: pocket 8000, qwen 460000)
+percentile: float = 95  # prompts and responses are cut at this percentile of their lengths, 50 to 100
+min_response_chars: int = 30  # shorter demonstrations are left out, in characters (Hao's report: 75)
+epochs: float = 1  # passes over the demonstrations, above 0
+batch_size: int = 16  # demonstrations per step, 1 to 4096
+accumulation: int = None  # pieces a batch is cut into to save memory; None takes the preset's (pocket 1, qwen 8)
+learning_rate: float = None  # peak of the schedule, 0 to 1; None takes the preset's (pocket 0.002, qwen 1e-6)
+schedule: str = None  # linear, cosine, exponential or constant; None takes the preset's (linear)
+small_share: float = 0.05  # share of the demonstrations in the small-subset run, above 0, at most 1
+small_epochs: float = 8  # passes over that subset, above 0
+monitor_prompts: int = 40  # prompts answered at each check while training, 10 to 10000
+patience: int = 3  # checks without a better win rate before early stopping gives up, 1 or more
+length_factor: float = 0.01  # lambda of the length penalty, 0 to 1000 (Hellman's report: 0.001, for longer responses)
+length_every: int = 2  # the penalty is applied every so many steps, 1 or more
+length_steps: int = 16  # steps of each run that compares the length penalties, 1 or more
+test_prompts: int = 150  # prompts of the final comparison, 20 to 100000
+output_dir: str = None  # folder for what the run leaves; None is runs/01_sft
+
+# %%
+from prefnb import parameters, recipes
+
+p = parameters.check(
+    globals(), recipes.SFT, percentile=parameters.Number(50, 100), small_share=parameters.Number(above=0, high=1),
+    small_epochs=parameters.Number(above=0, high=1000), monitor_prompts=parameters.Whole(10, 10_000),
+    patience=parameters.Whole(1, 1000), length_factor=parameters.Number(0, 1000), length_every=parameters.Whole(1, 10_000),
+    length_steps=parameters.Whole(1, 100_000), test_prompts=parameters.Whole(20, 100_000))
+
+# %%
+import gzip
+import json
+from functools import partial
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import Markdown, display
+
+from prefnb import data, evaluate, models, plots, pocket, widgets
+from prefnb.batches import Batches, tokenize
+from prefnb.judges import GoldJudge
+from prefnb.logprobs import DatasetLogprobs, Scorer, from_tokens
+from prefnb.sampling import sample
+from prefnb.train import schedule_factor, train
+
+plt.style.use("prefnb.book")
+
+
+def table(header, lines):
+    """Show a small table."""
+    rows = [header, ["---"] * len(header), *lines]
+    display(Markdown("\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)))
+
+
+# %% [markdown]
+# ## A base model continues; it does not answer
+#
+# Three prompts in the chat format, what the base model writes after each, and one good answer beside it. Read the left
+# column as replies: it is text of the right kind, but does it do what was asked?
+
+# %%
+base, tokenizer = models.load_model(p.model), models.load_tokenizer(p.model)
+judge, judged = GoldJudge(), data.is_pocket(p.dataset)
+
+
+def answer(policy, prompts):
+    """One response to each prompt, sampled at temperature 0.7."""
+    return sample(policy, tokenizer, prompts, temperature=0.7, max_new_tokens=p.max_response_tokens, seed=p.seed)
+
+
+tests = data.load_prompts(p.dataset, "test", limit=p.test_prompts + p.monitor_prompts, seed=p.seed)
+watched = list(tests["prompt"])[-p.monitor_prompts:]  # answered while training; the final comparison takes the others
+base_answers = answer(base, watched)
+columns = {"base": base_answers}
+if "reference" in tests.column_names:
+    columns["one good answer"] = tests["reference"][-len(watched):]
+base_scores = judge(watched, [one.text for one in base_answers]) if judged else None
+widgets.show_responses(watched, columns, {"base": base_scores} if judged else None)
+
+# %% [markdown]
+# ## The demonstrations
+#
+# Some dialogs go on for several exchanges. We keep the **first** one only, as Hao's report does
+# (§4.1.1): later questions lean on what was said before, while our models are tested on single questions.
+
+# %%
+rows = data.load_dialogs(p.dataset, "train", limit=p.dialogs, seed=p.seed)
+if judged:
+    with gzip.open(pocket.DATA / "sft_train.jsonl.gz", "rt", encoding="utf-8") as file:
+        whole = [json.loads(line)["messages"] for line in file]
+    exchanges = np.bincount([len(messages) // 2 for messages in whole])
+    print("Dialogs in the file, by number of exchanges:", {n: int(count) for n, count in enumerate(exchanges) if count})
+    for i, turn in enumerate(next(messages for messages in whole if len(messages) == 4)):
+        print(f"{'kept' if i < 2 else 'dropped':8} {turn['role']:10} {turn['content'][:90]}")
+
+# %% [markdown]
+# Very short demonstrations teach a model to stop early, so they are left out; Hao's report draws the line at 75
+# characters. What a line costs depends on the data: look at how many demonstrations would go at each.
+
+# %%
+characters = np.array([len(text) for text in rows["response"]])
+table(["left out below", "demonstrations", "share"],
+      [[f"{line} characters{' (ours)' if line == p.min_response_chars else ''}", (characters < line).sum(),
+        f"{(characters < line).mean():.1%}"] for line in sorted({20, 75, p.min_response_chars})])
+rows = rows.filter(lambda row: len(row["response"]) >= p.min_response_chars)
+
+# %% [markdown]
+# A long tail makes training slow: a batch is as wide as its longest row. So one looks at percentiles, chooses one, and
+# cuts there. A response that is cut loses its closing `<|im_end|>`, so the model never learns to stop after it; a prompt
+# that is cut would be another question, so we leave such rows out. Hao's report calls the 95th percentile the best
+# balance. (Its text gives 420 as a second cut of the *prompts*; its Table 1 shows that the responses are meant.)
+
+# %%
+uncut = tokenize(rows, tokenizer, ("response",), max_prompt_tokens=10**6, max_response_tokens=10**6)
+lengths = {"prompt": [len(ids) for ids in uncut.prompt_ids], "response": [len(ids) for ids in uncut.responses["response"]]}
+SMOLTALK = {50: (57, 225), 90: (179, 375), 95: (254, 419), 99: (1339, 576)}  # Hao's report, Table 1
+table(["percentile", "prompt, here", "response, here", "prompt, SmolTalk (Hao)", "response, SmolTalk (Hao)"],
+      [[f"{q}th", *(f"{np.percentile(lengths[side], q):.0f}" for side in lengths), *SMOLTALK[q]] for q in SMOLTALK])
+
+# %%
+cut = {side: int(np.percentile(lengths[side], p.percentile)) for side in lengths}
+cut = {"prompt": min(cut["prompt"], p.max_prompt_tokens), "response": min(cut["response"], p.max_response_tokens)}
+to_tokens = partial(tokenize, tokenizer=tokenizer, roles=("response",), max_prompt_tokens=cut["prompt"],
+                    max_response_tokens=cut["response"])
+examples = to_tokens(rows)
+print(f"{len(examples)} demonstrations remain; cut at {cut['prompt']} prompt and {cut['response']} response tokens.")
+plots.plot_lengths({"response": lengths["response"]}, cut=cut["response"])
+
+# %% [markdown]
+# ## Which tokens does the loss see?
+#
+# Write $x$ for the prompt, $y$ for the response and $y_t$ for its $t$-th token. The model $\pi$ gives each next token a
+# probability, and
+#
+# $$S(y) = \sum_t \log \pi(y_t \mid x, y_{<t})$$
+#
+# is the log-probability of the whole response, in nats. The SFT loss is $-S(y)$: it is small when the model finds the
+# demonstration likely. The sum runs over response tokens only. The prompt is there to be read, not to be learnt, and the
+# closing `<|im_end|>` is inside the loss: a model that is never taught to stop never stops.
+
+# %%
+one = examples.batch([0])
+widgets.show_tokens([tokenizer.decode([token]) for token in one.input_ids[0]], one.response_mask[0])
+
+
+# %% [markdown]
+# ## The loss
+#
+# This is all of it, and it is what the training below uses: change it and run on. `policy.response` holds the token
+# log-probabilities of a batch of responses; `.sum` is $S(y)$ for each of them. SFT has no reference model.
+
+# %%
+def sft(policy, reference=None):
+    """-S(response) in nats, one number per example."""
+    logp = policy.response.sum
+    return -logp, {"logp": logp.detach(), "length": policy.response.length}
+
+
+# %% [markdown]
+# Other code sets the label of every prompt token to -100 and calls `cross_entropy` (Hellman's report, eq. 1). That is the same number:
+
+# %%
+labels = one.input_ids.masked_fill(~one.response_mask, -100)
+with torch.no_grad():
+    logits = base(input_ids=one.input_ids).logits
+    theirs = torch.nn.functional.cross_entropy(logits[0, :-1], labels[0, 1:], ignore_index=-100)
+    ours, metrics = sft(Scorer(base)(one))
+print(f"cross_entropy with labels of -100: {theirs:.5f} nats per token")
+print(f"our loss over its {metrics['length'].item():.0f} tokens:        {(ours / metrics['length']).item():.5f}")
+
+# %% [markdown]
+# ### Averaged over what?
+#
+# Take two responses by hand. The first has two tokens with log-probabilities $-1$ and $-2$, the second one token with
+# $-0.5$. The losses are $3$ and $0.5$. Over all three tokens the mean is $3.5/3$; the mean of the two responses' own
+# means is $(1.5 + 0.5)/2$, in which the lonely token weighs twice as much as each of the others.
+
+# %%
+loss, metrics = sft(from_tokens(response=[[-1.0, -2.0], [-0.5]]))
+print("losses:", loss.tolist())
+print(f"mean over tokens:    {loss.sum() / metrics['length'].sum():.4f}")
+print(f"mean of their means: {(loss / metrics['length']).mean():.4f}")
+
+# %% [markdown]
+# This matters as soon as a batch is cut into pieces to save memory (*gradient accumulation*). Each piece must be divided by
+# the tokens of the **whole** batch; dividing each by its own and averaging gives short pieces too much weight, and then
+# the gradient depends on how the batch was cut. Eight examples, once as one piece of eight and once as eight of one:
+
+# %%
+def gradient(pieces, per_piece=False):
+    """The gradient of the SFT loss over the pieces of one batch, as one long vector."""
+    copy, total = models.copy_model(base), sum(int(piece.response_mask.sum()) for piece in pieces)
+    for piece in pieces:
+        tokens = len(pieces) * int(piece.response_mask.sum()) if per_piece else total
+        (sft(Scorer(copy)(piece))[0].sum() / tokens).backward()
+    return torch.cat([weight.grad.flatten() for weight in copy.parameters()])
+
+
+eight = range(min(8, len(examples)))
+together, apart = [examples.batch(eight)], [examples.batch([i]) for i in eight]
+right = gradient(together)
+for name, found in (("1x8, tokens of the whole batch", right), ("8x1, tokens of the whole batch", gradient(apart)),
+                    ("8x1, each piece's own tokens", gradient(apart, per_piece=True))):
+    off = (found - right).norm() / right.norm()
+    print(f"{name:32} norm {found.norm():8.4f}   differs from 1x8 by {off:.1e} of its norm")
+
+# %% [markdown]
+# ### How fast?
+#
+# The learning rate climbs over the first tenth of the steps, so that the optimiser has seen some gradients before it
+# takes large steps, then decays: linearly (Hellman), along a cosine (Hao) or exponentially (Belanger and others). Compare how much of
+# the run each spends at a high rate.
+
+# %%
+figure, axis = plt.subplots(figsize=(8, 2.3))
+share = np.linspace(0, 0.999, 300)
+for name in ("linear", "cosine", "exponential", "constant"):
+    axis.plot(share, [schedule_factor(x, name, 0.1) for x in share], label=name, linewidth=3 if name == p.schedule else 1.3)
+axis.set(xlabel="share of the training done", ylabel="share of the peak rate", title=f"thick: this run's ({p.schedule})")
+axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+plt.close(figure)
+figure
+
+# %% [markdown]
+# ## Training, with an eye on the answers
+#
+# The loss says how likely the demonstrations have become. It does not say whether the model's *own* answers are any good.
+# So at each check we also let it answer prompts that it is not trained on, and count how often the judge prefers its
+# answer to an opponent's: the **win rate**, with a tie as half a win.
+
+# %%
+held_out = to_tokens(data.load_dialogs(p.dataset, "test", limit=64, seed=p.seed), quiet=True)
+
+
+def monitor(opponents, policy):
+    """The loss on held-out demonstrations, and the win rate of the policy's answers over each opponent's."""
+    response = DatasetLogprobs.compute(policy, held_out).all().response
+    seen = {"heldout_loss": float(-response.sum.sum() / response.length.sum())}
+    if judged:
+        scores = judge(watched, [one.text for one in answer(policy, watched)])
+        seen |= {f"win_rate_{name}": evaluate.win_rate(scores, theirs, tie=judge.tie).half for name, theirs in opponents.items()}
+    return seen | {"heldout_logp": -seen["heldout_loss"]}
+
+
+# %%
+def plot_run(run):
+    """Left: training and held-out loss. Right: what the answers are worth."""
+    figure, axes = plt.subplots(1, 2 if judged else 1, figsize=(8, 2.8), squeeze=False)
+    (left, *right), (steps, values) = axes[0], run["loss"]
+    left.plot(steps, values, color="#0072B2", alpha=0.25, linewidth=0.8)
+    left.plot(steps, plots.smooth(values), color="#0072B2", label="training")
+    left.plot(*run["heldout_loss"], "o-", color="#D55E00", label="held out")
+    left.set(xlabel="step", title="loss (nats per token)")
+    for axis in right:
+        for name, colour in (("base", "#B0B0B0"), ("SFT", "#009E73")):
+            if f"win_rate_{name}" in run.names:
+                axis.plot(*run[f"win_rate_{name}"], "o-", color=colour, label=f"against {name}")
+        axis.axhline(0.5, color="#888888", linestyle=":", linewidth=1)
+        axis.set(xlabel="step", ylim=(-0.02, 1.02), title="win rate of its answers")
+    for axis in axes[0]:
+        axis.legend()
+    plt.close(figure)
+    return figure
+
+
+# %%
+policy = models.copy_model(base)
+batches = Batches(examples, p.batch_size, accumulation=p.accumulation, seed=p.seed)
+steps = max(1, round(p.epochs * len(batches)))
+history = train(policy, batches, sft, average="token", epochs=p.epochs, learning_rate=p.learning_rate, schedule=p.schedule,
+                monitor=partial(monitor, {"base": base_scores}), monitor_every=-(-steps // 4), live=plots.LiveFigure(plot_run))
+print(f"{steps} steps; held-out loss {history.evals[0]['heldout_loss']:.2f} before, {history.evals[-1]['heldout_loss']:.2f} after")
+
+# %% [markdown]
+# Look first at the two losses: where each demonstration is seen only once, there is little to memorise, and they fall
+# together. Then at the win rate, which begins at one half, a tie of the base model with itself: does it rise as smoothly as
+# the loss falls? A model that has just left the base's fluent text and cannot answer yet may well lose to it for a while.
+#
+# The same prompts again:
+
+# %%
+sft_answers = answer(policy, watched)
+sft_scores = judge(watched, [one.text for one in sft_answers]) if judged else None
+widgets.show_responses(watched, {"base": base_answers, "SFT": sft_answers},
+                       {"base": base_scores, "SFT": sft_scores} if judged else None)
+
+# %% [markdown]
+# ## A small subset: what the loss does not tell
+#
+# Hao's report first tried a small subset (5%) of its data and many passes. The losses fell as they should, while the answers
+# became worse than the base model's (§4.1.2, figures 1 and 2); from then on it watched the win rate in every run. We repeat the experiment. The SFT model from above is a second opponent here, as the Instruct model was there.
+#
+# The argument `stop_on` puts the weights with the best win rate back at the end. To see the whole picture, we let the run go on to its
+# last step (a `patience` that never ends) and keep a copy of the last weights as well.
+
+# %%
+few = to_tokens(rows.select(examples.kept[:max(1, round(p.small_share * len(examples)))]), quiet=True)
+small_batches = Batches(few, p.batch_size, seed=p.seed)
+best_on = "win_rate_base" if judged else "heldout_logp"
+last = {}
+
+
+def watch_and_keep(copy):
+    """The monitor, which also remembers the weights of its last call."""
+    last.update(models.copy_model(copy).state_dict())
+    return monitor({"base": base_scores, "SFT": sft_scores}, copy)
+
+
+small_best = models.copy_model(base)
+small_steps = max(1, round(p.small_epochs * len(small_batches)))
+small_history = train(small_best, small_batches, sft, average="token", epochs=p.small_epochs, learning_rate=p.learning_rate,
+                      schedule="constant", monitor=watch_and_keep, monitor_every=-(-small_steps // 5),
+                      stop_on=best_on, patience=10**6, live=plots.LiveFigure(plot_run))
+small_last = models.copy_model(base)
+small_last.load_state_dict(last)
+
+
+# %% [markdown]
+# Compare the two curves on the left: the training loss keeps falling because the few demonstrations are learnt by heart;
+# the held-out loss shows what that is worth. Then look at the right: where is the win rate highest, and where does it end?
+#
+# **Early stopping** turns that into a rule: stop when the win rate has not risen for `patience` checks, and go back to the
+# best weights. `train(stop_on=..., patience=...)` does it while training; here is the rule on the checks we have.
+
+# %%
+def early_stop(values, patience):
+    """(check at which training stops, check whose weights are kept)."""
+    best = 0
+    for check, value in enumerate(values):
+        if value > values[best]:
+            best = check
+        elif check - best >= patience:
+            return check, best
+    return len(values) - 1, best
+
+
+checks, seen = small_history[best_on]
+stop, keep = early_stop(seen, p.patience)
+print(f"Early stopping with patience {p.patience} would stop at step {checks[stop]} and keep the weights of step {checks[keep]};")
+print(f"the best of all checks is step {checks[np.argmax(seen)]}, the last is step {checks[-1]}.")
+if checks[keep] == 0 and stop > 0:
+    print("Step 0 is the base model itself: no check before the stop was better than not training at all.")
+
+# %%
+first, final = small_history.evals[0], small_history.evals[-1]
+lowest = min(row["heldout_loss"] for row in small_history.evals)
+found = [f"training loss {small_history.rows[0]['loss']:.2f} → {small_history.last('loss'):.2f}",
+         f"held-out loss {first['heldout_loss']:.2f} → {final['heldout_loss']:.2f}, at its lowest {lowest:.2f}"]
+if judged:
+    found += [f"win rate against {name} {first[f'win_rate_{name}']:.2f} → {final[f'win_rate_{name}']:.2f}, at its best "
+              f"{max(row[f'win_rate_{name}'] for row in small_history.evals):.2f}" for name in ("base", "SFT")]
+rose = final["heldout_loss"] > lowest + 0.05
+display(Markdown("**In this run:** " + "; ".join(found) + ". The held-out loss "
+                 + ("**turned and rose** while the training loss fell." if rose else "did **not** turn while the training loss fell.")))
+
+# %% [markdown]
+# The checks use few prompts, and the best of several checks is partly luck. Whether the answers really got worse is
+# settled further down, on prompts that no check has used.
+#
+# ## A length penalty, as printed
+#
+# Models trained by SFT can ramble. Hellman's report adds a penalty on answers that are longer than the demonstration (its eq. 3):
+#
+# $$\lambda \; \mathbb{E}\big[\max(0,\ |\hat y| - |y|)^2\big]$$
+#
+# Here $\hat y$ is a response sampled from the model, $|\cdot|$ counts tokens and $\lambda$ is `length_factor`. The report sets it to 0.001;
+# its responses are several times as long as ours, and the penalty goes with the square, so our default is larger. As a loss:
+
+# %%
+def length_penalty_printed(policy, reference=None, *, target_length, factor):
+    """factor * max(0, |sample| - |y|)^2, one number per sample: Hellman's report, eq. 3 as printed."""
+    excess = torch.relu(policy.sample.length - target_length)
+    cost = factor * excess**2
+    return cost, {"penalty": cost, "excess": excess, "sample_length": policy.sample.length}
+
+
+# %% [markdown]
+# Now ask for its gradient. A length is a count. Move the weights a little and the sample that was already drawn has as many
+# tokens as before, so there is nothing to differentiate. We sample (a sample
+# that reaches the cut counts with that length), add the penalty to the SFT loss, and compare gradients:
+
+# %%
+targets = torch.tensor([float(len(ids)) for ids in examples.responses["response"]])
+length_runs = dict(every=p.length_every, prompts=p.batch_size, max_new_tokens=cut["response"], seed=p.seed,
+                   extras=lambda index: {"target_length": targets[index]})
+samples = recipes.on_policy(tokenizer, examples, None, **length_runs).make_batch(policy, 0)
+scorer = Scorer(policy)
+printed, seen = length_penalty_printed(scorer(samples), target_length=samples.extras["target_length"], factor=p.length_factor)
+loss = sft(scorer(examples.batch(range(8))))[0].mean()
+weights = list(policy.parameters())
+without = torch.autograd.grad(loss, weights, retain_graph=True)
+with_it = torch.autograd.grad(loss + printed.mean(), weights)
+print(f"penalty: {printed.mean():.3f} on average; does it depend on any weight? {printed.requires_grad}")
+print(f"largest change of any gradient entry: {max((a - b).abs().max().item() for a, b in zip(without, with_it))}")
+
+
+# %% [markdown]
+# The number in the log changes and not one weight notices. What *does* depend on the weights is how often each response is
+# drawn. Write $c(y)$ for the cost of a response:
+#
+# $$\nabla\, \mathbb{E}[c] = \sum_y c(y)\, \nabla \pi(y) = \sum_y \pi(y)\, c(y)\, \nabla \log \pi(y)
+#   = \mathbb{E}\big[c(y)\, \nabla S(y)\big]$$
+#
+# because $\nabla \pi = \pi\, \nabla \log \pi$. This is the **score-function estimator** (also REINFORCE): sample, and push
+# down each response in proportion to its cost. Since $\mathbb{E}[\nabla S(y)] = 0$, a baseline may be subtracted from the
+# cost: with the mean cost of the *other* samples, what costs more than usual is pushed down and what costs less is pushed up.
+
+# %%
+def length_penalty(policy, reference=None, *, target_length, factor):
+    """The same number with the gradient it should have, by the score-function estimator."""
+    cost, metrics = length_penalty_printed(policy, target_length=target_length, factor=factor)
+    baseline = (cost.sum() - cost) / max(len(cost) - 1, 1)  # the mean of the others
+    logp = policy.sample.sum
+    return cost + (cost - baseline) * (logp - logp.detach()), metrics  # the last bracket is 0; its gradient is grad S
+
+
+toy = from_tokens(sample=[[-1.0] * n for n in (12, 18, 20, 30)])
+toy.sample.token.requires_grad_()
+loss, seen = length_penalty(toy, target_length=torch.full((4,), 15.0), factor=p.length_factor)
+push = torch.autograd.grad(loss.sum(), toy.sample.token)[0][:, 0]
+table(["sample", "demonstration", "excess", "cost", "push on its log-prob"],
+      [[f"{toy.sample.length[i]:.0f} tokens", "15 tokens", f"{seen['excess'][i]:.0f}", f"{seen['penalty'][i]:.3f}",
+        f"{-push[i]:+.3f}"] for i in range(4)])
+
+# %% [markdown]
+# ## No penalty, printed, estimated
+#
+# Three copies of the SFT model go on training for the same steps on the same batches: with no penalty, with the printed one
+# and with the estimated one. They differ in nothing else.
+
+# %%
+def go_on(penalty):
+    """Train a copy of the SFT policy a little more, with a penalty or none."""
+    copy = models.copy_model(policy)
+    objective = partial(penalty, factor=p.length_factor) if penalty else None
+    term = recipes.on_policy(tokenizer, examples, objective, **length_runs) if penalty else None
+    more = Batches(examples, p.batch_size, seed=p.seed + 1)
+    return copy, train(copy, more, sft, average="token", epochs=p.length_steps / len(more), on_policy=term,
+                       learning_rate=p.learning_rate / 4, schedule=p.schedule)
+
+
+runs = {"no penalty": go_on(None), "printed": go_on(length_penalty_printed), "estimated": go_on(length_penalty)}
+plain, as_printed = (runs[name][0].state_dict() for name in ("no penalty", "printed"))
+same = all(torch.equal(plain[name], as_printed[name]) for name in plain)
+print(f"Are the weights trained with the printed penalty equal, bit for bit, to those without? {same}")
+
+# %% [markdown]
+# The penalty and the length of the samples while training. The two curves start from the same samples; only the estimated
+# penalty has a reason to go down. Each point is the mean of few samples, so look at the trend and not at the points.
+
+# %%
+penalty_runs = {name: runs[name][1] for name in ("printed", "estimated")}
+plots.plot_training(penalty_runs, ["penalty", "sample_length", "loss"])
+
+# %% [markdown]
+# ## What it all comes to
+#
+# Now the prompts that no run and no check has seen. Every policy answers all of them; the judge compares with the base
+# model's answers to the same prompts. "SFT" is now the model with the additional steps and no penalty, so that only the penalty
+# tells it from its neighbour.
+
+# %%
+policies = {"base": base, "SFT": runs["no penalty"][0], "SFT, length penalty": runs["estimated"][0],
+            "small subset, best": small_best, "small subset, last": small_last}
+comparison = recipes.compare(policies, tokenizer, p, baseline="base")
+win_figure = plots.plot_win_rates(comparison.win_rates, against="base") if judged else None
+win_figure
+
+# %%
+def measures(name):
+    """A row of the table: length, habits that a reader dislikes, similarity to a good answer, held-out perplexity."""
+    drawn, texts = comparison.answers[name], comparison.texts(name)
+    flaws = judge.flaws(comparison.prompts, texts) if judged else {}
+    response = DatasetLogprobs.compute(policies[name], held_out).all().response
+    bleu = evaluate.bleu(texts, comparison.references)["bleu4"] if any(comparison.references) else float("nan")
+    return {"tokens": evaluate.mean_length(drawn), **{flaw: seen.mean() for flaw, seen in flaws.items()},
+            "fluency": comparison.scores[name].parts["fluency"].mean() if judged else float("nan"), "BLEU-4": bleu,
+            "perplexity": evaluate.perplexity(response.sum, response.length)}
+
+
+measured = {name: measures(name) for name in policies}
+columns = list(measured["base"])
+table(["policy", *columns], [[name, *(f"{row[column]:.2f}" for column in columns)] for name, row in measured.items()])
+print("Shares of responses for the flaws; perplexity on held-out demonstrations, whose own flaws a better policy need not share.")
+
+# %% [markdown]
+# Lengths tell whether the penalty did what it says, the win rate whether that was a good idea. A shorter answer is only
+# better if what went was not needed.
+
+# %%
+answer_lengths = {name: [len(one.ids) for one in comparison.answers[name]] for name in list(policies)[1:3]}
+length_figure = plots.plot_lengths({"demonstrations": lengths["response"], **answer_lengths})
+length_figure
+
+# %%
+widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for name in ("SFT", "SFT, length penalty", "small subset, last")},
+                       comparison.scores if judged else None, comparison.categories)
+
+
+# %% [markdown]
+# ## The reports say, we measured
+#
+# The claims with their figures, and ours with a 95% interval over prompts. The verdict is computed from the interval, and it
+# is that of **one seed** in a small world: [the leaderboard](11_leaderboard.ipynb) repeats the main ones over several.
+
+# %%
+def verdict(interval, claim):
+    """What a win rate's 95% interval says about a claim that it is "above", "below" or "near" one half."""
+    low, high = interval
+    place = "near" if low <= 0.5 <= high else "above" if low > 0.5 else "below"
+    if place == claim:
+        return "no difference seen here" if claim == "near" else "holds here"
+    return "cannot be told" if place == "near" else "does not hold here"
+
+
+# %%
+CLAIMS = [  # what is claimed, the report's figures, the policy, its opponent, and where the win rate should lie
+    ("SFT without a length penalty is worse than the base (Hellman)", ".438", "SFT", "base", "below"),
+    ("SFT with a length penalty is better than the base (Hellman)", ".549", "SFT, length penalty", "base", "above"),
+    ("The penalty helps (Hellman)", ".549 against .438", "SFT, length penalty", "SFT", "above"),
+    ("SFT is about as good as the base (Belanger and others)", ".485", "SFT", "base", "near"),
+    ("Many passes over a small subset end below the base (Hao)", "fig. 2", "small subset, last", "base", "below"),
+    ("They end below their own best (Hao)", "fig. 2", "small subset, last", "small subset, best", "below")]
+lines = []
+for claim, paper, name, other, where in CLAIMS if judged else []:
+    rate = evaluate.win_rate(comparison.scores[name], comparison.scores[other], tie=judge.tie)
+    lines.append([claim, paper, str(rate), verdict(rate.half_interval, where)])
+if judged:
+    table(["the report says", "its win rate", f"we measured ({p.test_prompts} prompts, seed {p.seed})", "verdict, one seed"], lines)
+else:
+    print("Without a judge that knows the answers there is no win rate: compare the perplexities above.")
+
+# %% [markdown]
+# Three things to look at where a verdict differs from the report's. What the base can do already decides how much SFT has to
+# add: read the base's answers again. What the demonstrations are like decides what SFT teaches: their writers have bad habits,
+# and SFT copies those as faithfully as the rest, so compare the flaws of base and SFT in the table of measures. And a length
+# penalty can only help where length hurts: compare the rambling shares with and without it.
+
+# %%
+collapse = {name: evaluate.collapse_check(comparison.answers[name], comparison.answers["SFT"]) for name in list(policies)[2:]}
+display(Markdown("\n".join(f"- **{name}**, beside SFT: {found}" for name, found in collapse.items())))
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** Three responses have token log-probabilities `[-1, -1, -1, -1]`, `[-2]` and `[-3]`. What is the SFT loss, averaged over
+# tokens? And the mean of the responses' own means? Fill in the next cell and run it.
+#
+# <details><summary>Solution</summary>
+#
+# The losses are 4, 2 and 3, over 4 + 1 + 1 = 6 tokens: 9/6 = 1.5. The responses' own means are 1, 2 and 3, whose mean is 2: the
+# two single tokens count four times as much each as a token of the long response.
+# </details>
+#
+# **2.** Samples of 10 and 20 tokens, demonstrations of 10, and $\lambda = 0.01$. What is the gradient of the estimated penalty, summed
+# over the two, with respect to the *longer* sample's log-probability?
+#
+# <details><summary>Solution</summary>
+#
+# The costs are 0 and 0.01 · 10² = 1. The longer one's baseline is the other's cost, 0, so its gradient is 1 - 0 = 1: descending it
+# lowers the sample's log-probability.
+# </details>
+
+# %%
+token_mean, mean_of_means = None, None  # exercise 1
+longer_gradient = None  # exercise 2
+
+for question, given, right in (("1, over tokens", token_mean, 1.5), ("1, mean of means", mean_of_means, 2.0),
+                               ("2", longer_gradient, 1.0)):
+    print(f"exercise {question}:", "not answered yet" if given is None else "right" if abs(given - right) < 1e-6 else "not quite")
+
+# %% [markdown]
+# **3.** Run again with the report's own `length_factor`, and with one ten times ours: `papermill 01_sft.ipynb out.ipynb -p length_factor 0.1`.
+# What happens to the length, and what to the win rate?
+#
+# <details><summary>Solution</summary>
+#
+# The penalty looks at nothing but length. Once it outweighs the SFT term, the shortest responses win, whether they answer or not: look for
+# the point where the win rate over the run without penalty falls below one half, and at what the policy then writes.
+# </details>
+#
+# **4.** Put the prompt into the loss: in `examples.batch`, the mask begins at `len(prompt)`. What would the model learn if it began at 0?
+#
+# <details><summary>Solution</summary>
+#
+# It would also learn to write prompts. Part of every step would go into the wording of questions, which no reader asked for; and after
+# its answer a model that ended without `<|im_end|>` could go on with a question of its own.
+# </details>
+#
+# ## What you saw
+#
+# - what a base model makes of a question, and the same model after SFT;
+# - how long prompts and responses are, and what a cut at a percentile costs;
+# - which tokens the loss counts, and why it is averaged over the *tokens* of a whole batch;
+# - the loss **and** the win rate while training, and a small subset on which the two can part;
+# - a length penalty that is printed in a report and cannot work, why, and a form that can.
+#
+# Next: [02 · DPO](02_dpo.ipynb), which learns from *comparisons* instead of demonstrations. Last, what this run leaves behind:
+
+# %%
+histories = {"SFT": history, "small subset": small_history, **{name: run[1] for name, run in runs.items()}}
+folder = recipes.record(p.output_dir or "runs/01_sft", p, histories, comparison, measures=measured,
+                        claims=[dict(zip(("claim", "paper", "measured", "verdict"), line)) for line in lines])
+plot_run(small_history).savefig(folder / "book_small_subset.png")
+length_figure.savefig(folder / "lengths.png")
+if judged:
+    win_figure.savefig(folder / "win_rates.png")
+print(f"Parameters, histories, responses and figures are in {folder}.")
