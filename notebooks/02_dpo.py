@@ -14,9 +14,10 @@
 # %% [markdown]
 # # 02 · How does a model learn from comparisons alone?
 #
-# Demonstrations say *write this*. A comparison says only *this answer is better than that one*, and people find comparing far
-# easier than writing. **Direct Preference Optimization** (DPO; Rafailov et al. 2023) trains on comparisons as simply as SFT
-# trains on demonstrations: no reward model, no sampling in the loop, one line of loss.
+# Demonstrations say *write this*. A comparison says only *this answer is better than that one*, and people
+# find comparing far easier than writing. **Direct Preference Optimization** (DPO; Rafailov et al. 2023)
+# trains on comparisons as simply as SFT trains on demonstrations: no reward model, no sampling in the loop,
+# one line of loss.
 #
 # You will see
 #
@@ -28,8 +29,8 @@
 # - two remedies from paper 002 (DPO-Positive and a "KL"), beside a real KL penalty;
 # - who wins, in which categories, and how sure we can be.
 #
-# Nothing has to be run before this notebook: it takes the SFT model of [01_sft](01_sft.ipynb) from the cache, or trains it
-# first. Next comes [04_dppo](04_dppo.ipynb), which adds a penalty to this loss.
+# Nothing has to be run before this notebook: it takes the SFT model of [01_sft](01_sft.ipynb) from the cache,
+# or trains it first. Next comes [04_dppo](04_dppo.ipynb), which adds a penalty to this loss.
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' setting and wants a GPU
@@ -43,7 +44,7 @@ learning_rate: float = None  # Adam's, above 0; None takes the preset's (pocket 
 beta: float = None  # how strongly the reference holds, above 0; None takes the preset's (pocket 0.1, qwen 0.01)
 betas: str = "0.03,0.1,0.3"  # the sweep of beta, numbers above 0; the main beta is always among them
 longer: float = 3.0  # epochs of the run that goes on for too long, above 0
-shorter: float = 0.4  # epochs of each variant of the loss, above 0
+shorter: float = 0.25  # epochs of each variant of the loss, above 0
 strength: float = 1.0  # pull of the variants' extra terms, 0 or more, in multiples of beta
 max_prompt_tokens: int = None  # longer prompts are left out; None takes the preset's (256 for other data with the pocket model)
 max_response_tokens: int = None  # longer responses are cut; None takes the preset's (256 for other data with the pocket model)
@@ -60,9 +61,9 @@ p = parameters.check(globals(), recipes.DPO, betas=parameters.Numbers(above=0, h
 # %% [markdown]
 # ## The idea
 #
-# A **preference pair** is a prompt $x$ with two responses: $y_w$, which was *chosen* (it won), and $y_l$, which was *rejected*
-# (it lost). The **policy** $\pi_\theta$ is the model we train; the **reference** $\pi_{\text{ref}}$ is a frozen copy of where
-# it started, here the SFT model. Four steps lead to the loss.
+# A **preference pair** is a prompt $x$ with two responses: $y_w$, which was *chosen* (it won), and $y_l$,
+# which was *rejected* (it lost). The **policy** $\pi_\theta$ is the model we train; the **reference**
+# $\pi_{\text{ref}}$ is a frozen copy of where it started, here the SFT model. Four steps lead to the loss.
 #
 # 1. **From scores to choices.** Suppose every response has a reward $r(x, y)$. The Bradley-Terry model says how often the better
 #    one is chosen: $P(y_w \text{ beats } y_l) = \sigma\big(r(x, y_w) - r(x, y_l)\big)$, with $\sigma(z) = 1/(1+e^{-z})$.
@@ -74,13 +75,15 @@ p = parameters.check(globals(), recipes.DPO, betas=parameters.Numbers(above=0, h
 # 4. **Put that into step 1.** Only the *difference* of two rewards appears there, both for the same prompt, so
 #    $\beta \log Z(x)$ **cancels**. What is left can be computed from two language models.
 #
-# Write $S(y)$ for the sum of the response's token log-probabilities under the policy, $S_{\text{ref}}(y)$ for the same under the
-# reference, and $d(y) = S(y) - S_{\text{ref}}(y)$ for how much more likely the policy has made it. The product $\beta\, d(y)$ is the **implicit
-# reward**, and the loss is the negative log-likelihood of the choices people made:
+# Write $S(y)$ for the sum of the response's token log-probabilities under the policy, $S_{\text{ref}}(y)$ for
+# the same under the reference, and $d(y) = S(y) - S_{\text{ref}}(y)$ for how much more likely the policy has
+# made it. The product $\beta\, d(y)$ is the **implicit reward**, and the loss is the negative log-likelihood
+# of the choices people made:
 #
 # $$\mathcal{L}_{\text{DPO}} = -\log \sigma(m), \qquad m = \beta\,\big(d(y_w) - d(y_l)\big) .$$
 #
-# The number $m$ is the **margin**. Here is the loss in full. Training below uses this very function: edit it and run again.
+# The number $m$ is the **margin**. Here is the loss in full. Training below uses this very function: edit it
+# and run again.
 
 # %%
 from torch.nn.functional import logsigmoid
@@ -106,10 +109,11 @@ def dpo(policy, reference, *, beta):
 # %% [markdown]
 # ### Four pairs by hand
 #
-# Take $\beta = 0.1$ and a reference that gives every response $S_{\text{ref}} = -12$ nats. For the first pair the policy has
-# $S(y_w) = -10$ and $S(y_l) = -15$, so $d(y_w) = 2$, $d(y_l) = -3$ and $m = 0.1 \cdot (2 + 3) = 0.5$. The loss is
-# $-\log \sigma(0.5)$. Work out one more row before you look. The last column is the gradient with respect to $S(y_w)$, from
-# autograd; by hand it is $-\beta\, \sigma(-m)$, and with respect to $S(y_l)$ it is the same number with the other sign.
+# Take $\beta = 0.1$ and a reference that gives every response $S_{\text{ref}} = -12$ nats. For the first pair
+# the policy has $S(y_w) = -10$ and $S(y_l) = -15$, so $d(y_w) = 2$, $d(y_l) = -3$ and $m = 0.1 \cdot (2 + 3)
+# = 0.5$. The loss is $-\log \sigma(0.5)$. Work out one more row before you look. The last column is the
+# gradient with respect to $S(y_w)$, from autograd; by hand it is $-\beta\, \sigma(-m)$, and with respect to
+# $S(y_l)$ it is the same number with the other sign.
 
 # %%
 import torch
@@ -134,16 +138,19 @@ table(["pair", "d(chosen)", "d(rejected)", "margin", "loss", "gradient"],
           toy_loss.tolist(), toy_chosen.grad[:, 0].tolist()))
 
 # %% [markdown]
-# Compare the first two rows. In one the chosen response became more likely, in the other *less* likely, and DPO cannot tell them
-# apart: it sees the difference alone. Remember this when you look at the log-probabilities below. The last row is where every run
-# begins: the policy *is* the reference, the margin is 0, and the loss is $-\log \sigma(0) = \ln 2$.
+# Compare the first two rows. In one the chosen response became more likely, in the other *less* likely, and
+# DPO cannot tell them apart: it sees the difference alone. Remember this when you look at the
+# log-probabilities below. The last row is where every run begins: the policy *is* the reference, the margin
+# is 0, and the loss is $-\log \sigma(0) = \ln 2$.
 #
 # ### The loss and its gradient
 #
-# Left: the loss falls with the margin and never quite reaches 0. Its gradient, $\sigma(-m)$ in size, is near 1 for pairs that the policy has
-# the wrong way round and dies out for pairs that it has right: DPO works on its mistakes. Right: the same gradient with its factor
-# $\beta$, against the gap $d(y_w) - d(y_l)$ in nats. A **higher** $\beta$ turns a small gap into a large margin, so the curve dies out *sooner*:
-# the policy has no reason to go further. **A higher beta keeps the policy closer to the reference**, as its role as a price says.
+# Left: the loss falls with the margin and never quite reaches 0. Its gradient, $\sigma(-m)$ in size, is near
+# 1 for pairs that the policy has the wrong way round and dies out for pairs that it has right: DPO works on
+# its mistakes. Right: the same gradient with its factor $\beta$, against the gap $d(y_w) - d(y_l)$ in nats. A
+# **higher** $\beta$ turns a small gap into a large margin, so the curve dies out *sooner*: the policy has no
+# reason to go further. **A higher beta keeps the policy closer to the reference**, as its role as a price
+# says.
 
 # %%
 import matplotlib.pyplot as plt
@@ -153,7 +160,7 @@ from prefnb import plots
 plt.style.use("prefnb.book")
 all_betas = sorted({p.beta, *p.betas})
 margins = torch.linspace(-5, 5, 200)
-gaps = torch.linspace(0, 60, 200)
+gaps = torch.linspace(0, 40, 200)
 loss_figure, (left, right) = plt.subplots(1, 2)
 left.plot(margins, -logsigmoid(margins), color="#56B4E9", label="loss")
 left.plot(margins, torch.sigmoid(-margins), "--", color="#D55E00", label="size of its gradient")
@@ -162,7 +169,7 @@ left.set(xlabel="margin $m$", title="the loss of a pair")
 left.legend()
 for value, shade in zip(all_betas, np.linspace(0.35, 1, len(all_betas))):
     right.plot(gaps, value * torch.sigmoid(-value * gaps), color="#0072B2", alpha=shade, label=f"$\\beta$ = {value:g}")
-right.set(xlabel="gap $d(y_w) - d(y_l)$ (nats)", title="the push that is left, $\\beta\\,\\sigma(-m)$", yscale="log")
+right.set(xlabel="gap $d(y_w) - d(y_l)$ (nats)", title="the push that is left, $\\beta\\,\\sigma(-m)$")
 right.legend()
 plt.close(loss_figure)
 loss_figure
@@ -170,8 +177,9 @@ loss_figure
 # %% [markdown]
 # ## The data
 #
-# In the pocket world both responses of a pair come from writers with habits, not from our model (the data are *off-policy*), and the
-# annotator errs now and then. Responses are tokenised with the chat template; the closing end-of-turn token belongs to the response.
+# In the pocket world both responses of a pair come from writers with habits, not from our model (the data are
+# *off-policy*), and the annotator errs now and then. Responses are tokenised with the chat template; the
+# closing end-of-turn token belongs to the response.
 
 # %%
 from prefnb import data, models
@@ -193,12 +201,14 @@ plots.plot_lengths({"prompt": [len(ids) for ids in examples.prompt_ids],
                     **{role: [len(ids) for ids in rows] for role, rows in examples.responses.items()}})
 
 # %% [markdown]
-# Compare the medians of chosen and rejected: whatever differs between the two columns, length included, is something DPO can learn.
+# Compare the medians of chosen and rejected: whatever differs between the two columns, length included, is
+# something DPO can learn.
 #
 # ### Step 0
 #
-# The reference never changes, so its log-probabilities are computed once. Before any training the policy equals the reference: every loss
-# must be $\ln 2$ and every margin 0. If this cell ever fails, look for dropout, another precision, or another template.
+# The reference never changes, so its log-probabilities are computed once. Before any training the policy
+# equals the reference: every loss must be $\ln 2$ and every margin 0. If this cell ever fails, look for
+# dropout, another precision, or another template.
 
 # %%
 reference = recipes.reference(sft, examples)
@@ -220,9 +230,10 @@ print(f"loss at step 0: {before['loss'].mean():.6f}   ln 2: {np.log(2):.6f}   la
 # %% [markdown]
 # ## Training
 #
-# One pass over the pairs. Watch the loss leave $\ln 2$ and the margin leave 0. Accuracy is the share of pairs whose margin is positive: the
-# policy, seen as a reward model, agrees with the choice. (The faint curves are single batches, the strong ones a moving average. Pairs of like
-# length share a batch, so the log-probabilities jump about.)
+# The policy passes over the pairs `epochs` times. Watch the loss leave $\ln 2$ and the margin leave 0.
+# Accuracy is the share of pairs whose margin is positive: the policy, seen as a reward model, agrees with the
+# choice. (The faint curves are single batches, the strong ones a moving average. Pairs of like length share a
+# batch, so the log-probabilities jump about.)
 
 # %%
 from functools import partial
@@ -242,8 +253,8 @@ policies[p.beta], histories[p.beta] = train_dpo(partial(dpo, beta=p.beta), live=
 # %% [markdown]
 # ### Did the chosen response become more likely?
 #
-# The picture shows $S(y_w)$ and $S(y_l)$ while training. The sentence below it measures the same on held-out pairs, where batches play no
-# part: the mean of $d(y)$, with a 95% interval.
+# The picture shows $S(y_w)$ and $S(y_l)$ while training. The sentence below it measures the same on held-out
+# pairs, where batches play no part: the mean of $d(y)$, with a 95% interval.
 
 # %%
 from prefnb import evaluate
@@ -271,9 +282,10 @@ responses that are not in the data at all: the loss says nothing about which."""
 # %% [markdown]
 # ## What beta holds back
 #
-# The same training at other values of $\beta$. How far each policy went is a **KL divergence**, and a KL is an average over the *policy's
-# own samples*: we sample a response to each of some test prompts at temperature 1 and use the k3 estimator, summed over tokens (in nats per
-# response). A log-ratio averaged over the data set's responses would not be a KL.
+# The same training at other values of $\beta$. How far each policy went is a **KL divergence**, and a KL is
+# an average over the *policy's own samples*: the policy answers some test prompts at temperature 1, and the
+# k3 estimator is summed over the tokens of each response (in nats per response; to save time, over the first
+# 64 tokens at most). A log-ratio averaged over the data set's responses would not be a KL.
 
 # %%
 for value in all_betas:
@@ -286,7 +298,7 @@ prompts = [row["prompt"] for row in data.load_prompts(p.dataset, "test", limit=p
 
 def kl_from_sft(policy, count=64):
     """KL(policy || SFT) on the policy's own samples, in nats per response, with a 95% interval (k3)."""
-    return recipes.sampled_kl(policy, sft, tokenizer, prompts[:count], max_new_tokens=p.max_response_tokens, seed=p.seed)
+    return recipes.sampled_kl(policy, sft, tokenizer, prompts[:count], max_new_tokens=min(64, p.max_response_tokens), seed=p.seed)
 
 
 kls = {value: kl_from_sft(policies[value]) for value in all_betas}
@@ -315,8 +327,9 @@ and they part only when the margins are no longer small.""")
 # %% [markdown]
 # ### The implicit rewards, before and after
 #
-# Every held-out response as a dot in a histogram of $\beta\, d(y)$. Before training all are 0. Afterwards, look at where the two heaps lie
-# *with respect to 0* as well as to each other, and at how much of them still overlaps.
+# How $\beta\, d(y)$ is distributed over the held-out responses. Before training all are 0. Afterwards, look
+# at where the two heaps lie *with respect to 0* as well as to each other, and at how much of them still
+# overlaps.
 
 # %%
 rewards = [{role: state[f"reward_{role}"].numpy() for role in ("chosen", "rejected")} for state in (before, after)]
@@ -326,9 +339,10 @@ rewards_figure
 # %% [markdown]
 # ## More is not better
 #
-# The loss speaks of pairs; we care about answers. Now the run goes on for longer, with the same pairs over and over, and a *monitor* looks up from time to
-# time: it lets the policy answer test prompts, asks the gold judge, and measures the KL and the loss on held-out pairs. When the training
-# loss keeps falling while the gold score turns down, the policy is **over-optimised**: it now fits the pairs and not what they stand for.
+# The loss speaks of pairs; we care about answers. Now the run goes on for longer, with the same pairs over
+# and over, and a *monitor* looks up from time to time: it lets the policy answer test prompts, asks the gold
+# judge, and measures the KL and the loss on held-out pairs. When the training loss keeps falling while the
+# gold score turns down, the policy is **over-optimised**: it now fits the pairs and not what they stand for.
 
 # %%
 from prefnb.judges import GoldJudge
@@ -341,17 +355,17 @@ def monitor(policy):
     """Held-out loss and accuracy, the sampled KL, and the gold score where there is a judge."""
     pairs_seen = on_held_out(policy, p.beta)
     seen = {"held_out_loss": float(pairs_seen["loss"].mean()), "held_out_accuracy": float(pairs_seen["accuracy"].mean()),
-            "kl_k3": kl_from_sft(policy, 32)["k3"]}
+            "kl_k3": kl_from_sft(policy, 48)["k3"]}
     if data.is_pocket(p.dataset):
-        drawn = sample(policy, tokenizer, prompts[:64], temperature=0.7, max_new_tokens=p.max_response_tokens, seed=p.seed)
-        gold_scores.append(GoldJudge()(prompts[:64], [one.text for one in drawn]).total)
-        seen["gold_score"] = float(gold_scores[-1].mean())
+        drawn = sample(policy, tokenizer, prompts[:48], temperature=0.7, max_new_tokens=p.max_response_tokens, seed=p.seed)
+        gold_scores.append(GoldJudge()(prompts[:48], [one.text for one in drawn]).total)
+        seen["gold score"] = float(gold_scores[-1].mean())
     return seen
 
 
 steps_per_epoch = -(-len(examples) // p.batch_size)
 overdone, long_history = train_dpo(partial(dpo, beta=p.beta), epochs=p.longer, monitor=monitor, monitor_every=steps_per_epoch)
-score = "gold_score" if gold_scores else "held_out_accuracy"
+score = "gold score" if gold_scores else "held_out_accuracy"
 display(plots.plot_kl(long_history, score=score))
 overdone_figure = plots.plot_training(long_history, ["loss", "held_out_loss", score])
 overdone_figure
@@ -361,7 +375,9 @@ def was_overdone():
     """The gold score at the end against that after the first epoch, on the same prompts; neither check was picked afterwards."""
     if not gold_scores:
         return "No gold judge knows the answers to these prompts: compare the loss on held-out pairs with the training loss instead."
-    early, late = gold_scores[min(1, len(gold_scores) - 1)], gold_scores[-1]
+    if len(gold_scores) < 3:
+        return "This run was no longer than one epoch: choose a larger `longer` to see what happens after it."
+    early, late = gold_scores[1], gold_scores[-1]
     low, high = evaluate.bootstrap_interval(late - early)
     verdict = "it turned down" if high < 0 else "it still rose" if low > 0 else "that cannot be told from chance"
     return (f"The gold score was {gold_scores[0].mean():.2f} before training, {early.mean():.2f} after the first epoch and {late.mean():.2f} at "
@@ -376,8 +392,8 @@ last; on held-out pairs it went from {held[0]:.3f} to {held[-1]:.3f}, with its l
 # %% [markdown]
 # ## Holding on to the chosen response, and to the reference
 #
-# Paper 002 (§3.1) adds two terms. Its weights are not printed; here all terms pull with the same strength, `strength` times $\beta$ for
-# each nat.
+# Paper 002 (§3.1) adds two terms. Its weights are not printed; here all terms pull with the same strength,
+# `strength` times $\beta$ for each nat.
 #
 # - **DPO-Positive** objects when the chosen response becomes less likely than under the reference. *Added* (002):
 #   $\mathcal{L}_{\text{DPO}} + \lambda_p \max(0, -d(y_w))$. *Inside* (the original, Pal et al. 2024):
@@ -385,7 +401,7 @@ last; on held-out pairs it went from {held[0]:.3f} to {held[-1]:.3f}, with its l
 # - **"KL" as printed** (002): $\tfrac{\lambda}{2}\,[-d(y_w) - d(y_l)]$. It is *not* a KL: it averages over the data set's responses, and it can be negative. It
 #   is linear in the log-probs and unbounded below, so its gradient pulls **both** responses up, the rejected one as hard as the chosen, for
 #   ever. Moving back to the reference is nothing it asks for.
-# - **A sampled KL** does ask for that: each step, the policy answers a few prompts, and what it made more likely than the reference does
+# - **A sampled KL** does ask for that: every other step, the policy answers a few prompts, and what it made more likely than the reference does
 #   is made less likely again (the score-function estimator).
 
 # %%
@@ -413,9 +429,10 @@ for label, objective in variants.items():
     histories[label] = history
 
 # %% [markdown]
-# In the figure each variant has a blue dot for $d(y_w)$ and an orange one for $d(y_l)$ on held-out pairs. Right of the line means *more likely than
-# under the reference*. DPO pushes the two apart and does not mind where they are; see which variants keep blue at or right of the line, and
-# what became of orange. The table's last columns say how far the policy moved, by its own samples.
+# In the figure each variant has a blue dot for $d(y_w)$ and an orange one for $d(y_l)$ on held-out pairs.
+# Right of the line means *more likely than under the reference*. DPO pushes the two apart and does not mind
+# where they are; see which variants keep blue at or right of the line, and what became of orange. The table's
+# last columns say how far the policy moved, by its own samples.
 
 # %%
 shift_figure, axis = plt.subplots(figsize=(8, 2.4))
@@ -443,9 +460,9 @@ Markdown(f"""The chosen response {fell(variant_shifts['DPO'][0])} under plain DP
 # %% [markdown]
 # ## Does it win?
 #
-# Every policy answers the same test prompts at temperature 0.7 and the gold judge scores each answer. The **win rate** is the share of
-# prompts where a policy scores higher than SFT, a tie counting half, with a 95% interval over prompts. At one half (the dotted line) neither is
-# better.
+# Every policy answers the same test prompts at temperature 0.7 and the gold judge scores each answer. The
+# **win rate** is the share of prompts where a policy scores higher than SFT, a tie counting half, with a 95%
+# interval over prompts. At one half (the dotted line) neither is better.
 
 # %%
 main = f"DPO, beta {p.beta:g}"
@@ -460,9 +477,23 @@ else:
     display(table(["policy", "held-out accuracy", "held-out margin"],
                   [[f"beta {value:g}", float(seen[value]["accuracy"].mean()), mean_and_interval(seen[value]["margin"])] for value in all_betas]))
 
+# %%
+def how_they_ended(label):
+    """A policy's win rate against SFT in words, and whether its answers collapsed."""
+    words = ""
+    if comparison.judged:
+        low, high = comparison.win_rates[label].half_interval
+        words = "wins against SFT" if low > 0.5 else "loses against SFT" if high < 0.5 else "cannot be told from SFT"
+    collapse = evaluate.collapse_check(comparison.answers[label], comparison.answers["SFT"])
+    return f"- **{label}** {words}{' and ' if words else ''}{'has collapsed: ' + '; '.join(collapse.reasons) if collapse.collapsed else 'has not collapsed'}."
+
+
+Markdown("\n".join(how_they_ended(label) for label in contestants if label != "SFT"))
+
 # %% [markdown]
-# Look at the categories: preferences can move *how* the model answers (its fillers, its repetitions, when it stops) more than *what it knows*. The
-# parts of the judge's score say which of these moved. Then read some answers; a number never replaces reading.
+# Look at the categories: preferences can move *how* the model answers (its fillers, its repetitions, when it
+# stops) more than *what it knows*. The parts of the judge's score say which of these moved. Then read some
+# answers; a number never replaces reading.
 
 # %%
 from prefnb import widgets
@@ -474,13 +505,14 @@ widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for
 # %% [markdown]
 # ## The papers say, we measured
 #
-# The papers train Qwen2.5-0.5B on UltraFeedback and ask a 70-billion-parameter judge; we train a model some hundred times smaller, in a world small enough to know the truth. So compare
-# directions, not digits. This is **one seed** and one setting: the leaderboard notebook is the place for verdicts.
+# The papers train Qwen2.5-0.5B on UltraFeedback and ask a large reward model; by default we train a far
+# smaller model, in a world small enough to know the truth. So compare directions, not digits. This is **one
+# seed** and one setting: the leaderboard notebook is the place for verdicts.
 
 # %%
 def verdict(low, high, null=0.0):
     """Told from a 95% interval of an effect that the paper says is above `null`."""
-    return "holds" if low > null else "does not hold here" if high < null else "cannot be told"
+    return "holds here" if low > null else "does not hold here" if high < null else "cannot be told"
 
 
 rows = []
@@ -514,12 +546,14 @@ table(["claim", "the paper", "we measured", "verdict (one seed)"], rows)
 #
 # <details><summary>Solution 1</summary>
 #
-# The margin is $0.2 \cdot (-4 + 9) = 1$, so the loss is $-\log\sigma(1) \approx 0.313$. That both log-probs fell does not matter.
+# The margin is $0.2 \cdot (-4 + 9) = 1$, so the loss is $-\log\sigma(1) \approx 0.313$. That both log-probs
+# fell does not matter.
 # </details>
 # <details><summary>Solution 2</summary>
 #
-# The gradient of DPO with respect to $S(y_l)$ at $m = 0$ is $\beta\,\sigma(0) = \beta/2$; that of the printed term is $-\lambda/2$. They cancel at
-# $\lambda = \beta = 0.1$. From then on, as the margin grows, the printed term pulls the rejected response *up*.
+# The gradient of DPO with respect to $S(y_l)$ at $m = 0$ is $\beta\,\sigma(0) = \beta/2$; that of the printed
+# term is $-\lambda/2$. They cancel at $\lambda = \beta = 0.1$. From then on, as the margin grows, the printed
+# term pulls the rejected response *up*.
 # </details>
 # <details><summary>Solution 3</summary>
 #
@@ -529,12 +563,14 @@ table(["claim", "the paper", "we measured", "verdict (one seed)"], rows)
 #     flipped = -logsigmoid(-beta * (policy.chosen.sum - reference.chosen.sum - policy.rejected.sum + reference.rejected.sum))
 #     return (1 - epsilon) * loss + epsilon * flipped, metrics
 # ```
-# The margin is computed again because the metrics are detached. Now a large margin costs something, so margins stop growing.
+# The margin is computed again because the metrics are detached. Now a large margin costs something, so
+# margins stop growing.
 # </details>
 # <details><summary>Solution 4</summary>
 #
-# A lower beta is a lower price of straying: the margins are smaller numbers (beta is in them), the loss stays nearer to $\ln 2$, the gap in nats and
-# the KL grow or, in a run this short, stay about the same, since Adam's steps have the same size. Longer runs show it better.
+# A lower beta is a lower price of straying: the margins are smaller numbers (beta is in them), the loss stays
+# nearer to $\ln 2$, the gap in nats and the KL grow or, in a run this short, stay about the same, since
+# Adam's steps have the same size. Longer runs show it better.
 # </details>
 
 # %%
@@ -578,5 +614,5 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 # - DPO-Positive holds the chosen response up; the printed "KL" is none, and a sampled KL is.
 # - Whether it wins is a rate with an interval, and it differs by category.
 #
-# Previous: [01_sft](01_sft.ipynb). Next: [04_dppo](04_dppo.ipynb), where the policy's own most likely answer is penalised when it votes
-# for the losing response.
+# Previous: [01_sft](01_sft.ipynb). Next: [04_dppo](04_dppo.ipynb), where the policy's own most likely answer
+# is penalised when it votes for the losing response.
