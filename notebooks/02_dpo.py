@@ -54,9 +54,9 @@ output_dir: str = None  # where this run's results go; None means runs/02_dpo
 # %%
 from prefnb import parameters, recipes
 
-p = parameters.check(globals(), recipes.DPO, betas=parameters.Numbers(above=0, high=100), longer=parameters.Number(above=0, high=1000),
-                     shorter=parameters.Number(above=0, high=1000), strength=parameters.Number(0, 1000),
-                     test_prompts=parameters.Whole(20, 100_000))
+p = parameters.check(globals(), recipes.DPO, betas=parameters.Numbers(above=0, high=100),
+                     longer=parameters.Number(above=0, high=1000), shorter=parameters.Number(above=0, high=1000),
+                     strength=parameters.Number(0, 1000), test_prompts=parameters.Whole(20, 100_000))
 
 # %% [markdown]
 # ## The idea
@@ -274,8 +274,9 @@ def fell(values):
 
 after = on_held_out(policies[p.beta], p.beta)
 display(plots.plot_logprobs(histories[p.beta]))
-Markdown(f"""On {len(held_out)} held-out pairs, in nats per response: the chosen one **{fell(after['d_chosen'])}** by $d(y_w)$ =
-{mean_and_interval(after['d_chosen'])}, the rejected one **{fell(after['d_rejected'])}** by $d(y_l)$ = {mean_and_interval(after['d_rejected'])}. The margin went from 0
+Markdown(f"""On {len(held_out)} held-out pairs, in nats per response: the chosen one **{fell(after['d_chosen'])}**
+($d(y_w)$ = {mean_and_interval(after['d_chosen'])}), the rejected one **{fell(after['d_rejected'])}**
+($d(y_l)$ = {mean_and_interval(after['d_rejected'])}). The margin went from 0
 to {mean_and_interval(after['margin'])} and accuracy to {after['accuracy'].mean():.2f}. Where a log-prob falls, its probability has gone to
 responses that are not in the data at all: the loss says nothing about which.""")
 
@@ -306,7 +307,8 @@ display(plots.plot_training({f"beta {value:g}": histories[value] for value in al
 seen = {value: on_held_out(policies[value], value) for value in all_betas}
 table(["beta", "held-out accuracy", "held-out margin", "gap d(chosen) - d(rejected)", "sampled KL, k3 (nats)", "95% interval"],
       [[f"{value:g}", float(seen[value]["accuracy"].mean()), float(seen[value]["margin"].mean()),
-        float((seen[value]["d_chosen"] - seen[value]["d_rejected"]).mean()), kls[value]["k3"], "{:.2f} to {:.2f}".format(*kls[value]["interval"])]
+        float((seen[value]["d_chosen"] - seen[value]["d_rejected"]).mean()), kls[value]["k3"],
+        "{:.2f} to {:.2f}".format(*kls[value]["interval"])]
        for value in all_betas])
 
 # %%
@@ -320,9 +322,9 @@ def order_of_kls():
             + ("; the intervals of the two ends lie apart." if apart else "; the intervals of the two ends overlap."))
 
 
-Markdown(f"""{order_of_kls()} **Margins of different betas cannot be compared**: the margin has beta in it, so read the gap in nats
-beside it. A short run does not reach what beta allows: Adam divides the gradient by its own size, so at first all betas take nearly the same steps,
-and they part only when the margins are no longer small.""")
+Markdown(f"""{order_of_kls()} **Margins of different betas cannot be compared**: the margin has beta in it, so read the
+gap in nats beside it. A short run does not reach what beta allows: Adam divides the gradient by its own size, so at first all
+betas take nearly the same steps, and they part only when the margins are no longer small.""")
 
 # %% [markdown]
 # ### The implicit rewards, before and after
@@ -374,20 +376,21 @@ overdone_figure
 def was_overdone():
     """The gold score at the end against that after the first epoch, on the same prompts; neither check was picked afterwards."""
     if not gold_scores:
-        return "No gold judge knows the answers to these prompts: compare the loss on held-out pairs with the training loss instead."
+        return "No gold judge knows the answers here: compare the loss on held-out pairs with the training loss instead."
     if len(gold_scores) < 3:
         return "This run was no longer than one epoch: choose a larger `longer` to see what happens after it."
     early, late = gold_scores[1], gold_scores[-1]
     low, high = evaluate.bootstrap_interval(late - early)
     verdict = "it turned down" if high < 0 else "it still rose" if low > 0 else "that cannot be told from chance"
-    return (f"The gold score was {gold_scores[0].mean():.2f} before training, {early.mean():.2f} after the first epoch and {late.mean():.2f} at "
-            f"the end. From the first epoch to the end it changed by {(late - early).mean():+.2f} [{low:+.2f}, {high:+.2f}]: **{verdict}**.")
+    return (f"The gold score was {gold_scores[0].mean():.2f} before training, {early.mean():.2f} after the first epoch and "
+            f"{late.mean():.2f} at the end. From the first epoch to the end it changed by {(late - early).mean():+.2f} "
+            f"[{low:+.2f}, {high:+.2f}]: **{verdict}**.")
 
 
 first_losses, held = long_history["loss"][1][:steps_per_epoch], long_history["held_out_loss"][1]
-Markdown(f"""The training loss was {first_losses.mean():.3f} over the first epoch and {long_history.last('loss', steps_per_epoch):.3f} over the
-last; on held-out pairs it went from {held[0]:.3f} to {held[-1]:.3f}, with its lowest value, {held.min():.3f}, at check {held.argmin()} of
-{len(held) - 1}. {was_overdone()}""")
+Markdown(f"""The training loss was {first_losses.mean():.3f} over the first epoch and
+{long_history.last('loss', steps_per_epoch):.3f} over the last; on held-out pairs it went from {held[0]:.3f} to {held[-1]:.3f},
+with its lowest value, {held.min():.3f}, at check {held.argmin()} of {len(held) - 1}. {was_overdone()}""")
 
 # %% [markdown]
 # ## Holding on to the chosen response, and to the reference
@@ -398,11 +401,12 @@ last; on held-out pairs it went from {held[0]:.3f} to {held[-1]:.3f}, with its l
 # - **DPO-Positive** objects when the chosen response becomes less likely than under the reference. *Added* (002):
 #   $\mathcal{L}_{\text{DPO}} + \lambda_p \max(0, -d(y_w))$. *Inside* (the original, Pal et al. 2024):
 #   $-\log\sigma\big(m - \beta\lambda \max(0, -d(y_w))\big)$, which lets go once the pair is right.
-# - **"KL" as printed** (002): $\tfrac{\lambda}{2}\,[-d(y_w) - d(y_l)]$. It is *not* a KL: it averages over the data set's responses, and it can be negative. It
-#   is linear in the log-probs and unbounded below, so its gradient pulls **both** responses up, the rejected one as hard as the chosen, for
-#   ever. Moving back to the reference is nothing it asks for.
-# - **A sampled KL** does ask for that: every other step, the policy answers a few prompts, and what it made more likely than the reference does
-#   is made less likely again (the score-function estimator).
+# - **"KL" as printed** (002): $\tfrac{\lambda}{2}\,[-d(y_w) - d(y_l)]$. It is *not* a KL: it averages over the data
+#   set's responses, and it can be negative. It is linear in the log-probs and unbounded below, so its gradient
+#   pulls **both** responses up, the rejected one as hard as the chosen, for ever. It never asks the policy to
+#   move back to the reference.
+# - **A sampled KL** does ask for that: every other step, the policy answers a few prompts, and what it made more
+#   likely than the reference does is made less likely again (the score-function estimator).
 
 # %%
 from prefnb.objectives import kl
@@ -446,16 +450,18 @@ axis.set_yticks(range(len(variant_shifts)), list(reversed(variant_shifts)))
 axis.set_xlabel("change of log-prob from the reference, $d(y)$ (nats, mean and 95% interval)")
 shift_figure.legend(loc="outside upper left", ncols=2)
 plt.close(shift_figure)
-display(table(["variant", "accuracy", "d(chosen)", "d(rejected)", "penalty, last steps", "sampled KL, k3", "95% interval"], variant_rows))
+display(table(["variant", "accuracy", "d(chosen)", "d(rejected)", "penalty, last steps", "sampled KL, k3", "95% interval"],
+              variant_rows))
 shift_figure
 
 # %%
-kept = [label for label, (d, _) in variant_shifts.items() if label.startswith("DPO-P") and evaluate.bootstrap_interval(d.numpy())[0] >= 0]
+kept = [label for label, (d, _) in variant_shifts.items()
+        if label.startswith("DPO-Positive") and evaluate.bootstrap_interval(d.numpy())[0] >= 0]
 printed_value = histories['"KL" as printed'].last("penalty")
 Markdown(f"""The chosen response {fell(variant_shifts['DPO'][0])} under plain DPO. Of the two forms of DPO-Positive,
 {' and '.join(kept) + ' kept it' if kept else 'neither kept it'} clearly at or above the reference. The printed "KL" ended at
-{printed_value:+.3f}, {'below 0, where no KL can be' if printed_value < 0 else 'which happens to be no less than 0'}; under it the rejected response
-{fell(variant_shifts['"KL" as printed'][1])}.""")
+{printed_value:+.3f}, {'below 0, where no KL can be' if printed_value < 0 else 'which happens to be no less than 0'};
+under it the rejected response {fell(variant_shifts['"KL" as printed'][1])}.""")
 
 # %% [markdown]
 # ## Does it win?
@@ -470,22 +476,25 @@ contestants = {"SFT": sft, **{f"DPO, beta {value:g}": policies[value] for value 
 comparison = recipes.compare(contestants, tokenizer, p)
 if comparison.judged:
     rates_figure = plots.plot_win_rates(comparison.win_rates, against="SFT")
-    categories = evaluate.by_category(comparison.scores[main], comparison.scores["SFT"], comparison.categories, tie=comparison.tie)
+    categories = evaluate.by_category(comparison.scores[main], comparison.scores["SFT"], comparison.categories,
+                                      tie=comparison.tie)
     display(rates_figure, plots.plot_categories(categories, against="SFT"))
     display(plots.plot_parts({label: comparison.scores[label] for label in ("SFT", main)}))
 else:
     display(table(["policy", "held-out accuracy", "held-out margin"],
-                  [[f"beta {value:g}", float(seen[value]["accuracy"].mean()), mean_and_interval(seen[value]["margin"])] for value in all_betas]))
+                  [[f"beta {value:g}", float(seen[value]["accuracy"].mean()), mean_and_interval(seen[value]["margin"])]
+                   for value in all_betas]))
 
 # %%
 def how_they_ended(label):
     """A policy's win rate against SFT in words, and whether its answers collapsed."""
-    words = ""
+    words = []
     if comparison.judged:
         low, high = comparison.win_rates[label].half_interval
-        words = "wins against SFT" if low > 0.5 else "loses against SFT" if high < 0.5 else "cannot be told from SFT"
+        words += ["wins against SFT" if low > 0.5 else "loses against SFT" if high < 0.5 else "cannot be told from SFT"]
     collapse = evaluate.collapse_check(comparison.answers[label], comparison.answers["SFT"])
-    return f"- **{label}** {words}{' and ' if words else ''}{'has collapsed: ' + '; '.join(collapse.reasons) if collapse.collapsed else 'has not collapsed'}."
+    words += ["has collapsed: " + "; ".join(collapse.reasons) if collapse.collapsed else "has not collapsed"]
+    return f"- **{label}** {' and '.join(words)}."
 
 
 Markdown("\n".join(how_they_ended(label) for label in contestants if label != "SFT"))
@@ -519,8 +528,8 @@ rows = []
 if comparison.judged:
     rate = comparison.win_rates[main]
     rows.append(["004: DPO beats SFT", ".759 against SFT", str(rate), verdict(*rate.half_interval, 0.5)])
-    rows.append(["001, 003: DPO beats what they compare with", ".605 against the base model, .593 against Instruct", f"{rate} against SFT",
-                 "another opponent"])
+    rows.append(["001, 003: DPO beats what they compare with", ".605 against the base model, .593 against Instruct",
+                 f"{rate} against SFT", "another opponent"])
 d_fell = evaluate.bootstrap_interval(-variant_shifts["DPO"][0].numpy())
 rows.append(["002: DPO can lose on the chosen response too", "no figure", f"d(chosen) {mean_and_interval(variant_shifts['DPO'][0])}",
              verdict(*d_fell)])
@@ -528,7 +537,8 @@ for label in ("DPO-Positive, added", "DPO-Positive, inside"):
     gain = variant_shifts[label][0] - variant_shifts["DPO"][0]
     rows.append([f"002: {label}, holds the chosen one up", "no figure", f"{mean_and_interval(gain)} nats over DPO",
                  verdict(*evaluate.bootstrap_interval(gain.numpy()))])
-gap_in_kl = (kls[all_betas[0]]["interval"][0] - kls[all_betas[-1]]["interval"][1], kls[all_betas[0]]["interval"][1] - kls[all_betas[-1]]["interval"][0])
+(low_beta, high_beta) = (kls[value]["interval"] for value in (all_betas[0], all_betas[-1]))
+gap_in_kl = low_beta[0] - high_beta[1], low_beta[1] - high_beta[0]  # wide on purpose: the ends of both intervals
 rows.append(["Rafailov et al.: a higher beta stays closer", "theory", order_of_kls(), verdict(*gap_in_kl)])
 table(["claim", "the paper", "we measured", "verdict (one seed)"], rows)
 
@@ -582,8 +592,9 @@ cdpo = None  # a function
 def check_exercises():
     """Hold the answers against the definitions."""
     one = dpo(from_tokens(chosen=[[-4.0]], rejected=[[-9.0]]), from_tokens(chosen=[[0.0]], rejected=[[0.0]]), beta=0.2)[0].item()
-    print("1:", "not answered yet" if answer_1 is None else "right" if abs(answer_1 - one) < 5e-3 else "not yet: find the margin first")
-    print("2:", "not answered yet" if answer_2 is None else "right" if abs(answer_2 - 0.1) < 1e-6 else "not yet: compare the gradients")
+    for number, answer, right, hint in ((1, answer_1, one, "find the margin first"), (2, answer_2, 0.1, "compare the gradients")):
+        said = "not answered yet" if answer is None else "right" if abs(answer - right) < 5e-3 else f"not yet: {hint}"
+        print(f"{number}: {said}")
     if cdpo is None:
         return print("3: not answered yet")
     mixed = cdpo(toy_policy, toy_reference, beta=0.1, epsilon=0.25)[0].detach()
@@ -599,14 +610,16 @@ folder = recipes.record(p.output_dir or "runs/02_dpo", p,
                          "too long": long_history},
                         comparison, kl={f"{value:g}": found["k3"] for value, found in kls.items()},
                         held_out_accuracy={f"{value:g}": float(seen[value]["accuracy"].mean()) for value in all_betas})
-for name, figure in {"loss": loss_figure, "rewards": rewards_figure, "shifts": shift_figure, "book_overdone": overdone_figure}.items():
+for name, figure in {"loss": loss_figure, "rewards": rewards_figure, "book_variants": shift_figure,
+                     "book_overdone": overdone_figure}.items():
     figure.savefig(folder / f"{name}.png")
 print(f"Parameters, histories, responses and figures are in {folder}.")
 
 # %% [markdown]
 # ## What you have seen
 #
-# - The loss: Bradley-Terry on implicit rewards $\beta\, d(y)$; the partition function cancels because both responses answer one prompt.
+# - The loss: Bradley-Terry on implicit rewards $\beta\, d(y)$; the partition function cancels because both
+#   responses answer one prompt.
 # - At step 0 it is $\ln 2$; its gradient is largest for pairs that the policy has the wrong way round.
 # - It sees only the difference, so both log-probs may fall while the margin grows.
 # - $\beta$ is the price of straying: higher means closer to the reference, measured by a KL on the policy's own samples.
