@@ -68,8 +68,10 @@ p = parameters.check(globals(), recipes.DPO, betas=parameters.Numbers(above=0, h
 # 1. **From scores to choices.** Suppose every response has a reward $r(x, y)$. The Bradley-Terry model says how often the better
 #    one is chosen: $P(y_w \text{ beats } y_l) = \sigma\big(r(x, y_w) - r(x, y_l)\big)$, with $\sigma(z) = 1/(1+e^{-z})$.
 # 2. **What we would want of a policy.** High reward, without straying from the reference: maximise
-#    $\mathbb{E}_{y \sim \pi}[r(x, y)] - \beta\, \mathrm{KL}(\pi \,\|\, \pi_{\text{ref}})$. So $\beta > 0$ is the *price* of straying.
-# 3. **Its solution is known**: $\pi^*(y|x) = \pi_{\text{ref}}(y|x)\, e^{r(x,y)/\beta} / Z(x)$. The partition function $Z(x)$ sums over
+#    $\mathbb{E}_{y \sim \pi}[r(x, y)] - \beta\, \mathrm{KL}(\pi \,\|\, \pi_{\text{ref}})$.
+#    So $\beta > 0$ is the *price* of straying.
+# 3. **Its solution is known**: $\pi^*(y|x) = \pi_{\text{ref}}(y|x)\, e^{r(x,y)/\beta} / Z(x)$.
+#    The partition function $Z(x)$ sums over
 #    every possible response, so nobody can compute it. Solve for the reward all the same:
 #    $r(x, y) = \beta \log\frac{\pi^*(y|x)}{\pi_{\text{ref}}(y|x)} + \beta \log Z(x)$.
 # 4. **Put that into step 1.** Only the *difference* of two rewards appears there, both for the same prompt, so
@@ -277,8 +279,8 @@ display(plots.plot_logprobs(histories[p.beta]))
 Markdown(f"""On {len(held_out)} held-out pairs, in nats per response: the chosen one **{fell(after['d_chosen'])}**
 ($d(y_w)$ = {mean_and_interval(after['d_chosen'])}), the rejected one **{fell(after['d_rejected'])}**
 ($d(y_l)$ = {mean_and_interval(after['d_rejected'])}). The margin went from 0
-to {mean_and_interval(after['margin'])} and accuracy to {after['accuracy'].mean():.2f}. Where a log-prob falls, its probability has gone to
-responses that are not in the data at all: the loss says nothing about which.""")
+to {mean_and_interval(after['margin'])} and accuracy to {after['accuracy'].mean():.2f}. Where a log-prob falls,
+its probability has gone to responses that are not in the data at all: the loss says nothing about which.""")
 
 # %% [markdown]
 # ## What beta holds back
@@ -531,8 +533,8 @@ if comparison.judged:
     rows.append(["001, 003: DPO beats what they compare with", ".605 against the base model, .593 against Instruct",
                  f"{rate} against SFT", "another opponent"])
 d_fell = evaluate.bootstrap_interval(-variant_shifts["DPO"][0].numpy())
-rows.append(["002: DPO can lose on the chosen response too", "no figure", f"d(chosen) {mean_and_interval(variant_shifts['DPO'][0])}",
-             verdict(*d_fell)])
+rows.append(["002: DPO can lose on the chosen response too", "no figure",
+             f"d(chosen) {mean_and_interval(variant_shifts['DPO'][0])}", verdict(*d_fell)])
 for label in ("DPO-Positive, added", "DPO-Positive, inside"):
     gain = variant_shifts[label][0] - variant_shifts["DPO"][0]
     rows.append([f"002: {label}, holds the chosen one up", "no figure", f"{mean_and_interval(gain)} nats over DPO",
@@ -550,8 +552,8 @@ table(["claim", "the paper", "we measured", "verdict (one seed)"], rows)
 # 1. With $\beta = 0.2$, $d(y_w) = -4$ and $d(y_l) = -9$: what is the loss?
 # 2. At step 0 DPO pushes the rejected response down. Which weight $\lambda$ of the printed "KL" cancels that push exactly, at
 #    $\beta = 0.1$?
-# 3. Annotators err. *Conservative* DPO assumes that a share `epsilon` of the labels is flipped and averages the loss over both readings of a
-#    pair. Write `cdpo(policy, reference, *, beta, epsilon)`, returning losses and metrics as `dpo` does. Then train with it.
+# 3. Annotators err. *Conservative* DPO assumes that a share `epsilon` of the labels is flipped and averages the loss
+#    over both readings of a pair. Write `cdpo(policy, reference, *, beta, epsilon)`, returning losses and metrics as `dpo` does. Then train with it.
 # 4. Set `beta` to 0.01, as paper 004 does, and predict before you run: which curves change, and which way does the KL go?
 #
 # <details><summary>Solution 1</summary>
