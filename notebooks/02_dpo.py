@@ -71,8 +71,7 @@ p = parameters.check(globals(), recipes.DPO, betas=parameters.Numbers(above=0, h
 #    $\mathbb{E}_{y \sim \pi}[r(x, y)] - \beta\, \mathrm{KL}(\pi \,\|\, \pi_{\text{ref}})$.
 #    So $\beta > 0$ is the *price* of straying.
 # 3. **Its solution is known**: $\pi^*(y|x) = \pi_{\text{ref}}(y|x)\, e^{r(x,y)/\beta} / Z(x)$.
-#    The partition function $Z(x)$ sums over
-#    every possible response, so nobody can compute it. Solve for the reward all the same:
+#    The partition function $Z(x)$ sums over every possible response, so nobody can compute it. Solve for the reward all the same:
 #    $r(x, y) = \beta \log\frac{\pi^*(y|x)}{\pi_{\text{ref}}(y|x)} + \beta \log Z(x)$.
 # 4. **Put that into step 1.** Only the *difference* of two rewards appears there, both for the same prompt, so
 #    $\beta \log Z(x)$ **cancels**. What is left can be computed from two language models.
@@ -195,7 +194,8 @@ sft, tokenizer = recipes.starting_policy(p)
 examples = recipes.pair_examples(p, tokenizer)
 held_out = recipes.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
 first = data.load_pairs(p.dataset, limit=p.pairs, seed=p.seed)[examples.kept[0]]
-display(Markdown(f"**{len(examples)} pairs to train on, {len(held_out)} held out.** One of them:\n\n"
+few = "" if len(examples) >= 128 else " So few show that everything runs, and little else."
+display(Markdown(f"**{len(examples)} pairs to train on, {len(held_out)} held out.**{few} One of them:\n\n"
                  f"| prompt | chosen | rejected |\n|---|---|---|\n| " + " | ".join(
                      text[:600].replace("\n", "<br>").replace("|", "\\|").replace("$", "\\$")
                      for text in (first["prompt"][-1]["content"], first["chosen"], first["rejected"])) + " |"))
