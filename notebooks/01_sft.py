@@ -26,18 +26,18 @@
 # - the loss **and** the win rate while training, and a small subset on which the two can part;
 # - a length penalty that is printed in a report and cannot work, why, and a form that can.
 #
-# Three reports are put to the test: Hao's (SFT, §3 and §4.1), Hellman's (the length penalty, §3.2 and §5) and the one by
-# Belanger, Dimopoulos and Hagos (SFT, §3.1 and §6).
+# Three reports are put to the test: Hao's (SFT, §3 and §4.1), Hellman's (the length penalty, §3.2 and §5) and the
+# one by Belanger, Dimopoulos and Hagos (SFT, §3.1 and §6).
 #
-# Nothing is needed before this notebook: no GPU, no account, no download.
-# Previous: [00 · The pocket world](00_pocket_world.ipynb). Next: [02 · DPO](02_dpo.ipynb).
+# Nothing is needed before this notebook: no GPU, no account, no download. Previous: [00 · The pocket
+# world](00_pocket_world.ipynb). Next: [02 · DPO](02_dpo.ipynb).
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the reports' setting and wants a GPU
 seed: int = 0  # any whole number; the same seed gives the same numbers
 model: str = None  # "pocket", a model folder or a hub name; None takes the preset's
 dataset: str = None  # "pocket", a local file or a hub name; None takes the preset's
-dialogs: int = 2000  # demonstrations to train on, 1 or more (all there are: pocket 8000, qwen 460000)
+dialogs: int = 2000  # demonstrations to train on, 1 or more (other notebooks start from more: pocket 8000, qwen 460000)
 percentile: float = 95  # prompts and responses are cut at this percentile of their lengths, 50 to 100
 min_response_chars: int = 30  # shorter demonstrations are left out, in characters (Hao's report: 75)
 epochs: float = 1  # passes over the demonstrations, above 0
@@ -51,7 +51,7 @@ monitor_prompts: int = 40  # prompts answered at each check while training, 10 t
 patience: int = 3  # checks without a better win rate before early stopping gives up, 1 or more
 length_factor: float = 0.01  # lambda of the length penalty, 0 to 1000 (Hellman's report: 0.001, for longer responses)
 length_every: int = 2  # the penalty is applied every so many steps, 1 or more
-length_steps: int = 16  # steps of each run that compares the length penalties, 1 or more
+length_steps: int = 14  # steps of each run that compares the length penalties, 1 or more
 test_prompts: int = 150  # prompts of the final comparison, 20 to 100000
 output_dir: str = None  # folder for what the run leaves; None is runs/01_sft
 
@@ -93,8 +93,8 @@ def table(header, lines):
 # %% [markdown]
 # ## A base model continues; it does not answer
 #
-# Three prompts in the chat format, what the base model writes after each, and one good answer beside it. Read the left
-# column as replies: it is text of the right kind, but does it do what was asked?
+# Three prompts in the chat format, what the base model writes after each, and one good answer beside it. Read the
+# left column as replies: it is text of the right kind, but does it do what was asked?
 
 # %%
 base, tokenizer = models.load_model(p.model), models.load_tokenizer(p.model)
@@ -118,8 +118,8 @@ widgets.show_responses(watched, columns, {"base": base_scores} if judged else No
 # %% [markdown]
 # ## The demonstrations
 #
-# Some dialogs go on for several exchanges. We keep the **first** one only, as Hao's report does
-# (§4.1.1): later questions lean on what was said before, while our models are tested on single questions.
+# Some dialogs go on for several exchanges. We keep the **first** one only, as Hao's report does (§4.1.1): later
+# questions lean on what was said before, while our models are tested on single questions.
 
 # %%
 rows = data.load_dialogs(p.dataset, "train", limit=p.dialogs, seed=p.seed)
@@ -143,10 +143,11 @@ table(["left out below", "demonstrations", "share"],
 rows = rows.filter(lambda row: len(row["response"]) >= p.min_response_chars)
 
 # %% [markdown]
-# A long tail makes training slow: a batch is as wide as its longest row. So one looks at percentiles, chooses one, and
-# cuts there. A response that is cut loses its closing `<|im_end|>`, so the model never learns to stop after it; a prompt
-# that is cut would be another question, so we leave such rows out. Hao's report calls the 95th percentile the best
-# balance. (Its text gives 420 as a second cut of the *prompts*; its Table 1 shows that the responses are meant.)
+# A long tail makes training slow: a batch is as wide as its longest row. So one looks at percentiles, chooses one,
+# and cuts there. A response that is cut loses its closing `<|im_end|>`, so the model never learns to stop after it;
+# a prompt that is cut would be another question, so we leave such rows out. Hao's report calls the 95th percentile
+# the best balance. (Its text gives 420 as a second cut of the *prompts*; its Table 1 shows that the responses are
+# meant.)
 
 # %%
 uncut = tokenize(rows, tokenizer, ("response",), max_prompt_tokens=10**6, max_response_tokens=10**6)
@@ -167,14 +168,14 @@ plots.plot_lengths({"response": lengths["response"]}, cut=cut["response"])
 # %% [markdown]
 # ## Which tokens does the loss see?
 #
-# Write $x$ for the prompt, $y$ for the response and $y_t$ for its $t$-th token. The model $\pi$ gives each next token a
-# probability, and
+# Write $x$ for the prompt, $y$ for the response and $y_t$ for its $t$-th token. The model $\pi$ gives each next
+# token a probability, and
 #
 # $$S(y) = \sum_t \log \pi(y_t \mid x, y_{<t})$$
 #
-# is the log-probability of the whole response, in nats. The SFT loss is $-S(y)$: it is small when the model finds the
-# demonstration likely. The sum runs over response tokens only. The prompt is there to be read, not to be learnt, and the
-# closing `<|im_end|>` is inside the loss: a model that is never taught to stop never stops.
+# is the log-probability of the whole response, in nats. The SFT loss is $-S(y)$: it is small when the model finds
+# the demonstration likely. The sum runs over response tokens only. The prompt is there to be read, not to be
+# learnt, and the closing `<|im_end|>` is inside the loss: a model that is never taught to stop never stops.
 
 # %%
 one = examples.batch([0])
@@ -195,7 +196,8 @@ def sft(policy, reference=None):
 
 
 # %% [markdown]
-# Other code sets the label of every prompt token to -100 and calls `cross_entropy` (Hellman's report, eq. 1). That is the same number:
+# Other code sets the label of every prompt token to -100 and calls `cross_entropy` (Hellman's report, eq. 1). That
+# is the same number:
 
 # %%
 labels = one.input_ids.masked_fill(~one.response_mask, -100)
@@ -209,9 +211,9 @@ print(f"our loss over its {metrics['length'].item():.0f} tokens:        {(ours /
 # %% [markdown]
 # ### Averaged over what?
 #
-# Take two responses by hand. The first has two tokens with log-probabilities $-1$ and $-2$, the second one token with
-# $-0.5$. The losses are $3$ and $0.5$. Over all three tokens the mean is $3.5/3$; the mean of the two responses' own
-# means is $(1.5 + 0.5)/2$, in which the lonely token weighs twice as much as each of the others.
+# Take two responses by hand. The first has two tokens with log-probabilities $-1$ and $-2$, the second one token
+# with $-0.5$. The losses are $3$ and $0.5$. Over all three tokens the mean is $3.5/3$; the mean of the two
+# responses' own means is $(1.5 + 0.5)/2$, in which the lonely token weighs twice as much as each of the others.
 
 # %%
 loss, metrics = sft(from_tokens(response=[[-1.0, -2.0], [-0.5]]))
@@ -220,9 +222,10 @@ print(f"mean over tokens:    {loss.sum() / metrics['length'].sum():.4f}")
 print(f"mean of their means: {(loss / metrics['length']).mean():.4f}")
 
 # %% [markdown]
-# This matters as soon as a batch is cut into pieces to save memory (*gradient accumulation*). Each piece must be divided by
-# the tokens of the **whole** batch; dividing each by its own and averaging gives short pieces too much weight, and then
-# the gradient depends on how the batch was cut. Eight examples, once as one piece of eight and once as eight of one:
+# This matters as soon as a batch is cut into pieces to save memory (*gradient accumulation*). Each piece must be
+# divided by the tokens of the **whole** batch; dividing each by its own and averaging gives short pieces too much
+# weight, and then the gradient depends on how the batch was cut. Eight examples, once as one piece of eight and
+# once as eight of one:
 
 # %%
 def gradient(pieces, per_piece=False):
@@ -245,9 +248,9 @@ for name, found in (("1x8, tokens of the whole batch", right), ("8x1, tokens of 
 # %% [markdown]
 # ### How fast?
 #
-# The learning rate climbs over the first tenth of the steps, so that the optimiser has seen some gradients before it
-# takes large steps, then decays: linearly (Hellman), along a cosine (Hao) or exponentially (Belanger and others). Compare how much of
-# the run each spends at a high rate.
+# The learning rate climbs over the first tenth of the steps, so that the optimiser has seen some gradients before
+# it takes large steps, then decays: linearly (Hellman), along a cosine (Hao) or exponentially (Belanger and
+# others). Compare how much of the run each spends at a high rate.
 
 # %%
 figure, axis = plt.subplots(figsize=(8, 2.3))
@@ -262,9 +265,9 @@ figure
 # %% [markdown]
 # ## Training, with an eye on the answers
 #
-# The loss says how likely the demonstrations have become. It does not say whether the model's *own* answers are any good.
-# So at each check we also let it answer prompts that it is not trained on, and count how often the judge prefers its
-# answer to an opponent's: the **win rate**, with a tie as half a win.
+# The loss says how likely the demonstrations have become. It does not say whether the model's *own* answers are any
+# good. So at each check we also let it answer prompts that it is not trained on, and count how often the judge
+# prefers its answer to an opponent's: the **win rate**, with a tie as half a win.
 
 # %%
 held_out = to_tokens(data.load_dialogs(p.dataset, "test", limit=64, seed=p.seed), quiet=True)
@@ -310,9 +313,10 @@ history = train(policy, batches, sft, average="token", epochs=p.epochs, learning
 print(f"{steps} steps; held-out loss {history.evals[0]['heldout_loss']:.2f} before, {history.evals[-1]['heldout_loss']:.2f} after")
 
 # %% [markdown]
-# Look first at the two losses: where each demonstration is seen only once, there is little to memorise, and they fall
-# together. Then at the win rate, which begins at one half, a tie of the base model with itself: does it rise as smoothly as
-# the loss falls? A model that has just left the base's fluent text and cannot answer yet may well lose to it for a while.
+# Look first at the two losses: where each demonstration is seen only once, there is little to memorise, and they
+# fall together. Then at the win rate, which begins at one half, a tie of the base model with itself: does it rise
+# as smoothly as the loss falls? A model that has just left the base's fluent text and cannot answer yet may well
+# lose to it for a while.
 #
 # The same prompts again:
 
@@ -325,11 +329,13 @@ widgets.show_responses(watched, {"base": base_answers, "SFT": sft_answers},
 # %% [markdown]
 # ## A small subset: what the loss does not tell
 #
-# Hao's report first tried a small subset (5%) of its data and many passes. The losses fell as they should, while the answers
-# became worse than the base model's (§4.1.2, figures 1 and 2); from then on it watched the win rate in every run. We repeat the experiment. The SFT model from above is a second opponent here, as the Instruct model was there.
+# Hao's report first tried a small subset (5%) of its data and many passes. The losses fell as they should, while
+# the answers became worse than the base model's (§4.1.2, figures 1 and 2); from then on it watched the win rate in
+# every run. We repeat the experiment. The SFT model from above is a second opponent here, as the Instruct model was
+# there.
 #
-# The argument `stop_on` puts the weights with the best win rate back at the end. To see the whole picture, we let the run go on to its
-# last step (a `patience` that never ends) and keep a copy of the last weights as well.
+# The argument `stop_on` puts the weights with the best win rate back at the end. To see the whole picture, we let
+# the run go on to its last step (a `patience` that never ends) and keep a copy of the last weights as well.
 
 # %%
 few = to_tokens(rows.select(examples.kept[:max(1, round(p.small_share * len(examples)))]), quiet=True)
@@ -354,11 +360,13 @@ small_last.load_state_dict(last)
 
 
 # %% [markdown]
-# Compare the two curves on the left: the training loss keeps falling because the few demonstrations are learnt by heart;
-# the held-out loss shows what that is worth. Then look at the right: where is the win rate highest, and where does it end?
+# Compare the two curves on the left: the training loss keeps falling because the few demonstrations are learnt by
+# heart; the held-out loss shows what that is worth. Then look at the right: where is the win rate highest, and
+# where does it end?
 #
-# **Early stopping** turns that into a rule: stop when the win rate has not risen for `patience` checks, and go back to the
-# best weights. `train(stop_on=..., patience=...)` does it while training; here is the rule on the checks we have.
+# **Early stopping** turns that into a rule: stop when the win rate has not risen for `patience` checks, and go back
+# to the best weights. `train(stop_on=..., patience=...)` does it while training; here is the rule on the checks we
+# have.
 
 # %%
 def early_stop(values, patience):
@@ -397,12 +405,14 @@ display(Markdown("**In this run:** " + "; ".join(found) + ". The held-out loss "
 #
 # ## A length penalty, as printed
 #
-# Models trained by SFT can ramble. Hellman's report adds a penalty on answers that are longer than the demonstration (its eq. 3):
+# Models trained by SFT can ramble. Hellman's report adds a penalty on answers that are longer than the
+# demonstration (its eq. 3):
 #
 # $$\lambda \; \mathbb{E}\big[\max(0,\ |\hat y| - |y|)^2\big]$$
 #
-# Here $\hat y$ is a response sampled from the model, $|\cdot|$ counts tokens and $\lambda$ is `length_factor`. The report sets it to 0.001;
-# its responses are several times as long as ours, and the penalty goes with the square, so our default is larger. As a loss:
+# Here $\hat y$ is a response sampled from the model, $|\cdot|$ counts tokens and $\lambda$ is `length_factor`. The
+# report sets it to 0.001; its responses are several times as long as ours, and the penalty goes with the square, so
+# our default is larger. As a loss:
 
 # %%
 def length_penalty_printed(policy, reference=None, *, target_length, factor):
@@ -413,13 +423,13 @@ def length_penalty_printed(policy, reference=None, *, target_length, factor):
 
 
 # %% [markdown]
-# Now ask for its gradient. A length is a count. Move the weights a little and the sample that was already drawn has as many
-# tokens as before, so there is nothing to differentiate. We sample (a sample
-# that reaches the cut counts with that length), add the penalty to the SFT loss, and compare gradients:
+# Now ask for its gradient. A length is a count. Move the weights a little and the sample that was already drawn has
+# as many tokens as before, so there is nothing to differentiate. We sample (a sample that reaches the cut counts
+# with that length), add the penalty to the SFT loss, and compare gradients:
 
 # %%
 targets = torch.tensor([float(len(ids)) for ids in examples.responses["response"]])
-length_runs = dict(every=p.length_every, prompts=p.batch_size, max_new_tokens=cut["response"], seed=p.seed,
+length_runs = dict(every=p.length_every, prompts=2 * p.batch_size, max_new_tokens=cut["response"], seed=p.seed,
                    extras=lambda index: {"target_length": targets[index]})
 samples = recipes.on_policy(tokenizer, examples, None, **length_runs).make_batch(policy, 0)
 scorer = Scorer(policy)
@@ -433,15 +443,16 @@ print(f"largest change of any gradient entry: {max((a - b).abs().max().item() fo
 
 
 # %% [markdown]
-# The number in the log changes and not one weight notices. What *does* depend on the weights is how often each response is
-# drawn. Write $c(y)$ for the cost of a response:
+# The number in the log changes and not one weight notices. What *does* depend on the weights is how often each
+# response is drawn. Write $c(y)$ for the cost of a response:
 #
 # $$\nabla\, \mathbb{E}[c] = \sum_y c(y)\, \nabla \pi(y) = \sum_y \pi(y)\, c(y)\, \nabla \log \pi(y)
 #   = \mathbb{E}\big[c(y)\, \nabla S(y)\big]$$
 #
-# because $\nabla \pi = \pi\, \nabla \log \pi$. This is the **score-function estimator** (also REINFORCE): sample, and push
-# down each response in proportion to its cost. Since $\mathbb{E}[\nabla S(y)] = 0$, a baseline may be subtracted from the
-# cost: with the mean cost of the *other* samples, what costs more than usual is pushed down and what costs less is pushed up.
+# because $\nabla \pi = \pi\, \nabla \log \pi$. This is the **score-function estimator** (also REINFORCE): sample,
+# and push down each response in proportion to its cost. Since $\mathbb{E}[\nabla S(y)] = 0$, a baseline may be
+# subtracted from the cost: with the mean cost of the *other* samples, what costs more than usual is pushed down and
+# what costs less is pushed up.
 
 # %%
 def length_penalty(policy, reference=None, *, target_length, factor):
@@ -463,8 +474,8 @@ table(["sample", "demonstration", "excess", "cost", "push on its log-prob"],
 # %% [markdown]
 # ## No penalty, printed, estimated
 #
-# Three copies of the SFT model go on training for the same steps on the same batches: with no penalty, with the printed one
-# and with the estimated one. They differ in nothing else.
+# Three copies of the SFT model go on training for the same steps on the same batches: with no penalty, with the
+# printed one and with the estimated one. They differ in nothing else.
 
 # %%
 def go_on(penalty):
@@ -483,8 +494,9 @@ same = all(torch.equal(plain[name], as_printed[name]) for name in plain)
 print(f"Are the weights trained with the printed penalty equal, bit for bit, to those without? {same}")
 
 # %% [markdown]
-# The penalty and the length of the samples while training. The two curves start from the same samples; only the estimated
-# penalty has a reason to go down. Each point is the mean of few samples, so look at the trend and not at the points.
+# The penalty and the length of the samples while training. The two curves start from the same samples; only the
+# estimated penalty has a reason to go down. Each point is the mean of few samples, so look at the trend and not at
+# the points.
 
 # %%
 penalty_runs = {name: runs[name][1] for name in ("printed", "estimated")}
@@ -493,9 +505,9 @@ plots.plot_training(penalty_runs, ["penalty", "sample_length", "loss"])
 # %% [markdown]
 # ## What it all comes to
 #
-# Now the prompts that no run and no check has seen. Every policy answers all of them; the judge compares with the base
-# model's answers to the same prompts. "SFT" is now the model with the additional steps and no penalty, so that only the penalty
-# tells it from its neighbour.
+# Now the prompts that no run and no check has seen. Every policy answers all of them; the judge compares with the
+# base model's answers to the same prompts. "SFT" is now the model with the additional steps and no penalty, so that
+# only the penalty tells it from its neighbour.
 
 # %%
 policies = {"base": base, "SFT": runs["no penalty"][0], "SFT, length penalty": runs["estimated"][0],
@@ -522,8 +534,8 @@ table(["policy", *columns], [[name, *(f"{row[column]:.2f}" for column in columns
 print("Shares of responses for the flaws; perplexity on held-out demonstrations, whose own flaws a better policy need not share.")
 
 # %% [markdown]
-# Lengths tell whether the penalty did what it says, the win rate whether that was a good idea. A shorter answer is only
-# better if what went was not needed.
+# Lengths tell whether the penalty did what it says, the win rate whether that was a good idea. A shorter answer is
+# only better if what went was not needed.
 
 # %%
 answer_lengths = {name: [len(one.ids) for one in comparison.answers[name]] for name in list(policies)[1:3]}
@@ -538,8 +550,9 @@ widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for n
 # %% [markdown]
 # ## The reports say, we measured
 #
-# The claims with their figures, and ours with a 95% interval over prompts. The verdict is computed from the interval, and it
-# is that of **one seed** in a small world: [the leaderboard](11_leaderboard.ipynb) repeats the main ones over several.
+# The claims with their figures, and ours with a 95% interval over prompts. The verdict is computed from the
+# interval, and it is that of **one seed** in a small world: [the leaderboard](11_leaderboard.ipynb) repeats the
+# main ones over several.
 
 # %%
 def verdict(interval, claim):
@@ -569,10 +582,11 @@ else:
     print("Without a judge that knows the answers there is no win rate: compare the perplexities above.")
 
 # %% [markdown]
-# Three things to look at where a verdict differs from the report's. What the base can do already decides how much SFT has to
-# add: read the base's answers again. What the demonstrations are like decides what SFT teaches: their writers have bad habits,
-# and SFT copies those as faithfully as the rest, so compare the flaws of base and SFT in the table of measures. And a length
-# penalty can only help where length hurts: compare the rambling shares with and without it.
+# Three things to look at where a verdict differs from the report's. What the base can do already decides how much
+# SFT has to add: read the base's answers again. What the demonstrations are like decides what SFT teaches: their
+# writers have bad habits, and SFT copies those as faithfully as the rest, so compare the flaws of base and SFT in
+# the table of measures. And a length penalty can only help where length hurts: compare the rambling shares with and
+# without it.
 
 # %%
 collapse = {name: evaluate.collapse_check(comparison.answers[name], comparison.answers["SFT"]) for name in list(policies)[2:]}
@@ -581,22 +595,22 @@ display(Markdown("\n".join(f"- **{name}**, beside SFT: {found}" for name, found 
 # %% [markdown]
 # ## Exercises
 #
-# **1.** Three responses have token log-probabilities `[-1, -1, -1, -1]`, `[-2]` and `[-3]`. What is the SFT loss, averaged over
-# tokens? And the mean of the responses' own means? Fill in the next cell and run it.
+# **1.** Three responses have token log-probabilities `[-1, -1, -1, -1]`, `[-2]` and `[-3]`. What is the SFT loss,
+# averaged over tokens? And the mean of the responses' own means? Fill in the next cell and run it.
 #
 # <details><summary>Solution</summary>
 #
-# The losses are 4, 2 and 3, over 4 + 1 + 1 = 6 tokens: 9/6 = 1.5. The responses' own means are 1, 2 and 3, whose mean is 2: the
-# two single tokens count four times as much each as a token of the long response.
+# The losses are 4, 2 and 3, over 4 + 1 + 1 = 6 tokens: 9/6 = 1.5. The responses' own means are 1, 2 and 3, whose
+# mean is 2: the two single tokens count four times as much each as a token of the long response.
 # </details>
 #
-# **2.** Samples of 10 and 20 tokens, demonstrations of 10, and $\lambda = 0.01$. What is the gradient of the estimated penalty, summed
-# over the two, with respect to the *longer* sample's log-probability?
+# **2.** Samples of 10 and 20 tokens, demonstrations of 10, and $\lambda = 0.01$. What is the gradient of the
+# estimated penalty, summed over the two, with respect to the *longer* sample's log-probability?
 #
 # <details><summary>Solution</summary>
 #
-# The costs are 0 and 0.01 · 10² = 1. The longer one's baseline is the other's cost, 0, so its gradient is 1 - 0 = 1: descending it
-# lowers the sample's log-probability.
+# The costs are 0 and 0.01 · 10² = 1. The longer one's baseline is the other's cost, 0, so its gradient is 1 - 0 =
+# 1: descending it lowers the sample's log-probability.
 # </details>
 
 # %%
@@ -608,21 +622,23 @@ for question, given, right in (("1, over tokens", token_mean, 1.5), ("1, mean of
     print(f"exercise {question}:", "not answered yet" if given is None else "right" if abs(given - right) < 1e-6 else "not quite")
 
 # %% [markdown]
-# **3.** Run again with the report's own `length_factor`, and with one ten times ours: `papermill 01_sft.ipynb out.ipynb -p length_factor 0.1`.
-# What happens to the length, and what to the win rate?
+# **3.** Run again with the report's own `length_factor`, and with one ten times ours: `papermill 01_sft.ipynb
+# out.ipynb -p length_factor 0.1`. What happens to the length, and what to the win rate?
 #
 # <details><summary>Solution</summary>
 #
-# The penalty looks at nothing but length. Once it outweighs the SFT term, the shortest responses win, whether they answer or not: look for
-# the point where the win rate over the run without penalty falls below one half, and at what the policy then writes.
+# The penalty looks at nothing but length. Once it outweighs the SFT term, the shortest responses win, whether they
+# answer or not: look for the point where the win rate over the run without penalty falls below one half, and at
+# what the policy then writes.
 # </details>
 #
-# **4.** Put the prompt into the loss: in `examples.batch`, the mask begins at `len(prompt)`. What would the model learn if it began at 0?
+# **4.** Put the prompt into the loss: in `examples.batch`, the mask begins at `len(prompt)`. What would the model
+# learn if it began at 0?
 #
 # <details><summary>Solution</summary>
 #
-# It would also learn to write prompts. Part of every step would go into the wording of questions, which no reader asked for; and after
-# its answer a model that ended without `<|im_end|>` could go on with a question of its own.
+# It would also learn to write prompts. Part of every step would go into the wording of questions, which no reader
+# asked for; and after its answer a model that ended without `<|im_end|>` could go on with a question of its own.
 # </details>
 #
 # ## What you saw
@@ -633,7 +649,8 @@ for question, given, right in (("1, over tokens", token_mean, 1.5), ("1, mean of
 # - the loss **and** the win rate while training, and a small subset on which the two can part;
 # - a length penalty that is printed in a report and cannot work, why, and a form that can.
 #
-# Next: [02 · DPO](02_dpo.ipynb), which learns from *comparisons* instead of demonstrations. Last, what this run leaves behind:
+# Next: [02 · DPO](02_dpo.ipynb), which learns from *comparisons* instead of demonstrations. Last, what this run
+# leaves behind:
 
 # %%
 histories = {"SFT": history, "small subset": small_history, **{name: run[1] for name, run in runs.items()}}
