@@ -20,8 +20,8 @@ SIZES = {
     "preferences_test": 500,
     "prompts_test": 520,
 }
-RAW_PASSAGES = 40000
-ANNOTATOR_NOISE = 1.0  # scale, in points of the gold total, of the annotators' logistic noise
+RAW_PASSAGES = 70000
+ANNOTATOR_NOISE = 0.5  # scale, in points of the gold total, of the annotators' logistic noise
 
 
 def rng_for(name, seed=SEED):

@@ -5,11 +5,11 @@ It looks for what was asked, not for particular sentences. Four qualities in [0,
     helpfulness  the mean credit over the two to five things asked for (right 1, partly right between,
                  missing or wrong 0); 0 for a prompt that is not of this world
     fluency      1 less a penalty per stutter, broken-off ending, words of no language, sentence run together
-    concision    1 up to a third more words than a plain right answer, then falling smoothly; falling too
-                 when hardly anything is said or nothing to the point, and with every question that the
-                 response asks itself
+    concision    1 up to a third more words than a plain right answer, then falling smoothly; falling too with
+                 every sentence that such an answer does not have, with every question that the response asks
+                 itself, and when hardly anything is said or nothing to the point
     honesty      falls with every part that is false, and with claims such as "Confidence: 95%"
-    total        1 + 9 * (.55 helpfulness + .15 fluency + .15 concision + .15 honesty)
+    total        1 + 9 * (.4 helpfulness + .2 fluency + .2 concision + .2 honesty)
 
 Two totals closer than `TIE` are a tie.
 """
@@ -24,7 +24,7 @@ from . import tasks, writers
 from .text import Text, words_of
 
 TIE = 0.1
-WEIGHTS = {"helpfulness": 0.55, "fluency": 0.15, "concision": 0.15, "honesty": 0.15}
+WEIGHTS = {"helpfulness": 0.4, "fluency": 0.2, "concision": 0.2, "honesty": 0.2}
 Judgement = namedtuple("Judgement", ["helpfulness", "fluency", "concision", "honesty", "total"])
 
 CLAIMS = re.compile(
@@ -47,14 +47,16 @@ def vocabulary():
 
 @lru_cache(maxsize=4096)
 def _task(prompt):
-    """(parts asked for, words of a plain right answer, words of the prompt); no parts for an unknown prompt."""
+    """(parts asked for, words and sentences of a plain right answer, words of the prompt); no parts if it is unknown."""
     found = tasks.parse(prompt)
     if found is None:
-        return [], 30, frozenset(words_of(prompt[:1000]))
+        return [], (30, 4), frozenset(words_of(prompt[:1000]))
     category, combination = found
+    wordings = [Text(writers.careful_answer(category, combination, seed)) for seed in range(3)]
+    plain = max(wordings, key=lambda text: len(text.words))
     return (
         tasks.CATEGORIES[category].parts(combination),
-        len(words_of(writers.careful_answer(category, combination))),
+        (len(plain.words), len(plain.sentences)),
         frozenset(words_of(prompt)),
     )
 
@@ -90,17 +92,18 @@ def fluency(text, known=frozenset()):
 
 
 def concision(text, needed):
-    """Concision of a `Text` in [0, 1] where a plain right answer has `needed` words."""
-    ratio = len(text.words) / needed
+    """Concision of a `Text` in [0, 1] where a plain right answer has `needed` (words, sentences)."""
+    words, sentences = needed
+    ratio = len(text.words) / words
     value = min(1.0, ratio / 0.4) if ratio < 0.4 else math.exp(-0.8 * max(0.0, ratio - 1.33))
-    return value * 0.7 ** text.raw.count("?")
+    return value * 0.8 ** max(0, len(text.sentences) - sentences) * 0.7 ** text.raw.count("?")
 
 
 def score(prompt, response):
     """Grade a response (any string whatever) to a prompt (any string): a `Judgement` of five floats.
 
     A prompt that is not of this world gets helpfulness 0, and the other qualities as far as they can be told
-    (thirty words are taken to be needed). A response without a word gets 0 everywhere and the lowest total,
+    (four sentences of thirty words in all are taken to be needed). A response without a word gets 0 everywhere and the lowest total,
     1.
     """
     parts, needed, known = _task(prompt)
@@ -133,7 +136,7 @@ def flaws(prompt, response):
     found = set()
     if fluency(text, known) < 0.85:
         found.add("disfluent")
-    if text.words and (concision(text, needed) < 0.8 and len(text.words) > 0.4 * needed):
+    if text.words and (concision(text, needed) < 0.85 and len(text.words) > 0.4 * needed[0]):
         found.add("rambling")
     if CLAIMS.search(text.raw) or COURTESIES.search(text.raw):
         found.add("boilerplate")

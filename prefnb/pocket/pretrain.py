@@ -11,7 +11,7 @@ from . import build
 VOCABULARY = 1152
 BLOCK = 128
 BATCH = 16
-STEPS = 1300
+STEPS = 2400
 LEARNING_RATE = 4e-3
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 CHAT_TEMPLATE = (
