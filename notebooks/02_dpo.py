@@ -407,7 +407,7 @@ with its lowest value, {held.min():.3f}, at check {held.argmin()} of {len(held) 
 #   set's responses, and it can be negative. It is linear in the log-probs and unbounded below, so its gradient
 #   pulls **both** responses up, the rejected one as hard as the chosen, for ever. It never asks the policy to
 #   move back to the reference.
-# - **A sampled KL** does ask for that: every other step, the policy answers a few prompts, and what it made more
+# - **A sampled KL** does ask for that: at every step, the policy answers a few prompts, and what it made more
 #   likely than the reference does is made less likely again (the score-function estimator).
 
 # %%
@@ -415,7 +415,7 @@ from prefnb.objectives import kl
 from prefnb.objectives.dpo import dpo_kl_as_printed, dpo_positive
 
 pull = p.strength * p.beta
-sampled = recipes.on_policy(tokenizer, examples, partial(kl.sampled_kl, weight=pull), every=2, prompts=16,
+sampled = recipes.on_policy(tokenizer, examples, partial(kl.sampled_kl, weight=pull), every=1, prompts=8,
                             max_new_tokens=min(64, p.max_response_tokens), seed=p.seed, reference_model=sft)
 variants = {
     "DPO": partial(dpo, beta=p.beta),
