@@ -1,4 +1,5 @@
-"""`python -m prefnb METHOD --alpha 10 ...` trains a method as its notebook does; `python -m prefnb summary FOLDER` shows a run."""
+"""`python -m prefnb METHOD --alpha 10 ...` trains a method as its notebook does; `python -m prefnb summary FOLDER`
+shows a run."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ METHODS = ("sft", "dpo", "dppo")
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m prefnb", description=__doc__)
     parser.add_argument("command", choices=[*METHODS, "summary"])
-    parser.add_argument("rest", nargs=argparse.REMAINDER, help="--name value for a method's parameters, or a run's folder")
+    parser.add_argument(
+        "rest", nargs=argparse.REMAINDER, help="--name value for a method's parameters, or a run's folder"
+    )
     given = parser.parse_args(arguments)
     if given.command == "summary":
         summary([Path(path) for path in given.rest])
@@ -32,8 +35,10 @@ def run(method: str, words: list[str]) -> None:
         return
     models.save_checkpoint(made.model, made.tokenizer, folder)
     made.history.save(folder / "history.json")
-    print(f"{len(made.history.rows)} steps in {made.history.seconds:.1f} s; loss {made.history.rows[0]['loss']:.4f} -> "
-          f"{made.history.last('loss'):.4f}. The policy and history.json are in {folder}.")
+    print(
+        f"{len(made.history.rows)} steps in {made.history.seconds:.1f} s; loss {made.history.rows[0]['loss']:.4f} -> "
+        f"{made.history.last('loss'):.4f}. The policy and history.json are in {folder}."
+    )
 
 
 def named_values(words: list[str]) -> dict[str, str]:

@@ -20,10 +20,12 @@ WINDOW = 32  # batches that are shuffled together before they are sorted by leng
 class Batch:
     """Token ids of `len(index)` examples, one row each: the prompt once, then its response in every role. Right-padded.
 
-    input_ids: (batch, time). segment: the same shape, 0 on the prompt, 1, 2, ... on the responses of `roles`, -1 on padding.
+    input_ids: (batch, time). segment: the same shape, 0 on the prompt, 1, 2, ... on the responses of `roles`, -1
+    on padding.
     position: the same shape, a token's place in its own dialog: every response goes on where the prompt ends.
     index: which examples; reference: the reference model's responses, if the source of batches has them.
-    extras: further (batch,) tensors that the objective takes by name; temperature: (batch,) or None, what samples were drawn at.
+    extras: further (batch,) tensors that the objective takes by name; temperature: (batch,) or None, what samples
+    were drawn at.
     """
 
     input_ids: torch.Tensor
@@ -48,8 +50,8 @@ class Batch:
     def attention_mask(self) -> torch.Tensor | None:
         """(batch, 1, time, time) bool: who may look at whom. None where plain causal attention says the same.
 
-        A response sees the prompt and its own beginning, never another response. With a single role nothing needs saying: padding
-        stands on the right, where causal attention never looks back at it from a real token.
+        A response sees the prompt and its own beginning, never another response. With a single role nothing needs
+        saying: padding stands on the right, where causal attention never looks back at it from a real token.
         """
         if len(self.roles) == 1:
             return None
@@ -65,8 +67,12 @@ class Batch:
             return self
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
         if self.reference is not None:
-            moved["reference"] = SimpleNamespace(**{role: replace(r, token=r.token.to(device), mask=r.mask.to(device))
-                                                    for role, r in vars(self.reference).items()})
+            moved["reference"] = SimpleNamespace(
+                **{
+                    role: replace(r, token=r.token.to(device), mask=r.mask.to(device))
+                    for role, r in vars(self.reference).items()
+                }
+            )
         return replace(self, **moved, extras={name: value.to(device) for name, value in self.extras.items()})
 
 
@@ -107,23 +113,28 @@ class Examples:
             start = len(prompt)
             input_ids.append(torch.tensor(sum(responses, prompt)))
             segment.append(torch.tensor(sum(([n] * len(ids) for n, ids in enumerate(responses, 1)), [0] * start)))
-            position.append(torch.tensor(sum((list(range(start, start + len(ids))) for ids in responses), list(range(start)))))
-        padded = [torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
-                  for rows, value in ((input_ids, 0), (segment, -1), (position, 0))]
+            position.append(
+                torch.tensor(sum((list(range(start, start + len(ids))) for ids in responses), list(range(start))))
+            )
+        padded = [
+            torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
+            for rows, value in ((input_ids, 0), (segment, -1), (position, 0))
+        ]
         return Batch(*padded, self.roles, list(index))
 
     def in_order_of_length(self, batch_size: int) -> Iterator[Batch]:
         """Every example once, like lengths together: for passes without training, where the order does not matter."""
         order = sorted(range(len(self)), key=self.length, reverse=True)
         for start in range(0, len(order), batch_size):
-            yield self.batch(order[start:start + batch_size])
+            yield self.batch(order[start : start + batch_size])
 
 
 class Batches:
     """The training loop's source of batches: `epoch(n)` yields, per optimiser step, the pieces of one effective batch.
 
-    Examples are shuffled, then sorted by length inside windows of `WINDOW` batches, and the batches are shuffled again: every
-    example is seen once an epoch, in random company of its own length. The order is a function of (seed, epoch) alone.
+    Examples are shuffled, then sorted by length inside windows of `WINDOW` batches, and the batches are shuffled
+    again: every example is seen once an epoch, in random company of its own length. The order is a function of
+    (seed, epoch) alone.
     batch_size: examples per optimiser step; accumulation: pieces each batch is cut into, to save memory.
     reference: a `DatasetLogprobs` of the same examples, or None.
     """
@@ -144,8 +155,8 @@ class Batches:
         shuffle(order)
         batches = []
         for start in range(0, len(order), WINDOW * self.batch_size):
-            window = sorted(order[start:start + WINDOW * self.batch_size], key=self.examples.length)
-            batches += [window[i:i + self.batch_size] for i in range(0, len(window), self.batch_size)]
+            window = sorted(order[start : start + WINDOW * self.batch_size], key=self.examples.length)
+            batches += [window[i : i + self.batch_size] for i in range(0, len(window), self.batch_size)]
         shuffle(batches)
         return batches
 
@@ -153,23 +164,34 @@ class Batches:
         """Batches of epoch n, each as a list of `accumulation` x `pieces` parts (fewer if it has fewer examples)."""
         for index in self.plan(n):
             parts = min(len(index), self.accumulation * pieces)
-            cut = [self.examples.batch(index[k * len(index) // parts:(k + 1) * len(index) // parts]) for k in range(parts)]
+            cut = [
+                self.examples.batch(index[k * len(index) // parts : (k + 1) * len(index) // parts])
+                for k in range(parts)
+            ]
             yield [replace(b, reference=self.reference.batch(b.index)) for b in cut] if self.reference else cut
 
 
 def from_samples(prompts: list[list[int]], samples: list[list[int]], *, temperature: float = 1.0, **extras) -> Batch:
-    """A batch of the policy's own samples (role "sample"): prompt ids and response ids as they were drawn, never re-encoded."""
+    """A batch of the policy's own samples (role "sample"): prompt ids and response ids as they were drawn, never
+    re-encoded."""
     batch = Examples(prompts, {"sample": samples}, list(range(len(prompts)))).batch(range(len(prompts)))
     return replace(batch, extras=extras, temperature=torch.full((len(prompts),), float(temperature)))
 
 
-def tokenize(rows, tokenizer, roles: Sequence[str] = ("chosen", "rejected"), *, max_prompt_tokens: int = 512,
-             max_response_tokens: int = 512, quiet: bool = False) -> Examples:
+def tokenize(
+    rows,
+    tokenizer,
+    roles: Sequence[str] = ("chosen", "rejected"),
+    *,
+    max_prompt_tokens: int = 512,
+    max_response_tokens: int = 512,
+    quiet: bool = False,
+) -> Examples:
     """Turn rows (`prompt` as messages, one text column per role) into token ids.
 
-    Rows whose prompt is longer than `max_prompt_tokens` are left out; longer responses are cut (and then have no end-of-turn
-    token). Rows whose responses have become equal are left out. What was done is printed and kept in `.report`.
-    Raises ValueError if nothing is left.
+    Rows whose prompt is longer than `max_prompt_tokens` are left out; longer responses are cut (and then have no
+    end-of-turn token). Rows whose responses have become equal are left out. What was done is printed and kept in
+    `.report`. Raises ValueError if nothing is left.
     """
     end = end_of_turn_id(tokenizer)
     examples = Examples([], {role: [] for role in roles}, [])
@@ -190,9 +212,11 @@ def tokenize(rows, tokenizer, roles: Sequence[str] = ("chosen", "rejected"), *, 
             examples.responses[role].append(ids)
         examples.kept.append(number)
     total = len(examples) + long_prompts + equal
-    report = [(long_prompts, f"left out: the prompt is longer than {max_prompt_tokens} tokens"),
-              (equal, f"left out: {' and '.join(roles)} are equal in their first {max_response_tokens} tokens"),
-              (cut, f"cut: a response is longer than {max_response_tokens} tokens")]
+    report = [
+        (long_prompts, f"left out: the prompt is longer than {max_prompt_tokens} tokens"),
+        (equal, f"left out: {' and '.join(roles)} are equal in their first {max_response_tokens} tokens"),
+        (cut, f"cut: a response is longer than {max_response_tokens} tokens"),
+    ]
     examples.report = [f"{count} of {total} rows {what}." for count, what in report if count]
     if len(examples) == 0:
         raise ValueError("No row is left to work with. " + (" ".join(examples.report) or "The data set is empty."))
@@ -209,14 +233,17 @@ def prompt_ids(tokenizer, messages: list[dict]) -> list[int]:
 
 
 def end_of_turn_id(tokenizer) -> int:
-    """The id that closes an assistant's turn in the chat template: `<|im_end|>` for Qwen2.5, whose `eos_token` is another."""
+    """The id that closes an assistant's turn in the chat template: `<|im_end|>` for Qwen2.5, whose `eos_token` is
+    another."""
     answer = "the answer"
     turn = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": answer}]
     text = tokenizer.apply_chat_template(turn, tokenize=False)
-    after = tokenizer.encode(text[text.rindex(answer) + len(answer):], add_special_tokens=False)
+    after = tokenizer.encode(text[text.rindex(answer) + len(answer) :], add_special_tokens=False)
     closing = [i for i in after if i in tokenizer.all_special_ids or i in tokenizer.added_tokens_decoder]
     if closing:
         return closing[0]
     if tokenizer.eos_token_id is None:
-        raise ValueError("The tokenizer has no token that ends a turn: neither its chat template nor eos_token names one.")
+        raise ValueError(
+            "The tokenizer has no token that ends a turn: neither its chat template nor eos_token names one."
+        )
     return tokenizer.eos_token_id

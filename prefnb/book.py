@@ -1,7 +1,7 @@
 """`python -m prefnb.book [NAME ...]`: execute notebooks in place, with outputs, and refresh the pictures in figures/.
 
-The `.py` next to each notebook is the source; the `.ipynb` is what readers see. Cell ids stay as they are, so that a diff
-shows what changed.
+The `.py` next to each notebook is the source; the `.ipynb` is what readers see. Cell ids stay as they are, so that
+a diff shows what changed.
 """
 
 from __future__ import annotations
@@ -17,23 +17,45 @@ FIGURES = Path(__file__).parents[1] / "figures"
 
 
 def make(source: Path) -> None:
-    """Bring one notebook up to date with its source, run it with papermill at its defaults, and keep what readers need."""
+    """Bring one notebook up to date with its source, run it with papermill at its defaults, and keep what readers
+    need."""
     notebook = source.with_suffix(".ipynb")
-    subprocess.run([sys.executable, "-m", "jupytext", "--to", "ipynb", "--update", "--quiet", source.name],
-                   check=True, cwd=NOTEBOOKS)
+    subprocess.run(
+        [sys.executable, "-m", "jupytext", "--to", "ipynb", "--update", "--quiet", source.name],
+        check=True,
+        cwd=NOTEBOOKS,
+    )
     made = source.with_suffix(".made.ipynb")
     try:
-        subprocess.run([sys.executable, "-m", "papermill", "--log-level", "WARNING", "--no-progress-bar", notebook.name, made.name],
-                       check=True, cwd=NOTEBOOKS)
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "papermill",
+                "--log-level",
+                "WARNING",
+                "--no-progress-bar",
+                notebook.name,
+                made.name,
+            ],
+            check=True,
+            cwd=NOTEBOOKS,
+        )
         executed = json.loads(made.read_text(encoding="utf-8"))
     finally:
         made.unlink(missing_ok=True)
-    notebook.write_text(json.dumps(for_readers(executed, json.loads(notebook.read_text(encoding="utf-8"))), indent=1,
-                                   ensure_ascii=False) + "\n", encoding="utf-8")
+    notebook.write_text(
+        json.dumps(
+            for_readers(executed, json.loads(notebook.read_text(encoding="utf-8"))), indent=1, ensure_ascii=False
+        )
+        + "\n",
+        encoding="utf-8",
+    )
 
 
 def for_readers(executed: dict, source: dict) -> dict:
-    """The executed notebook without what differs from run to run and what nobody reads: timings, widget state, progress bars."""
+    """The executed notebook without what differs from run to run and what nobody reads: timings, widget state,
+    progress bars."""
     executed["metadata"] = source["metadata"]
     for cell in executed["cells"]:
         cell["metadata"] = {"tags": cell["metadata"]["tags"]} if cell["metadata"].get("tags") else {}

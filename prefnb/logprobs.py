@@ -1,9 +1,9 @@
 """Response log-probs: how likely a model finds a response, token by token.
 
-`S(y) = sum_t log pi(y_t | x, y_<t)` is the one quantity that every objective of this course is made of. `Scorer` computes it
-from a model. The output head (hidden size x vocabulary) runs on response positions only, a chunk at a time, and its
-log-sum-exp is computed again in the backward pass, so that no (tokens x vocabulary) tensor outlives its chunk: at
-Qwen2.5's vocabulary of 151,936 that tensor would be larger than the model.
+`S(y) = sum_t log pi(y_t | x, y_<t)` is the one quantity that every objective of this course is made of. `Scorer`
+computes it from a model. The output head (hidden size x vocabulary) runs on response positions only, a chunk at a
+time, and its log-sum-exp is computed again in the backward pass, so that no (tokens x vocabulary) tensor outlives
+its chunk: at Qwen2.5's vocabulary of 151,936 that tensor would be larger than the model.
 """
 
 from __future__ import annotations
@@ -56,8 +56,12 @@ def from_tokens(**roles) -> SimpleNamespace:
 
     Each role is a list of responses, each response the list of its token log-probs (or a 1-D tensor).
     """
-    return SimpleNamespace(**{role: _pad([torch.as_tensor(r, dtype=torch.get_default_dtype()) for r in responses])
-                              for role, responses in roles.items()})
+    return SimpleNamespace(
+        **{
+            role: _pad([torch.as_tensor(r, dtype=torch.get_default_dtype()) for r in responses])
+            for role, responses in roles.items()
+        }
+    )
 
 
 def _pad(responses: list[torch.Tensor]) -> Response:
@@ -69,8 +73,9 @@ def _pad(responses: list[torch.Tensor]) -> Response:
 class Scorer(torch.nn.Module):
     """A causal language model as a function from a batch to the log-probs of its responses.
 
-    `Scorer(model)(batch)` returns a namespace with one `Response` per role of the batch, e.g. `.chosen` and `.rejected`.
-    It is a module of its own so that Accelerate can wrap it and gradients are synchronised whatever the objective.
+    `Scorer(model)(batch)` returns a namespace with one `Response` per role of the batch, e.g. `.chosen` and
+    `.rejected`. It is a module of its own so that Accelerate can wrap it and gradients are synchronised whatever
+    the objective.
     """
 
     def __init__(self, model):
@@ -78,24 +83,35 @@ class Scorer(torch.nn.Module):
         config = model.config.get_text_config()
         for name in ("final_logit_softcapping", "logit_scale", "logits_scaling"):
             if getattr(config, name, None) not in (None, 1, 1.0):
-                raise ValueError(f"This model changes its logits after the output head ({name}); prefnb computes log-probs "
-                                 "from the head itself, so choose a model without it, such as Qwen2.5.")
+                raise ValueError(
+                    f"This model changes its logits after the output head ({name}); prefnb computes log-probs "
+                    "from the head itself, so choose a model without it, such as Qwen2.5."
+                )
         self.model = model
 
     def forward(self, batch) -> SimpleNamespace:
         # On a GPU matrix products run in bfloat16; policy and reference take this same path, so step 0 stays ln 2.
         with torch.autocast(batch.input_ids.device.type, torch.bfloat16, enabled=batch.input_ids.is_cuda):
-            hidden = self.model.base_model(input_ids=batch.input_ids, position_ids=batch.position,
-                                           attention_mask=batch.attention_mask(), use_cache=False).last_hidden_state
+            hidden = self.model.base_model(
+                input_ids=batch.input_ids,
+                position_ids=batch.position,
+                attention_mask=batch.attention_mask(),
+                use_cache=False,
+            ).last_hidden_state
         # Role by role, the place of every response token, and of the token before it, which predicts it.
         places = [(batch.segment == number).nonzero(as_tuple=True) for number in range(1, len(batch.roles) + 1)]
         row, column = (torch.cat(axis) for axis in zip(*places))
-        first = (batch.segment[row, column - 1] != batch.segment[row, column])
+        first = batch.segment[row, column - 1] != batch.segment[row, column]
         prompt_end = (batch.segment == 0).sum(-1) - 1
         before = torch.where(first, prompt_end[row], column - 1)
         head = self.model.get_output_embeddings()
-        logprobs = HeadLogprobs.apply(hidden[row, before], head.weight, head.bias, batch.input_ids[row, column],
-                                      batch.temperature[row] if batch.temperature is not None else None)
+        logprobs = HeadLogprobs.apply(
+            hidden[row, before],
+            head.weight,
+            head.bias,
+            batch.input_ids[row, column],
+            batch.temperature[row] if batch.temperature is not None else None,
+        )
         scored, sizes = {}, [len(rows) for rows, _ in places]
         for number, (role, part) in enumerate(zip(batch.roles, logprobs.split(sizes)), 1):
             lengths = (batch.segment == number).sum(-1)
@@ -105,7 +121,8 @@ class Scorer(torch.nn.Module):
 
 
 class HeadLogprobs(torch.autograd.Function):
-    """log softmax(hidden @ weight.T + bias)[target], chunk by chunk, in float32, the logits computed twice and never kept.
+    """log softmax(hidden @ weight.T + bias)[target], chunk by chunk, in float32, the logits computed twice and
+    never kept.
 
     hidden (n, h), weight (vocabulary, h), bias (vocabulary,) or None, target (n,), temperature (n,) or None -> (n,).
     """
@@ -123,7 +140,9 @@ class HeadLogprobs(torch.autograd.Function):
         out = []
         for start in range(0, len(hidden), CHUNK):
             part = slice(start, start + CHUNK)
-            logits = HeadLogprobs._logits(hidden[part], weight, bias, None if temperature is None else temperature[part])
+            logits = HeadLogprobs._logits(
+                hidden[part], weight, bias, None if temperature is None else temperature[part]
+            )
             out.append(logits.gather(1, target[part, None])[:, 0] - logits.logsumexp(1))
         return torch.cat(out) if out else hidden.new_zeros(0, dtype=torch.float32)
 
@@ -136,7 +155,9 @@ class HeadLogprobs(torch.autograd.Function):
         for start in range(0, len(hidden), CHUNK):
             part = slice(start, start + CHUNK)
             scale = grad[part, None] if temperature is None else grad[part, None] / temperature[part, None]
-            logits = HeadLogprobs._logits(hidden[part], weight, bias, None if temperature is None else temperature[part])
+            logits = HeadLogprobs._logits(
+                hidden[part], weight, bias, None if temperature is None else temperature[part]
+            )
             # d log softmax_target / d logits = onehot(target) - softmax
             grad_logits = logits.softmax(1).mul_(-scale)
             grad_logits.scatter_add_(1, target[part, None], scale)
@@ -150,7 +171,8 @@ class HeadLogprobs(torch.autograd.Function):
 
 
 class DatasetLogprobs:
-    """A model's token log-probs for every example of a data set, on the CPU: the reference, once its model can be put away.
+    """A model's token log-probs for every example of a data set, on the CPU: the reference, once its model can be
+    put away.
 
     tokens: role -> one 1-D float32 tensor per example.
     """
@@ -170,7 +192,8 @@ class DatasetLogprobs:
     @classmethod
     @torch.no_grad()
     def compute(cls, model, examples, batch_size: int = 64) -> "DatasetLogprobs":
-        """One pass of `model` over `examples` (a `batches.Examples`), like lengths together, shared among the processes."""
+        """One pass of `model` over `examples` (a `batches.Examples`), like lengths together, shared among the
+        processes."""
         state = processes()
         scorer = Scorer(model.eval())
         device = next(model.parameters()).device

@@ -1,7 +1,7 @@
 """Models and tokenizers: the policy, its reference, and checkpoints that are written whole or not at all.
 
-A model is `"pocket"` (the embedded base model), a local folder, or a name on the Hugging Face hub. Weights are safetensors
-only, and no code that comes with a model is ever run.
+A model is `"pocket"` (the embedded base model), a local folder, or a name on the Hugging Face hub. Weights are
+safetensors only, and no code that comes with a model is ever run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def _source(name: str) -> str:
         if not list(folder.glob("*.safetensors")):
             raise ValueError(f"The model folder '{name}' has no .safetensors weights; save the model in that format.")
         if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer_config.json", "vocab.json")):
-            raise ValueError(f"The model folder '{name}' has no tokenizer; save one there with tokenizer.save_pretrained.")
+            raise ValueError(
+                f"The model folder '{name}' has no tokenizer; save one there with tokenizer.save_pretrained."
+            )
         return str(folder)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ValueError(f"There is no model folder '{name}'; give an existing folder, a hub name, or 'pocket'.")
@@ -42,14 +44,17 @@ def _source(name: str) -> str:
 
 
 def load_tokenizer(name: str = "pocket"):
-    """The tokenizer of a model, with a chat template and a pad token. Raises ValueError with one clear sentence otherwise."""
+    """The tokenizer of a model, with a chat template and a pad token. Raises ValueError with one clear sentence
+    otherwise."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(_source(name), trust_remote_code=False)
     except (OSError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"The tokenizer of '{name}' could not be loaded: {first_line(error)}") from error
     if tokenizer.chat_template is None:
-        raise ValueError(f"The tokenizer of '{name}' has no chat template; choose a chat model, or set tokenizer.chat_template "
-                         "and save it.")
+        raise ValueError(
+            f"The tokenizer of '{name}' has no chat template; choose a chat model, or set tokenizer.chat_template "
+            "and save it."
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -66,8 +71,9 @@ def load_model(name: str = "pocket", *, device=None, dtype: torch.dtype = torch.
             if ("dropout" in key or "pdrop" in key) and isinstance(value, (int, float)):
                 setattr(config, key, 0.0)  # policy and reference must agree exactly at step 0
         with _quiet_loading():
-            model = AutoModelForCausalLM.from_pretrained(_source(name), config=config, dtype=dtype, trust_remote_code=False,
-                                                         use_safetensors=True)
+            model = AutoModelForCausalLM.from_pretrained(
+                _source(name), config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True
+            )
     except (OSError, KeyError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"The model '{name}' could not be loaded: {first_line(error)}") from error
     # The sampling settings a model was published with would silently change ours: the course always passes its own.
@@ -101,7 +107,8 @@ def fingerprint(model) -> str:
 
 @contextlib.contextmanager
 def written_whole(folder: Path):
-    """Gives an empty folder to write into, which becomes `folder` at the end: an interrupted write leaves no half of one."""
+    """Gives an empty folder to write into, which becomes `folder` at the end: an interrupted write leaves no half
+    of one."""
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=folder.name + ".part-"))
@@ -124,8 +131,11 @@ def save_checkpoint(model, tokenizer, folder: Path) -> None:
 
 def set_aside(path: Path) -> Path:
     """Rename something damaged so that it is out of the way but not lost; returns its new path."""
-    aside = next(path.with_name(f"{path.name}.damaged-{n}") for n in range(1, 1000)
-                 if not path.with_name(f"{path.name}.damaged-{n}").exists())
+    aside = next(
+        path.with_name(f"{path.name}.damaged-{n}")
+        for n in range(1, 1000)
+        if not path.with_name(f"{path.name}.damaged-{n}").exists()
+    )
     os.replace(path, aside)
     return aside
 

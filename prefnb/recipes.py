@@ -1,7 +1,8 @@
 """Whole methods as functions of their parameters, cached on disk: what a notebook calls for what an earlier one made.
 
-Everything expensive is kept under a key of all it depends on: the parameters, the weights it starts from, and the token ids
-it sees (so the template too). Two notebooks may share the cache at once: the second waits for the first's lock.
+Everything expensive is kept under a key of all it depends on: the parameters, the weights it starts from, and the
+token ids it sees (so the template too). Two notebooks may share the cache at once: the second waits for the
+first's lock.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from prefnb.parameters import Choice, Flag, Number, Schema, Whole
 from prefnb.sampling import Sample, sample
 from prefnb.train import History, OnPolicyTerm, train
 
-# ---------------------------------------------------------------------------------------------- parameters of the methods
+# ---------------------------------------------------------------------------------------------- parameters of the
+# methods
 
 _TRAINING = {
     "schedule": Choice("linear", "cosine", "exponential", "constant"),
@@ -43,30 +45,85 @@ _TRAINING = {
     "max_prompt_tokens": Whole(1),
     "max_response_tokens": Whole(1),
 }
-_SFT_POCKET = dict(model="pocket", dataset="pocket", dialogs=8000, epochs=1, batch_size=32, learning_rate=2e-3,
-                   schedule="linear", accumulation=1, max_prompt_tokens=160, max_response_tokens=160, min_response_chars=0)
+_SFT_POCKET = dict(
+    model="pocket",
+    dataset="pocket",
+    dialogs=8000,
+    epochs=1,
+    batch_size=32,
+    learning_rate=2e-3,
+    schedule="linear",
+    accumulation=1,
+    max_prompt_tokens=160,
+    max_response_tokens=160,
+    min_response_chars=0,
+)
 # 004 §4: one epoch, batch 4 x 8, learning rate 1e-6. 002 §4.1.1: 255 and 420 tokens, at least 75 characters.
-_SFT_QWEN = dict(model="Qwen/Qwen2.5-0.5B", dataset="HuggingFaceTB/smoltalk", dialogs=460_000, epochs=1, batch_size=32,
-                 learning_rate=1e-6, schedule="linear", accumulation=8, max_prompt_tokens=255, max_response_tokens=420,
-                 min_response_chars=75)
+_SFT_QWEN = dict(
+    model="Qwen/Qwen2.5-0.5B",
+    dataset="HuggingFaceTB/smoltalk",
+    dialogs=460_000,
+    epochs=1,
+    batch_size=32,
+    learning_rate=1e-6,
+    schedule="linear",
+    accumulation=8,
+    max_prompt_tokens=255,
+    max_response_tokens=420,
+    min_response_chars=75,
+)
 _PREFERENCE = {**_TRAINING, "sft": Flag(), "beta": Number(0, 100)}
-_PREFERENCE_POCKET = dict(model="pocket", dataset="pocket", sft=True, pairs=1000, epochs=1, batch_size=16,
-                          learning_rate=5e-4, schedule="linear", accumulation=1, max_prompt_tokens=160,
-                          max_response_tokens=160, beta=0.1)
-_PREFERENCE_QWEN = dict(model="Qwen/Qwen2.5-0.5B", dataset="HuggingFaceH4/ultrafeedback_binarized", sft=True, pairs=61_000,
-                        epochs=1, batch_size=32, learning_rate=5e-6, schedule="linear", accumulation=8,
-                        max_prompt_tokens=512, max_response_tokens=477)  # 004 §4: 989 tokens of context
+_PREFERENCE_POCKET = dict(
+    model="pocket",
+    dataset="pocket",
+    sft=True,
+    pairs=1000,
+    epochs=1,
+    batch_size=16,
+    learning_rate=5e-4,
+    schedule="linear",
+    accumulation=1,
+    max_prompt_tokens=160,
+    max_response_tokens=160,
+    beta=0.1,
+)
+_PREFERENCE_QWEN = dict(
+    model="Qwen/Qwen2.5-0.5B",
+    dataset="HuggingFaceH4/ultrafeedback_binarized",
+    sft=True,
+    pairs=61_000,
+    epochs=1,
+    batch_size=32,
+    learning_rate=5e-6,
+    schedule="linear",
+    accumulation=8,
+    max_prompt_tokens=512,
+    max_response_tokens=477,
+)  # 004 §4: 989 tokens of context
 
-SFT = Schema({**_TRAINING, "dialogs": Whole(1), "min_response_chars": Whole(0)}, {"pocket": _SFT_POCKET, "qwen": _SFT_QWEN})
+SFT = Schema(
+    {**_TRAINING, "dialogs": Whole(1), "min_response_chars": Whole(0)}, {"pocket": _SFT_POCKET, "qwen": _SFT_QWEN}
+)
 DPO = Schema(_PREFERENCE, {"pocket": _PREFERENCE_POCKET, "qwen": {**_PREFERENCE_QWEN, "beta": 0.01}})
-_PENALISED = dict(penalty="minimum_likelihood", weight="linear", zeta=0.5, level="token", normalize="tanh_mean", alpha=10.0)
+_PENALISED = dict(
+    penalty="minimum_likelihood", weight="linear", zeta=0.5, level="token", normalize="tanh_mean", alpha=10.0
+)
 DPPO = Schema(
-    {**_PREFERENCE, "alpha": Number(0, 10_000), "zeta": Number(0, 1), "penalty": Choice(*dppo_objectives.PENALTIES),
-     "weight": Choice(*dppo_objectives.WEIGHTS), "normalize": Choice(*dppo_objectives.NORMALIZATIONS), "level": Choice(*dppo_objectives.LEVELS)},
-    {"pocket": {**_PREFERENCE_POCKET, **_PENALISED}, "qwen": {**_PREFERENCE_QWEN, "beta": 0.01, **_PENALISED}})
+    {
+        **_PREFERENCE,
+        "alpha": Number(0, 10_000),
+        "zeta": Number(0, 1),
+        "penalty": Choice(*dppo_objectives.PENALTIES),
+        "weight": Choice(*dppo_objectives.WEIGHTS),
+        "normalize": Choice(*dppo_objectives.NORMALIZATIONS),
+        "level": Choice(*dppo_objectives.LEVELS),
+    },
+    {"pocket": {**_PREFERENCE_POCKET, **_PENALISED}, "qwen": {**_PREFERENCE_QWEN, "beta": 0.01, **_PENALISED}},
+)
 
 
-# --------------------------------------------------------------------------------------------------------------- methods
+# ---------------------------------------------------------------------------------------------------------------
+# methods
 
 
 @dataclass
@@ -85,8 +142,14 @@ def sft(**given) -> Trained:
     def make() -> Trained:
         tokenizer, model = models.load_tokenizer(p.model), models.load_model(p.model)
         examples = sft_examples(p, tokenizer)
-        history = train(model, Batches(examples, p.batch_size, accumulation=p.accumulation, seed=p.seed), sft_objectives.sft,
-                        average="token", checkpoint=_unfinished("sft", p), **_loop(p))
+        history = train(
+            model,
+            Batches(examples, p.batch_size, accumulation=p.accumulation, seed=p.seed),
+            sft_objectives.sft,
+            average="token",
+            checkpoint=_unfinished("sft", p),
+            **_loop(p),
+        )
         return Trained(model, tokenizer, history)
 
     return _trained("sft", p, make)
@@ -101,8 +164,16 @@ def dpo(**given) -> Trained:
 def dppo(**given) -> Trained:
     """Direct Preference and Penalization Optimization (004 §3) from the SFT policy, with `DPPO`'s parameters."""
     p = parameters.check(given, DPPO)
-    objective = partial(dppo_objectives.dppo, alpha=p.alpha, beta=p.beta, penalty=p.penalty, weight=p.weight, zeta=p.zeta,
-                        level=p.level, normalize=p.normalize)
+    objective = partial(
+        dppo_objectives.dppo,
+        alpha=p.alpha,
+        beta=p.beta,
+        penalty=p.penalty,
+        weight=p.weight,
+        zeta=p.zeta,
+        level=p.level,
+        normalize=p.normalize,
+    )
     return _preference("dppo", p, objective, with_generated=p.alpha > 0)
 
 
@@ -112,8 +183,12 @@ def _preference(name: str, p: SimpleNamespace, objective: Callable, with_generat
         examples = pair_examples(p, tokenizer)
         if with_generated:
             examples = examples.plus("generated", greedy_ids(policy, tokenizer, examples, p.max_response_tokens))
-        batches = Batches(examples, p.batch_size, accumulation=p.accumulation, seed=p.seed, reference=reference(policy, examples))
-        return Trained(policy, tokenizer, train(policy, batches, objective, checkpoint=_unfinished(name, p), **_loop(p)))
+        batches = Batches(
+            examples, p.batch_size, accumulation=p.accumulation, seed=p.seed, reference=reference(policy, examples)
+        )
+        return Trained(
+            policy, tokenizer, train(policy, batches, objective, checkpoint=_unfinished(name, p), **_loop(p))
+        )
 
     return _trained(name, p, make)
 
@@ -122,11 +197,13 @@ def _loop(p: SimpleNamespace) -> dict:
     return dict(epochs=p.epochs, learning_rate=p.learning_rate, schedule=p.schedule)
 
 
-# ------------------------------------------------------------------------------------ the parts that notebooks use as well
+# ------------------------------------------------------------------------------------ the parts that notebooks use
+# as well
 
 
 def starting_policy(p: SimpleNamespace):
-    """(model, tokenizer) that a preference method starts from: the preset's base model after SFT, or `p.model` as it is."""
+    """(model, tokenizer) that a preference method starts from: the preset's base model after SFT, or `p.model` as
+    it is."""
     if p.sft and p.model == SFT.presets[p.preset]["model"]:
         made = sft(preset=p.preset, seed=p.seed)
         return made.model, made.tokenizer
@@ -138,9 +215,16 @@ def sft_examples(p: SimpleNamespace, tokenizer, split: str = "train") -> Example
     rows = data.load_dialogs(p.dataset, split, limit=p.dialogs if split == "train" else None, seed=p.seed)
     long_enough = rows.filter(lambda row: len(row["response"]) >= p.min_response_chars)
     if len(long_enough) < len(rows):
-        print(f"{len(rows) - len(long_enough)} of {len(rows)} dialogs left out: response under {p.min_response_chars} characters.")
-    return tokenize(long_enough, tokenizer, ("response",), max_prompt_tokens=p.max_prompt_tokens,
-                    max_response_tokens=p.max_response_tokens)
+        print(
+            f"{len(rows) - len(long_enough)} of {len(rows)} dialogs left out: response under {p.min_response_chars} characters."
+        )
+    return tokenize(
+        long_enough,
+        tokenizer,
+        ("response",),
+        max_prompt_tokens=p.max_prompt_tokens,
+        max_response_tokens=p.max_response_tokens,
+    )
 
 
 def pair_examples(p: SimpleNamespace, tokenizer, split: str = "train", limit: int | None = None) -> Examples:
@@ -153,7 +237,9 @@ def reference(model, examples: Examples) -> DatasetLogprobs:
     """The frozen model's log-probs of every response, from the cache if this model has seen these examples before."""
     key = {"model": models.fingerprint(model), "examples": _digest([examples.prompt_ids, examples.responses])}
 
-    return cached("reference", key, partial(DatasetLogprobs.compute, model, examples), DatasetLogprobs.save, DatasetLogprobs.load)
+    return cached(
+        "reference", key, partial(DatasetLogprobs.compute, model, examples), DatasetLogprobs.save, DatasetLogprobs.load
+    )
 
 
 def greedy_ids(model, tokenizer, examples: Examples, max_new_tokens: int) -> list[list[int]]:
@@ -170,12 +256,23 @@ def greedy_ids(model, tokenizer, examples: Examples, max_new_tokens: int) -> lis
     return cached("greedy", key, make, save, lambda folder: json.loads((folder / "ids.json").read_text()))
 
 
-def on_policy(tokenizer, examples: Examples, objective: Callable, *, every: int, prompts: int, max_new_tokens: int,
-              seed: int = 0, reference_model=None, extras: Callable[[list[int]], dict] | None = None) -> OnPolicyTerm:
+def on_policy(
+    tokenizer,
+    examples: Examples,
+    objective: Callable,
+    *,
+    every: int,
+    prompts: int,
+    max_new_tokens: int,
+    seed: int = 0,
+    reference_model=None,
+    extras: Callable[[list[int]], dict] | None = None,
+) -> OnPolicyTerm:
     """A term of the loss on the policy's own samples at temperature 1, for `train(on_policy=...)`.
 
-    Every `every` steps, `prompts` of the examples' prompts get one sample each. `extras(index)` gives the (batch,) tensors that
-    the objective takes by name, for the examples `index`; the reference's log-probs are there if its model is given.
+    Every `every` steps, `prompts` of the examples' prompts get one sample each. `extras(index)` gives the (batch,)
+    tensors that the objective takes by name, for the examples `index`; the reference's log-probs are there if its
+    model is given.
     """
 
     def make_batch(model, step: int):
@@ -192,12 +289,14 @@ def on_policy(tokenizer, examples: Examples, objective: Callable, *, every: int,
     return OnPolicyTerm(make_batch, objective, every)
 
 
-# --------------------------------------------------------------------------------------------------------- how did it go
+# --------------------------------------------------------------------------------------------------------- how did
+# it go
 
 
 @dataclass
 class Comparison:
-    """What several policies answered to the same test prompts. Without a judge that knows, scores and win_rates are empty."""
+    """What several policies answered to the same test prompts. Without a judge that knows, scores and win_rates
+    are empty."""
 
     prompts: list[list[dict]]
     categories: list[str]
@@ -218,32 +317,49 @@ class Comparison:
         return [one.text for one in self.answers[label]]
 
 
-def compare(policies: dict, tokenizer, p: SimpleNamespace, *, baseline: str = "SFT", temperature: float = 0.7) -> Comparison:
-    """Let every policy answer the test prompts of `p.dataset` with the same seed, judge them, and compare with `baseline`."""
+def compare(
+    policies: dict, tokenizer, p: SimpleNamespace, *, baseline: str = "SFT", temperature: float = 0.7
+) -> Comparison:
+    """Let every policy answer the test prompts of `p.dataset` with the same seed, judge them, and compare with
+    `baseline`."""
     rows = data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
     prompts = list(rows["prompt"])
-    answers = {label: sample(model, tokenizer, prompts, temperature=temperature, seed=p.seed, max_new_tokens=p.max_response_tokens)
-               for label, model in policies.items()}
+    answers = {
+        label: sample(
+            model, tokenizer, prompts, temperature=temperature, seed=p.seed, max_new_tokens=p.max_response_tokens
+        )
+        for label, model in policies.items()
+    }
     column = lambda name: list(rows[name]) if name in rows.column_names else [""] * len(rows)  # noqa: E731
     judge, scores, rates = GoldJudge(), {}, {}
     if data.is_pocket(p.dataset):
         scores = {label: judge(prompts, [one.text for one in drawn]) for label, drawn in answers.items()}
-        rates = {label: win_rate(found, scores[baseline], tie=judge.tie) for label, found in scores.items() if label != baseline}
+        rates = {
+            label: win_rate(found, scores[baseline], tie=judge.tie)
+            for label, found in scores.items()
+            if label != baseline
+        }
     else:
-        print("No gold judge can know the right answers here: look at the margins and the accuracy on held-out pairs instead.")
+        print(
+            "No gold judge can know the right answers here: look at the margins and the accuracy on held-out pairs instead."
+        )
     return Comparison(prompts, column("category"), column("reference"), answers, scores, rates, baseline, judge.tie)
 
 
 def sampled_kl(policy, reference_model, tokenizer, prompts: list, *, max_new_tokens: int, seed: int = 0) -> dict:
-    """KL(policy || reference) in nats per response, estimated on the policy's own samples at temperature 1 (k1 and k3)."""
+    """KL(policy || reference) in nats per response, estimated on the policy's own samples at temperature 1 (k1 and
+    k3)."""
     ids = [prompt_ids(tokenizer, prompt) for prompt in prompts]
     drawn = sample(policy, tokenizer, ids, temperature=1.0, max_new_tokens=max_new_tokens, seed=seed)
     samples = Examples(ids, {"sample": [one.ids for one in drawn]}, list(range(len(ids))))
-    return evaluate.kl(DatasetLogprobs.compute(policy, samples).all().sample,
-                       DatasetLogprobs.compute(reference_model, samples).all().sample)
+    return evaluate.kl(
+        DatasetLogprobs.compute(policy, samples).all().sample,
+        DatasetLogprobs.compute(reference_model, samples).all().sample,
+    )
 
 
-# --------------------------------------------------------------------------------------------------------- what runs leave
+# --------------------------------------------------------------------------------------------------------- what
+# runs leave
 
 
 def record(folder: Path, p: SimpleNamespace, histories: dict[str, History], comparison: Comparison, **summary) -> Path:
@@ -253,14 +369,29 @@ def record(folder: Path, p: SimpleNamespace, histories: dict[str, History], comp
     _write(folder / "parameters.json", vars(p))
     for label, history in histories.items():
         history.save(folder / f"history_{label.replace(' ', '_')}.json")
-    _write(folder / "responses.json", [
-        {"prompt": prompt[-1]["content"], "category": category, "method": label, "response": one.text, "finished": one.finished,
-         **({"score": float(comparison.scores[label].total[i])} if comparison.judged else {})}
-        for label, drawn in comparison.answers.items()
-        for i, (prompt, category, one) in enumerate(zip(comparison.prompts, comparison.categories, drawn))])
-    rates = {label: {"half": rate.half, "strict": rate.strict, "ties": rate.tie_share, "interval": rate.half_interval}
-             for label, rate in comparison.win_rates.items()}
-    _write(folder / "summary.json", {"baseline": comparison.baseline, "prompts": len(comparison.prompts), "win_rates": rates, **summary})
+    _write(
+        folder / "responses.json",
+        [
+            {
+                "prompt": prompt[-1]["content"],
+                "category": category,
+                "method": label,
+                "response": one.text,
+                "finished": one.finished,
+                **({"score": float(comparison.scores[label].total[i])} if comparison.judged else {}),
+            }
+            for label, drawn in comparison.answers.items()
+            for i, (prompt, category, one) in enumerate(zip(comparison.prompts, comparison.categories, drawn))
+        ],
+    )
+    rates = {
+        label: {"half": rate.half, "strict": rate.strict, "ties": rate.tie_share, "interval": rate.half_interval}
+        for label, rate in comparison.win_rates.items()
+    }
+    _write(
+        folder / "summary.json",
+        {"baseline": comparison.baseline, "prompts": len(comparison.prompts), "win_rates": rates, **summary},
+    )
     return folder
 
 
@@ -270,7 +401,8 @@ def _write(path: Path, value) -> None:
     os.replace(part, path)
 
 
-# --------------------------------------------------------------------------------------------------------------- the cache
+# ---------------------------------------------------------------------------------------------------------------
+# the cache
 
 
 def cache_folder() -> Path:
@@ -297,7 +429,10 @@ def cached(kind: str, key: dict, make: Callable, save: Callable, load: Callable)
         if state.is_main_process:
             with models.written_whole(folder) as part:
                 save(value, part)
-                _write(part / "entry.json", {"key": key, "sha256": {file.name: _file_digest(file) for file in sorted(part.iterdir())}})
+                _write(
+                    part / "entry.json",
+                    {"key": key, "sha256": {file.name: _file_digest(file) for file in sorted(part.iterdir())}},
+                )
         state.wait_for_everyone()
         return value
 
@@ -310,8 +445,10 @@ def _set_aside_if_damaged(folder: Path, load: Callable) -> None:
         load(folder)
     except Exception as error:  # whatever is wrong with it, it can be made again
         aside = models.set_aside(folder)
-        print(f"The cache entry {folder.name} is damaged ({models.first_line(error)}); "
-              f"it was set aside as {aside.name} and is made again.")
+        print(
+            f"The cache entry {folder.name} is damaged ({models.first_line(error)}); "
+            f"it was set aside as {aside.name} and is made again."
+        )
 
 
 def _check_whole(folder: Path) -> None:
@@ -354,7 +491,9 @@ def _trained(name: str, p: SimpleNamespace, make: Callable[[], Trained]) -> Trai
         trained.history.save(folder / "history.json")
 
     def load(folder: Path) -> Trained:
-        return Trained(models.load_model(str(folder)), models.load_tokenizer(str(folder)), History.load(folder / "history.json"))
+        return Trained(
+            models.load_model(str(folder)), models.load_tokenizer(str(folder)), History.load(folder / "history.json")
+        )
 
     made = cached(name, _key(name, p), make, save, load)
     shutil.rmtree(_unfinished(name, p), ignore_errors=True)

@@ -14,7 +14,8 @@ from prefnb.batches import end_of_turn_id, prompt_ids
 
 
 class Sample(NamedTuple):
-    """One response: its token ids (the end-of-turn token included if it came), its text, and whether it ended by itself."""
+    """One response: its token ids (the end-of-turn token included if it came), its text, and whether it ended by
+    itself."""
 
     ids: list[int]
     text: str
@@ -22,22 +23,42 @@ class Sample(NamedTuple):
 
 
 @torch.no_grad()
-def sample(model, tokenizer, prompts: list, *, max_new_tokens: int = 96, temperature: float = 0.7,
-           top_p: float = 1.0, samples: int = 1, beams: int = 1, length_penalty: float = 1.0, seed: int = 0,
-           batch_size: int = 256, progress: bool = False) -> list[Sample]:
+def sample(
+    model,
+    tokenizer,
+    prompts: list,
+    *,
+    max_new_tokens: int = 96,
+    temperature: float = 0.7,
+    top_p: float = 1.0,
+    samples: int = 1,
+    beams: int = 1,
+    length_penalty: float = 1.0,
+    seed: int = 0,
+    batch_size: int = 256,
+    progress: bool = False,
+) -> list[Sample]:
     """Draw `samples` responses to every prompt (messages, or ids already); the K samples of a prompt in a row.
 
     temperature 0 is greedy; beams > 1 is beam search (`length_penalty` as in `generate`: above 1 favours long answers).
     The same seed gives the same samples on the same machine; the global random state is left as it was.
     """
     if samples > 1 and temperature == 0:
-        raise ValueError("Greedy decoding (temperature 0) gives every sample alike; use samples=1 or a temperature above 0.")
+        raise ValueError(
+            "Greedy decoding (temperature 0) gives every sample alike; use samples=1 or a temperature above 0."
+        )
     ids = [prompt if isinstance(prompt[0], int) else prompt_ids(tokenizer, prompt) for prompt in prompts]
     order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))  # like lengths together: less padding
     end = end_of_turn_id(tokenizer)
     ends = [end] if tokenizer.eos_token_id in (None, end) else [end, tokenizer.eos_token_id]
-    settings = dict(max_new_tokens=max_new_tokens, num_return_sequences=samples, num_beams=beams, eos_token_id=ends,
-                    pad_token_id=tokenizer.pad_token_id, use_cache=True)
+    settings = dict(
+        max_new_tokens=max_new_tokens,
+        num_return_sequences=samples,
+        num_beams=beams,
+        eos_token_id=ends,
+        pad_token_id=tokenizer.pad_token_id,
+        use_cache=True,
+    )
     if temperature > 0 and beams == 1:
         settings |= dict(do_sample=True, temperature=temperature, top_p=top_p, top_k=0)
     elif beams > 1:
@@ -52,11 +73,13 @@ def sample(model, tokenizer, prompts: list, *, max_new_tokens: int = 96, tempera
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         for start in tqdm(range(0, len(order), per_batch), desc="sampling", disable=not progress, leave=False):
-            part = order[start:start + per_batch]
+            part = order[start : start + per_batch]
             input_ids, mask = _left_padded([ids[i] for i in part], tokenizer.pad_token_id)
             with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
-                out = model.generate(input_ids=input_ids.to(model.device), attention_mask=mask.to(model.device), **settings)
-            for k, row in enumerate(out[:, input_ids.shape[1]:].tolist()):
+                out = model.generate(
+                    input_ids=input_ids.to(model.device), attention_mask=mask.to(model.device), **settings
+                )
+            for k, row in enumerate(out[:, input_ids.shape[1] :].tolist()):
                 result[part[k // samples] * samples + k % samples] = _cut(row, ends, tokenizer)
     model.train(was_training)
     return result
@@ -68,8 +91,8 @@ def _left_padded(rows: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.T
     ids = torch.full((len(rows), width), pad, dtype=torch.long)
     mask = torch.zeros(len(rows), width, dtype=torch.long)
     for i, row in enumerate(rows):
-        ids[i, width - len(row):] = torch.tensor(row)
-        mask[i, width - len(row):] = 1
+        ids[i, width - len(row) :] = torch.tensor(row)
+        mask[i, width - len(row) :] = 1
     return ids, mask
 
 
@@ -77,5 +100,5 @@ def _cut(row: list[int], ends: list[int], tokenizer) -> Sample:
     """Keep what comes before and with the first end token; what follows is padding."""
     for position, token in enumerate(row):
         if token in ends:
-            return Sample(row[:position + 1], tokenizer.decode(row[:position], skip_special_tokens=True), True)
+            return Sample(row[: position + 1], tokenizer.decode(row[:position], skip_special_tokens=True), True)
     return Sample(row, tokenizer.decode(row, skip_special_tokens=True), False)

@@ -32,8 +32,8 @@ from prefnb.models import default_device, first_line, set_aside
 class History:
     """What a training run saw. rows: one dict per optimiser step; evals: one per call of the monitor.
 
-    `history["margin"]` gives (steps, values) as arrays, for any name in rows or evals. seconds: time spent, apart from the rows
-    so that two runs of the same command have equal rows.
+    `history["margin"]` gives (steps, values) as arrays, for any name in rows or evals. seconds: time spent, apart
+    from the rows so that two runs of the same command have equal rows.
     """
 
     rows: list[dict] = field(default_factory=list)
@@ -80,24 +80,45 @@ class OnPolicyTerm:
     every: int = 1
 
 
-def train(policy, batches, objective: Callable, *, epochs: float, learning_rate: float, schedule: str = "linear",
-          warmup: float = 0.1, max_grad_norm: float = 1.0, average: str = "example", on_policy: OnPolicyTerm | None = None,
-          monitor: Callable | None = None, monitor_every: int | None = None, stop_on: str | None = None, patience: int = 3,
-          checkpoint: Path | None = None, checkpoint_every: int = 100, live=None, progress: bool = True) -> History:
+def train(
+    policy,
+    batches,
+    objective: Callable,
+    *,
+    epochs: float,
+    learning_rate: float,
+    schedule: str = "linear",
+    warmup: float = 0.1,
+    max_grad_norm: float = 1.0,
+    average: str = "example",
+    on_policy: OnPolicyTerm | None = None,
+    monitor: Callable | None = None,
+    monitor_every: int | None = None,
+    stop_on: str | None = None,
+    patience: int = 3,
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 100,
+    live=None,
+    progress: bool = True,
+) -> History:
     """Train `policy` in place and return the history.
 
-    batches: e.g. `Batches(examples, batch_size)`; `objective(policy, reference, **extras) -> (loss, metrics)`, both (batch,).
+    batches: e.g. `Batches(examples, batch_size)`; `objective(policy, reference, **extras) -> (loss, metrics)`,
+    both (batch,).
     epochs: may be a fraction. schedule: linear, cosine, exponential or constant, after a linear warm-up over the share
     `warmup` of the steps. average: "example" (a mean over examples) or "token" (over response tokens, for SFT); both
     over the whole effective batch, so that 1x8 and 8x1 accumulation have the same gradient.
-    monitor(policy) -> dict is called every `monitor_every` steps, and before the first and after the last; with `stop_on` naming
-    one of its values, training ends when that has not risen for `patience` calls, and the best weights are put back.
+    monitor(policy) -> dict is called every `monitor_every` steps, and before the first and after the last; with
+    `stop_on` naming one of its values, training ends when that has not risen for `patience` calls, and the best
+    weights are put back.
     checkpoint: a folder from which an interrupted run goes on. live: has update(history) and finish(history).
     """
     if average not in ("example", "token"):
         raise ValueError(f"average must be 'example' or 'token', not '{average}'.")
     if checkpoint and stop_on:
-        raise ValueError("checkpoint and stop_on cannot go together: the best weights would be lost in an interruption.")
+        raise ValueError(
+            "checkpoint and stop_on cannot go together: the best weights would be lost in an interruption."
+        )
     schedule_factor(0.0, schedule, warmup)  # a wrong name is refused before any work
     accelerator = Accelerator(cpu=default_device().type == "cpu")
     scorer = Scorer(policy)
@@ -107,8 +128,9 @@ def train(policy, batches, objective: Callable, *, epochs: float, learning_rate:
     history, monitored = History(), _Monitor(monitor, stop_on, patience, policy)
     done = _resume(checkpoint, policy, optimizer, history) if checkpoint else 0
     started = time.perf_counter() - history.seconds
-    bar = tqdm(total=total, initial=done, desc="training", leave=False,
-               disable=not (progress and accelerator.is_main_process))
+    bar = tqdm(
+        total=total, initial=done, desc="training", leave=False, disable=not (progress and accelerator.is_main_process)
+    )
     policy.train()
     if not done:
         monitored(history, 0, 0.0)
@@ -116,8 +138,18 @@ def train(policy, batches, objective: Callable, *, epochs: float, learning_rate:
         rate = learning_rate * schedule_factor(step / total, schedule, warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        row = _step(accelerator, scorer, optimizer, objective, pieces, average, max_grad_norm,
-                    on_policy if on_policy and step % on_policy.every == 0 else None, policy, step)
+        row = _step(
+            accelerator,
+            scorer,
+            optimizer,
+            objective,
+            pieces,
+            average,
+            max_grad_norm,
+            on_policy if on_policy and step % on_policy.every == 0 else None,
+            policy,
+            step,
+        )
         epoch = (step + 1) / len(batches)
         history.rows.append({"step": step + 1, "epoch": epoch, "learning_rate": rate, **row})
         history.seconds = time.perf_counter() - started
@@ -175,19 +207,25 @@ def _step(accelerator, scorer, optimizer, objective, pieces, average, max_grad_n
     total_weight = sum(_weight(piece, average) for piece in pieces)
     total_size = sum(len(piece) for piece in pieces)
     sums: dict[str, torch.Tensor] = {}
-    # Every process takes as many turns as the others, with weight 0 where no piece is left: gradients meet in every turn.
+    # Every process takes as many turns as the others, with weight 0 where no piece is left: gradients meet in
+    # every turn.
     processes, turns = accelerator.num_processes, -(-len(pieces) // accelerator.num_processes)
     for turn in range(turns):
         number = turn * processes + accelerator.process_index
         share = float(number < len(pieces))
         piece = pieces[number if share else 0].to(accelerator.device)
         last = turn == turns - 1 and on_policy is None
-        with (contextlib.nullcontext() if last else accelerator.no_sync(scorer)):
+        with contextlib.nullcontext() if last else accelerator.no_sync(scorer):
             loss, metrics = objective(scorer(piece), piece.reference, **piece.extras)
             # Gradients are averaged over the processes: multiplied first, so that their sum is what remains.
             accelerator.backward(loss.sum() * (share * processes / total_weight))
-        _add(sums, {"loss": loss.detach().sum() * share / total_weight,
-                    **{name: value.sum() * share / total_size for name, value in metrics.items()}})
+        _add(
+            sums,
+            {
+                "loss": loss.detach().sum() * share / total_weight,
+                **{name: value.sum() * share / total_size for name, value in metrics.items()},
+            },
+        )
     if on_policy is not None:
         batch = on_policy.make_batch(policy, step).to(accelerator.device)
         loss, metrics = on_policy.objective(scorer(batch), batch.reference, **batch.extras)
@@ -201,10 +239,11 @@ def _step(accelerator, scorer, optimizer, objective, pieces, average, max_grad_n
     values = accelerator.reduce(torch.stack([sums[name] for name in names]), "sum").tolist()
     found = dict(zip(names, values))
     if not math.isfinite(found["loss"]):
-        raise FloatingPointError(f"The loss is {found['loss']} at step {step + 1}: training has diverged. "
-                                 "Try a smaller learning rate, or less of the term that is unbounded below.")
-    return {"loss": found.pop("loss"), "grad_norm": float(norm), "tokens": sum(p.tokens for p in pieces),
-            **found}
+        raise FloatingPointError(
+            f"The loss is {found['loss']} at step {step + 1}: training has diverged. "
+            "Try a smaller learning rate, or less of the term that is unbounded below."
+        )
+    return {"loss": found.pop("loss"), "grad_norm": float(norm), "tokens": sum(p.tokens for p in pieces), **found}
 
 
 def _weight(piece, average: str) -> float:
@@ -242,8 +281,10 @@ class _Monitor:
             return False
         self.waited += 1
         if self.waited >= self.patience:
-            history.stopped = (f"stopped at step {step}: {self.stop_on} has not risen for {self.patience} checks; "
-                               f"the weights of step {self.best_step} are back")
+            history.stopped = (
+                f"stopped at step {step}: {self.stop_on} has not risen for {self.patience} checks; "
+                f"the weights of step {self.best_step} are back"
+            )
         return self.waited >= self.patience
 
     def put_back_best(self) -> None:
@@ -261,7 +302,11 @@ def _save(folder: Path, policy, optimizer, history: History) -> None:
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"{key}.{name}"] = value.detach()
     part = folder / "unfinished.part"
-    save_file({name: value.contiguous() for name, value in tensors.items()}, part, metadata={"history": json.dumps(vars(history))})
+    save_file(
+        {name: value.contiguous() for name, value in tensors.items()},
+        part,
+        metadata={"history": json.dumps(vars(history))},
+    )
     os.replace(part, folder / "unfinished.safetensors")
 
 
@@ -274,15 +319,22 @@ def _resume(folder: Path, policy, optimizer, history: History) -> int:
         with safe_open(path, "pt") as file:
             seen = json.loads(file.metadata()["history"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        states = [{key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")} for name, _ in policy.named_parameters()]
+        states = [
+            {key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+            for name, _ in policy.named_parameters()
+        ]
         weights = [tensors[f"weight.{name}"] for name, _ in policy.named_parameters()]
     except Exception as error:  # whatever is wrong with it, training can start afresh
-        print(f"The unfinished run in {folder} is damaged ({first_line(error)}); it was set aside as {set_aside(path).name} "
-              "and training starts afresh.")
+        print(
+            f"The unfinished run in {folder} is damaged ({first_line(error)}); it was set aside as {set_aside(path).name} "
+            "and training starts afresh."
+        )
         return 0
     for parameter, weight, state in zip(policy.parameters(), weights, states):
         parameter.data.copy_(weight)
-        optimizer.state[parameter] = {key: value if key == "step" else value.to(parameter.device) for key, value in state.items()}
+        optimizer.state[parameter] = {
+            key: value if key == "step" else value.to(parameter.device) for key, value in state.items()
+        }
     vars(history).update(seen)
     print(f"Going on after step {len(history.rows)} of an interrupted run.")
     return len(history.rows)

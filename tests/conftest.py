@@ -25,8 +25,17 @@ def random_model(tokenizer, seed=0):
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     torch.manual_seed(seed)
-    config = Qwen2Config(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-                         num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True, initializer_range=0.1)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        initializer_range=0.1,
+    )
     return Qwen2ForCausalLM(config).eval()
 
 
@@ -39,5 +48,11 @@ def model(tokenizer):
 def pairs():
     """Preference rows of very different lengths."""
     words = "the heron is grey and lives by the river where it waits for fish every morning".split()
-    return [{"prompt": [{"role": "user", "content": f"Tell me {n} things about the heron."}],
-             "chosen": " ".join(words[:3 + n]), "rejected": " ".join(words[: 14 - n]) + "!"} for n in range(12)]
+    return [
+        {
+            "prompt": [{"role": "user", "content": f"Tell me {n} things about the heron."}],
+            "chosen": " ".join(words[: 3 + n]),
+            "rejected": " ".join(words[: 14 - n]) + "!",
+        }
+        for n in range(12)
+    ]

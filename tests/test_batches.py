@@ -11,8 +11,12 @@ def test_ids_and_mask_equal_a_hand_tokenised_dialog(tokenizer):
     """The prompt's ids, the response's ids and one end-of-turn token, all responses masked True, nothing else."""
     row = {"prompt": USER, "response": "Good morning."}
     batch = tokenize([row], tokenizer, ("response",)).batch([0])
-    by_hand_prompt = tokenizer.encode("<|im_start|>user\nHello there<|im_end|>\n<|im_start|>assistant\n", add_special_tokens=False)
-    by_hand_response = tokenizer.encode("Good morning.", add_special_tokens=False) + [tokenizer.convert_tokens_to_ids("<|im_end|>")]
+    by_hand_prompt = tokenizer.encode(
+        "<|im_start|>user\nHello there<|im_end|>\n<|im_start|>assistant\n", add_special_tokens=False
+    )
+    by_hand_response = tokenizer.encode("Good morning.", add_special_tokens=False) + [
+        tokenizer.convert_tokens_to_ids("<|im_end|>")
+    ]
     assert batch.input_ids[0].tolist() == by_hand_prompt + by_hand_response
     assert batch.response_mask[0].tolist() == [False] * len(by_hand_prompt) + [True] * len(by_hand_response)
     assert None not in by_hand_prompt
@@ -23,7 +27,7 @@ def test_prompt_ids_are_the_prefix_of_the_whole_dialog(tokenizer):
     whole = tokenizer.apply_chat_template([*USER, {"role": "assistant", "content": "Hi."}], tokenize=False)
     ids = tokenizer.encode(whole, add_special_tokens=False)
     alone = prompt_ids(tokenizer, USER)
-    assert ids[:len(alone)] == alone
+    assert ids[: len(alone)] == alone
 
 
 def test_the_end_of_turn_is_learnt_and_is_not_the_padding(tokenizer):
@@ -37,9 +41,11 @@ def test_the_end_of_turn_is_learnt_and_is_not_the_padding(tokenizer):
 
 def test_what_is_left_out_or_cut_is_counted(tokenizer, pairs, capsys):
     """Long prompts are dropped, long responses cut, pairs that become equal dropped: each counted and printed."""
-    rows = [{"prompt": [{"role": "user", "content": "word " * 300}], "chosen": "a", "rejected": "b"},
-            {"prompt": USER, "chosen": "same start " * 20 + "x", "rejected": "same start " * 20 + "y"},
-            {"prompt": USER, "chosen": "long " * 40, "rejected": "short"}]
+    rows = [
+        {"prompt": [{"role": "user", "content": "word " * 300}], "chosen": "a", "rejected": "b"},
+        {"prompt": USER, "chosen": "same start " * 20 + "x", "rejected": "same start " * 20 + "y"},
+        {"prompt": USER, "chosen": "long " * 40, "rejected": "short"},
+    ]
     examples = tokenize(rows, tokenizer, max_prompt_tokens=100, max_response_tokens=10)
     assert examples.kept == [2]
     assert len(examples.responses["chosen"][0]) == 10

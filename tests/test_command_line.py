@@ -18,12 +18,20 @@ def test_the_command_trains_what_the_recipe_trains(small_world, tmp_path, capsys
     """`python -m prefnb dpo --pairs 16 ...` gives the recipe's policy, saved in the standard format, and says where."""
     words = [word for name, value in small_world.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     command_line.main(["dpo", *words, f"--output-dir={tmp_path / 'out'}"])
-    assert models.fingerprint(models.load_model(str(tmp_path / "out"))) == models.fingerprint(recipes.dpo(**small_world).model)
+    assert models.fingerprint(models.load_model(str(tmp_path / "out"))) == models.fingerprint(
+        recipes.dpo(**small_world).model
+    )
     assert str(tmp_path / "out") in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words, said", [(["dppo", "--alhpa", "10"], "Did you mean 'alpha'"), (["dpo", "beta", "1"], "--name value"),
-                                         (["dpo", "--beta", "-1"], "'beta' must be")])
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["dppo", "--alhpa", "10"], "Did you mean 'alpha'"),
+        (["dpo", "beta", "1"], "--name value"),
+        (["dpo", "--beta", "-1"], "'beta' must be"),
+    ],
+)
 def test_a_mistyped_command_is_refused_before_any_work(words, said):
     """A wrong parameter is one sentence."""
     with pytest.raises(ValueError, match=said):
@@ -39,8 +47,9 @@ def test_a_refused_command_exits_with_an_error_and_no_traceback():
 
 def test_the_summary_shows_win_rates_figures_and_notebook(tmp_path, capsys):
     """What `make run` ends with."""
-    (tmp_path / "summary.json").write_text(json.dumps({"baseline": "SFT", "prompts": 200, "win_rates": {
-        "DPPO": {"half": 0.61, "interval": [0.55, 0.67]}}}))
+    (tmp_path / "summary.json").write_text(
+        json.dumps({"baseline": "SFT", "prompts": 200, "win_rates": {"DPPO": {"half": 0.61, "interval": [0.55, 0.67]}}})
+    )
     (tmp_path / "votes.png").touch()
     command_line.summary([tmp_path, Path("runs/04_dppo.ipynb")])
     said = capsys.readouterr().out
@@ -64,8 +73,16 @@ def test_the_book_strips_progress_and_widget_state_and_keeps_pictures():
     picture = {"output_type": "display_data", "data": {"image/png": "..."}, "metadata": {}}
     bar = {"output_type": "stream", "name": "stderr", "text": "training: 10%"}
     widget = {"output_type": "display_data", "data": {"application/vnd.jupyter.widget-view+json": {}}, "metadata": {}}
-    executed = {"metadata": {"widgets": {}, "papermill": {}}, "cells": [
-        {"cell_type": "code", "metadata": {"tags": ["parameters"], "papermill": {"duration": 1}}, "outputs": [bar, picture, widget]}]}
+    executed = {
+        "metadata": {"widgets": {}, "papermill": {}},
+        "cells": [
+            {
+                "cell_type": "code",
+                "metadata": {"tags": ["parameters"], "papermill": {"duration": 1}},
+                "outputs": [bar, picture, widget],
+            }
+        ],
+    }
     kept = book.for_readers(executed, {"metadata": {"kernelspec": {"name": "python3"}}})
     assert kept["metadata"] == {"kernelspec": {"name": "python3"}}
     assert kept["cells"][0]["outputs"] == [picture]

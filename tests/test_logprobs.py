@@ -24,8 +24,8 @@ def test_padding_and_batching_change_no_logprob(model, tokenizer, pairs):
             alone = plain_logprobs(model, examples.prompt_ids[i], examples.responses[role][i])
             response = getattr(scored, role)
             assert response.length[row] == len(alone)
-            torch.testing.assert_close(response.token[row, :len(alone)], alone, atol=1e-5, rtol=0)
-            assert (response.token[row, len(alone):] == 0).all()
+            torch.testing.assert_close(response.token[row, : len(alone)], alone, atol=1e-5, rtol=0)
+            assert (response.token[row, len(alone) :] == 0).all()
 
 
 def test_gradient_equals_the_plain_way(model, tokenizer, pairs):
@@ -50,7 +50,9 @@ def test_head_by_chunks_passes_gradcheck(monkeypatch, chunk):
     torch.manual_seed(0)
     hidden, weight, bias = (torch.randn(*s, dtype=torch.double, requires_grad=True) for s in ((7, 4), (5, 4), (5,)))
     target, temperature = torch.randint(5, (7,)), torch.rand(7, dtype=torch.double) + 0.5
-    assert torch.autograd.gradcheck(lambda h, w, b: HeadLogprobs.apply(h, w, b, target, temperature), (hidden, weight, bias))
+    assert torch.autograd.gradcheck(
+        lambda h, w, b: HeadLogprobs.apply(h, w, b, target, temperature), (hidden, weight, bias)
+    )
 
 
 def test_temperature_divides_the_logits():

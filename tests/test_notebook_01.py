@@ -26,7 +26,8 @@ def run(objective, role, seed, **settings):
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("name", NAMES)
 def test_the_notebook_s_losses_are_the_library_s(notebook, name, seed):
-    """Guards against a notebook that explains one loss and a library that trains another: numbers, metrics and gradients."""
+    """Guards against a notebook that explains one loss and a library that trains another: numbers, metrics and
+    gradients."""
     role, settings = ("response", {}) if name == "sft" else ("sample", {"factor": 0.3, "target_length": torch.tensor([1, 2, 1, 3])})
     ours, theirs = (run(getattr(place, name), role, seed, **settings) for place in (notebook, library))
     torch.testing.assert_close(ours[0], theirs[0], check_dtype=False)

@@ -25,7 +25,8 @@ def run(objective, seed, **settings):
 @pytest.mark.parametrize("beta", [0.01, 0.1, 5.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_notebook_s_loss_is_the_library_s(notebook, seed, beta):
-    """Guards against a notebook that explains one loss and a library that trains another: numbers, metrics and gradients."""
+    """Guards against a notebook that explains one loss and a library that trains another: numbers, metrics and
+    gradients."""
     ours, theirs = run(notebook.dpo, seed, beta=beta), run(library.dpo, seed, beta=beta)
     torch.testing.assert_close(ours[0], theirs[0])
     assert ours[1].keys() == theirs[1].keys()

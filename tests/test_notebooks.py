@@ -1,4 +1,5 @@
-"""What every notebook owes its readers: it is its source, it shows pictures, its parameters are explained and checked."""
+"""What every notebook owes its readers: it is its source, it shows pictures, its parameters are explained and
+checked."""
 
 import ast
 import json

@@ -29,7 +29,11 @@ def test_made_once_and_loaded_after():
     """Nothing is computed twice; another key is another entry."""
     made = []
     make = lambda: made.append(1) or [1.5, 2]  # noqa: E731
-    assert recipes.cached("thing", {"a": 1}, make, save, load) == recipes.cached("thing", {"a": 1}, make, save, load) == [1.5, 2]
+    assert (
+        recipes.cached("thing", {"a": 1}, make, save, load)
+        == recipes.cached("thing", {"a": 1}, make, save, load)
+        == [1.5, 2]
+    )
     assert len(made) == 1
     recipes.cached("thing", {"a": 2}, make, save, load)
     assert len(made) == 2
@@ -46,6 +50,7 @@ def test_a_damaged_entry_is_set_aside_and_made_again(capsys):
 
 def test_an_interrupted_make_leaves_no_entry():
     """Half of an entry must not be found later."""
+
     def fail(value, folder):
         save(value, folder)
         raise KeyboardInterrupt
@@ -66,7 +71,9 @@ def test_two_at_once_make_it_once():
         return [7]
 
     results = []
-    threads = [threading.Thread(target=lambda: results.append(recipes.cached("thing", {}, make, save, load))) for _ in range(2)]
+    threads = [
+        threading.Thread(target=lambda: results.append(recipes.cached("thing", {}, make, save, load))) for _ in range(2)
+    ]
     threads[0].start()
     started.wait()
     threads[1].start()
@@ -131,13 +138,23 @@ def test_a_run_leaves_its_record_behind(tmp_path):
     prompts = [[{"role": "user", "content": "Hi"}], [{"role": "user", "content": "Grüß Gott"}]]
     answers = {"SFT": [Sample([1], "a", True)] * 2, "DPO": [Sample([1], "b", True)] * 2}
     scores = {"SFT": Scores(np.array([1.0, 2.0])), "DPO": Scores(np.array([2.0, 1.5]))}
-    comparison = recipes.Comparison(prompts, ["x", "y"], ["", ""], answers, scores,
-                                    {"DPO": win_rate(scores["DPO"], scores["SFT"])}, "SFT", 0.0)
-    folder = recipes.record(tmp_path / "run", SimpleNamespace(alpha=1.0), {"DPO": History([{"step": 1, "loss": 0.5}])}, comparison, kl=0.3)
+    comparison = recipes.Comparison(
+        prompts, ["x", "y"], ["", ""], answers, scores, {"DPO": win_rate(scores["DPO"], scores["SFT"])}, "SFT", 0.0
+    )
+    folder = recipes.record(
+        tmp_path / "run", SimpleNamespace(alpha=1.0), {"DPO": History([{"step": 1, "loss": 0.5}])}, comparison, kl=0.3
+    )
     assert json.loads((folder / "parameters.json").read_text()) == {"alpha": 1.0}
     assert History.load(folder / "history_DPO.json").rows == [{"step": 1, "loss": 0.5}]
     rows = json.loads((folder / "responses.json").read_text())
-    assert rows[3] == {"prompt": "Grüß Gott", "category": "y", "method": "DPO", "response": "b", "finished": True, "score": 1.5}
+    assert rows[3] == {
+        "prompt": "Grüß Gott",
+        "category": "y",
+        "method": "DPO",
+        "response": "b",
+        "finished": True,
+        "score": 1.5,
+    }
     assert json.loads((folder / "summary.json").read_text())["win_rates"]["DPO"]["half"] == 0.5
 
 

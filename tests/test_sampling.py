@@ -6,7 +6,10 @@ import torch
 from prefnb.batches import end_of_turn_id, prompt_ids
 from prefnb.sampling import _cut, sample
 
-PROMPTS = [[{"role": "user", "content": text}] for text in ("Hi", "Tell me about the river and the heron that lives there", "Why?")]
+PROMPTS = [
+    [{"role": "user", "content": text}]
+    for text in ("Hi", "Tell me about the river and the heron that lives there", "Why?")
+]
 
 
 def test_same_seed_same_samples_and_the_global_state_is_left_alone(model, tokenizer):
@@ -48,6 +51,7 @@ def test_what_follows_the_first_end_token_is_not_the_response(tokenizer):
 
 def test_beams_find_a_likelier_answer_than_greedy(model, tokenizer):
     """Beam search of width 4 must not be less likely than greedy under the model (equal lengths: nothing ends here)."""
+
     def total(one, prompt):
         ids = torch.tensor([prompt_ids(tokenizer, prompt) + one.ids])
         with torch.no_grad():

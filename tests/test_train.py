@@ -24,10 +24,19 @@ def setting(model, tokenizer, pairs):
 
     def run(objective=DPO, accumulation=1, **settings):
         policy = copy_model(model)
-        batches = Batches(settings.pop("examples", examples), 4, accumulation=accumulation,
-                          reference=settings.pop("reference", reference))
-        return policy, train(policy, batches, objective, progress=False,
-                             **{"epochs": 2, "learning_rate": 1e-3, "warmup": 0.0, **settings})
+        batches = Batches(
+            settings.pop("examples", examples),
+            4,
+            accumulation=accumulation,
+            reference=settings.pop("reference", reference),
+        )
+        return policy, train(
+            policy,
+            batches,
+            objective,
+            progress=False,
+            **{"epochs": 2, "learning_rate": 1e-3, "warmup": 0.0, **settings},
+        )
 
     run.model, run.examples, run.reference = model, examples, reference
     return run
@@ -59,13 +68,17 @@ def test_alpha_zero_is_dpo_bit_for_bit(setting):
     assert [[row[n] for n in names] for row in dpo_rows] == [[row[n] for n in names] for row in dppo_rows]
 
 
-@pytest.mark.parametrize("average, objective, roles", [("example", DPO, ("chosen", "rejected")), ("token", sft, ("response",))])
+@pytest.mark.parametrize(
+    "average, objective, roles", [("example", DPO, ("chosen", "rejected")), ("token", sft, ("response",))]
+)
 def test_accumulation_changes_nothing(setting, tokenizer, pairs, average, objective, roles):
     """1x8 equals 8x1: the mean is over the whole effective batch, not a mean of means."""
     rows = [{**row, "response": row["chosen"]} for row in pairs]
     examples = tokenize(rows, tokenizer, roles)
     reference = DatasetLogprobs.compute(setting.model, examples)
-    whole, cut = (setting(objective, accumulation=n, average=average, examples=examples, reference=reference) for n in (1, 4))
+    whole, cut = (
+        setting(objective, accumulation=n, average=average, examples=examples, reference=reference) for n in (1, 4)
+    )
     for a, b in zip(whole[1].rows, cut[1].rows, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
         assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
@@ -138,7 +151,9 @@ def test_schedules_rise_then_fall(schedule):
     values = [schedule_factor(i / 100, schedule, 0.1) for i in range(100)]
     assert values[0] < 0.02 and values[10] == pytest.approx(1.0)
     assert all(b <= a for a, b in zip(values[10:], values[11:]))
-    assert values[-1] == pytest.approx({"linear": 0.011, "cosine": 0.0003, "exponential": 0.0105, "constant": 1.0}[schedule], abs=1e-3)
+    assert values[-1] == pytest.approx(
+        {"linear": 0.011, "cosine": 0.0003, "exponential": 0.0105, "constant": 1.0}[schedule], abs=1e-3
+    )
 
 
 def test_an_unknown_schedule_is_refused():
