@@ -37,6 +37,7 @@ TITLES = {
     "accuracy": "share of pairs with margin > 0",
     "logp_chosen": "log-prob of chosen (nats)",
     "logp_rejected": "log-prob of rejected (nats)",
+    "logp_generated": "log-prob of y_gen (nats)",
     "reward_chosen": "implicit reward of chosen",
     "reward_rejected": "implicit reward of rejected",
     "win_rate": "win rate",

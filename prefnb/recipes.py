@@ -36,8 +36,7 @@ from prefnb.parameters import Choice, Flag, Number, Schema, Whole
 from prefnb.sampling import Sample, sample
 from prefnb.train import History, OnPolicyTerm, train
 
-# ---------------------------------------------------------------------------------------------- parameters of the
-# methods
+# --- parameters of the methods ------------------------------------------------------------
 
 _TRAINING = {
     "schedule": Choice("linear", "cosine", "exponential", "constant"),
@@ -48,9 +47,9 @@ _TRAINING = {
 _SFT_POCKET = dict(
     model="pocket",
     dataset="pocket",
-    dialogs=8000,
+    dialogs=4000,
     epochs=1,
-    batch_size=32,
+    batch_size=16,
     learning_rate=2e-3,
     schedule="linear",
     accumulation=1,
@@ -77,7 +76,7 @@ _PREFERENCE_POCKET = dict(
     model="pocket",
     dataset="pocket",
     sft=True,
-    pairs=1000,
+    pairs=400,
     epochs=1,
     batch_size=16,
     learning_rate=5e-4,
@@ -118,12 +117,14 @@ DPPO = Schema(
         "normalize": Choice(*dppo_objectives.NORMALIZATIONS),
         "level": Choice(*dppo_objectives.LEVELS),
     },
-    {"pocket": {**_PREFERENCE_POCKET, **_PENALISED}, "qwen": {**_PREFERENCE_QWEN, "beta": 0.01, **_PENALISED}},
+    {
+        "pocket": {**_PREFERENCE_POCKET, **_PENALISED, "pairs": 300},
+        "qwen": {**_PREFERENCE_QWEN, "beta": 0.01, **_PENALISED},
+    },
 )
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# methods
+# --- methods ------------------------------------------------------------
 
 
 @dataclass
@@ -197,8 +198,7 @@ def _loop(p: SimpleNamespace) -> dict:
     return dict(epochs=p.epochs, learning_rate=p.learning_rate, schedule=p.schedule)
 
 
-# ------------------------------------------------------------------------------------ the parts that notebooks use
-# as well
+# --- the parts that notebooks use as well ------------------------------------------------------------
 
 
 def starting_policy(p: SimpleNamespace):
@@ -289,8 +289,7 @@ def on_policy(
     return OnPolicyTerm(make_batch, objective, every)
 
 
-# --------------------------------------------------------------------------------------------------------- how did
-# it go
+# --- how did it go ------------------------------------------------------------
 
 
 @dataclass
@@ -320,15 +319,23 @@ class Comparison:
 def compare(
     policies: dict, tokenizer, p: SimpleNamespace, *, baseline: str = "SFT", temperature: float = 0.7
 ) -> Comparison:
-    """Let every policy answer the test prompts of `p.dataset` with the same seed, judge them, and compare with
-    `baseline`."""
+    """Let every policy answer the test prompts of `p.dataset`, judge the answers, and compare with `baseline`.
+
+    Every policy samples with a seed of its own: with one for all, policies that are nearly the same give many of the
+    same answers, and the comparison is mostly ties.
+    """
     rows = data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
     prompts = list(rows["prompt"])
     answers = {
         label: sample(
-            model, tokenizer, prompts, temperature=temperature, seed=p.seed, max_new_tokens=p.max_response_tokens
+            model,
+            tokenizer,
+            prompts,
+            temperature=temperature,
+            seed=p.seed + number,
+            max_new_tokens=p.max_response_tokens,
         )
-        for label, model in policies.items()
+        for number, (label, model) in enumerate(policies.items())
     }
     column = lambda name: list(rows[name]) if name in rows.column_names else [""] * len(rows)  # noqa: E731
     judge, scores, rates = GoldJudge(), {}, {}
@@ -358,8 +365,7 @@ def sampled_kl(policy, reference_model, tokenizer, prompts: list, *, max_new_tok
     )
 
 
-# --------------------------------------------------------------------------------------------------------- what
-# runs leave
+# --- what runs leave ------------------------------------------------------------
 
 
 def record(folder: Path, p: SimpleNamespace, histories: dict[str, History], comparison: Comparison, **summary) -> Path:
@@ -401,8 +407,7 @@ def _write(path: Path, value) -> None:
     os.replace(part, path)
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# the cache
+# --- the cache ------------------------------------------------------------
 
 
 def cache_folder() -> Path:
