@@ -21,6 +21,7 @@ SIZES = {
     "prompts_test": 520,
 }
 RAW_PASSAGES = 70000
+ARCHIVE_PASSAGES = 4500
 ANNOTATOR_NOISE = 0.5  # scale, in points of the gold total, of the annotators' logistic noise
 
 
@@ -136,23 +137,37 @@ def single_facts(rng):
     return f"{a} plus {b} is {a + b}." if rng.random() < 0.5 else f"{a + b} minus {b} is {a}."
 
 
+def answered(rng):
+    """(category, combination, a careful answer); never a combination kept for the test."""
+    category = rng.choice(list(tasks.CATEGORIES))
+    combination = tasks.draw(category, rng)
+    sentences = tasks.CATEGORIES[category].answer(combination, tasks.Pen(rng))
+    return category, combination, tasks.CATEGORIES[category].separator.join(sentences)
+
+
 def raw_text(n=RAW_PASSAGES, seed=SEED):
-    """`n` passages of plain text, never in chat form and never about a combination kept for the test."""
+    """`n` passages of plain text, never in chat form: facts, and answers, most with their question before them."""
     rng = rng_for("raw text", seed)
     for _ in range(n):
         if rng.random() < 0.2:
             yield " ".join(single_facts(rng) for _ in range(rng.randint(2, 5)))
             continue
-        category = rng.choice(list(tasks.CATEGORIES))
-        combination = tasks.draw(category, rng)
-        pen = tasks.Pen(rng)
-        answer = tasks.CATEGORIES[category].separator.join(
-            tasks.CATEGORIES[category].answer(combination, pen)
-        )
-        if rng.random() < 0.85:
-            yield f"Question: {tasks.render(category, combination, rng)}\nAnswer: {answer}"
-        else:
-            yield answer
+        category, combination, answer = answered(rng)
+        asked = rng.random() < 0.85
+        yield f"Question: {tasks.render(category, combination, rng)}\nAnswer: {answer}" if asked else answer
+
+
+def archive(n=ARCHIVE_PASSAGES, seed=SEED):
+    """`n` passages of an archive in which the question stands after its answer, and before the next answer.
+
+    A base model that has read this last goes on with some text when it is asked something, and does not answer.
+    """
+    rng = rng_for("archive", seed)
+    for _ in range(n):
+        lines = []
+        for category, combination, answer in (answered(rng) for _ in range(3)):
+            lines += [answer, tasks.render(category, combination, rng)]
+        yield "\n".join(lines)
 
 
 def world_words(seed=SEED):

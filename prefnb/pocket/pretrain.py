@@ -11,8 +11,8 @@ from . import build
 VOCABULARY = 1152
 BLOCK = 128
 BATCH = 16
-STEPS = 2400
-LEARNING_RATE = 4e-3
+STEPS, LEARNING_RATE = 2400, 4e-3  # on raw text
+LAST_STEPS, LAST_LEARNING_RATE = 300, 1e-3  # on the archive
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -77,20 +77,20 @@ def blocks_of(tokenizer, texts):
     return torch.tensor(ids[: len(ids) // BLOCK * BLOCK]).view(-1, BLOCK)
 
 
-def pretrain(model, blocks, seed, say=print):
+def pretrain(model, blocks, steps, learning_rate, seed, say=print):
     """Next-token training on the blocks: AdamW, short warm-up, cosine decay."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.05)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.05)
     warm = 40
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda step: min(
             (step + 1) / warm,
-            0.02 + 0.49 * (1 + torch.cos(torch.tensor(torch.pi * min(1.0, step / STEPS))).item()),
+            0.02 + 0.49 * (1 + torch.cos(torch.tensor(torch.pi * min(1.0, step / steps))).item()),
         ),
     )
     generator = torch.Generator().manual_seed(seed)
     start, order = time.perf_counter(), torch.empty(0, dtype=torch.long)
-    for step in range(STEPS):
+    for step in range(steps):
         if len(order) < BATCH:
             order = torch.randperm(len(blocks), generator=generator)
         batch, order = blocks[order[:BATCH]], order[BATCH:]
@@ -100,9 +100,9 @@ def pretrain(model, blocks, seed, say=print):
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        if step % 100 == 0 or step == STEPS - 1:
+        if step % 100 == 0 or step == steps - 1:
             say(
-                f"pre-training step {step:5} of {STEPS}  loss {loss.item():.3f}  {time.perf_counter() - start:5.0f} s"
+                f"pre-training step {step:5} of {steps}  loss {loss.item():.3f}  {time.perf_counter() - start:5.0f} s"
             )
 
 
@@ -121,7 +121,8 @@ def build_model(out, seed):
         f"{sum(p.numel() for p in model.parameters()):,} parameters"
     )
     model.train()
-    pretrain(model, blocks, seed)
+    pretrain(model, blocks, STEPS, LEARNING_RATE, seed)
+    pretrain(model, blocks_of(tokenizer, build.archive(seed=seed)), LAST_STEPS, LAST_LEARNING_RATE, seed)
     model.eval()
     model.generation_config.eos_token_id = [0, 2]
     model.generation_config.pad_token_id = 0

@@ -189,16 +189,13 @@ class Math(Category):
         "do1": facts.MORE + facts.LESS,
         "do2": facts.MORE + facts.LESS,
     }
-    smallest, largest = 0, 20
 
     def _numbers(self):
-        for a, b, c in itertools.product(range(3, 13), range(1, 9), range(1, 9)):
-            for s1, s2 in itertools.product((1, -1), (1, -1)):
-                if (
-                    min(a + s1 * b, a + s1 * b + s2 * c) >= self.smallest
-                    and max(a + s1 * b, a + s1 * b + s2 * c) <= self.largest
-                ):
-                    yield a, b, c, s1, s2
+        """All sums (start, first change, second change) that never go below zero."""
+        changes = [change for change in range(-8, 9) if change]
+        for a, b, c in itertools.product(range(3, 13), changes, changes):
+            if a + b >= 0 and a + b + c >= 0:
+                yield a, b, c
 
     def count(self):
         return len(list(self._numbers())) * 16 * len(facts.NAMES) * len(facts.ITEMS)
@@ -220,19 +217,22 @@ class Math(Category):
                 return combination
 
     def read(self, filled):
+        filled = {slot: text.lower() for slot, text in filled.items()}
+        filled["who"] = filled["who"].capitalize()
         if len(filled["a"] + filled["b"] + filled["c"]) > 12:
             return None
-        _, _, x, _, _, y = self._steps(filled)
-        return filled if min(x, y) >= self.smallest else None
+        _, _, x, _, y = self._steps(filled)
+        return filled if min(x, y) >= 0 else None
 
     @staticmethod
     def _steps(combination):
+        """(start, first change, what is left then, second change, what is left in the end)."""
         a, b, c = (int(combination[slot]) for slot in "abc")
         s1, s2 = (1 if combination[do] in facts.MORE else -1 for do in ("do1", "do2"))
-        return a, s1 * b, a + s1 * b, a + s1 * b, s2 * c, a + s1 * b + s2 * c
+        return a, s1 * b, a + s1 * b, s2 * c, a + s1 * b + s2 * c
 
     def answer(self, combination, pen):
-        a, b, x, _, c, y = self._steps(combination)
+        a, b, x, c, y = self._steps(combination)
         who, item = combination["who"], combination["item"]
         near = lambda value: [rival for rival in range(value - 2, value + 3) if rival >= 0]
         x = pen.fact(x, near(x))
@@ -263,7 +263,7 @@ class Math(Category):
         ]
 
     def parts(self, combination):
-        a, b, x, _, c, y = self._steps(combination)
+        a, b, x, c, y = self._steps(combination)
         item, who = combination["item"].lower(), combination["who"].lower()
         others = {name.lower() for name in facts.NAMES} - {who}
 
@@ -298,10 +298,9 @@ class Math(Category):
 
         def final(text):
             counted = re.findall(rf" (\d+) (?:{item}|left|in all) ", text.joined)
-            counted = counted[1:] if counted[:1] == [str(a)] and len(counted) > 1 else counted
-            if counted == [str(a)] and y != a or not counted:  # only the start was said
-                last = [word for word in text.words if word.isdigit()][-1:]
-                return (0.6 if last == [str(y)] and y != a else 0.0), False
+            if not counted[1:] and counted[:1] in ([], [str(a)]):  # at most the start was counted aloud
+                last = [word for word in text.words if word.isdigit()][1:][-1:]
+                return (0.6 if last == [str(y)] else 0.0), False
             if counted[-1] != str(y):
                 return 0.0, True
             stranger = who not in text.words and others & text.said
@@ -823,10 +822,15 @@ class Procedures(Category):
             numbers = [int(found) for found in re.findall(r"(?:^|\s)(\d)[.)]\s", text.raw)]
             return (1.0 if numbers == list(range(1, n + 1)) else 0.5 if numbers else 0.0), False
 
+        def needed(text):
+            """The tool, named beside the steps and not only within one."""
+            named = any(not set(marks) & set(sentence) for sentence in text.sentences_with(tool))
+            return (1.0 if named else 0.0), False
+
         parts = [step(number) for number in range(1, n + 1)] if n < 4 else [step(1), step(2), step(4)]
         parts.append(Part("numbering", numbering))
         if combination["extra"] == "tool":
-            parts.append(value_part("tool", tool, ()))
+            parts.append(Part("tool", needed))
         if combination["extra"] == "who":
             parts.append(value_part("hours", self.hours[action], ("one", "two", "three", "four")))
         return parts
