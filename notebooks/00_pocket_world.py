@@ -33,7 +33,7 @@
 preset: str = "pocket"  # this notebook is about the pocket world; there is no other preset
 seed: int = 0  # any whole number from 0; the same seed gives the same numbers
 model: str = "pocket"  # the model that continues text below: "pocket" (the base model), a local folder or a hub name
-test_prompts: int = 200  # how many test prompts the writers and the model answer, 20 to 500
+test_prompts: int = 100  # how many test prompts the writers and the model answer, 20 to 500
 temperature: float = 0.7  # the model's sampling temperature, above 0 and up to 2
 max_response_tokens: int = 96  # longest answer of the model, in tokens, 8 to 512
 output_dir: str = None  # where this run's files go; None means runs/00_pocket_world

@@ -37,7 +37,7 @@ preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the reports' setting
 seed: int = 0  # any whole number; the same seed gives the same numbers
 model: str = None  # "pocket", a model folder or a hub name; None takes the preset's
 dataset: str = None  # "pocket", a local file or a hub name; None takes the preset's
-dialogs: int = 2000  # demonstrations to train on, 1 or more (other notebooks start from more: pocket 8000, qwen 460000)
+dialogs: int = 1400  # demonstrations to train on, 1 or more (other notebooks start from more: pocket 4000, qwen 460000)
 percentile: float = 95  # prompts and responses are cut at this percentile of their lengths, 50 to 100
 min_response_chars: int = 30  # shorter demonstrations are left out, in characters (Hao's report: 75)
 epochs: float = 1  # passes over the demonstrations, above 0
@@ -46,13 +46,13 @@ accumulation: int = None  # pieces a batch is cut into to save memory; None take
 learning_rate: float = None  # peak of the schedule, 0 to 1; None takes the preset's (pocket 0.002, qwen 1e-6)
 schedule: str = None  # linear, cosine, exponential or constant; None takes the preset's (linear)
 small_share: float = 0.05  # share of the demonstrations in the small-subset run, above 0, at most 1
-small_epochs: float = 8  # passes over that subset, above 0
-monitor_prompts: int = 40  # prompts answered at each check while training, 10 to 10000
+small_epochs: float = 6  # passes over that subset, above 0
+monitor_prompts: int = 32  # prompts answered at each check while training, 10 to 10000
 patience: int = 3  # checks without a better win rate before early stopping gives up, 1 or more
 length_factor: float = 0.01  # lambda of the length penalty, 0 to 1000 (Hellman's report: 0.001, for longer responses)
 length_every: int = 2  # the penalty is applied every so many steps, 1 or more
-length_steps: int = 14  # steps of each run that compares the length penalties, 1 or more
-test_prompts: int = 150  # prompts of the final comparison, 20 to 100000
+length_steps: int = 8  # steps of each run that compares the length penalties, 1 or more
+test_prompts: int = 100  # prompts of the final comparison, 20 to 100000
 output_dir: str = None  # folder for what the run leaves; None is runs/01_sft
 
 # %%

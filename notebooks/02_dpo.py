@@ -48,7 +48,7 @@ shorter: float = 0.25  # epochs of each variant of the loss, above 0
 strength: float = 1.0  # pull of the variants' extra terms, 0 or more, in multiples of beta
 max_prompt_tokens: int = None  # longer prompts are left out; None takes the preset's (256 for other data with the pocket model)
 max_response_tokens: int = None  # longer responses are cut; None takes the preset's (256 for other data with the pocket model)
-test_prompts: int = 120  # held-out prompts and pairs to measure on, 20 to 100000
+test_prompts: int = 100  # held-out prompts and pairs to measure on, 20 to 100000
 output_dir: str = None  # where this run's results go; None means runs/02_dpo
 
 # %%

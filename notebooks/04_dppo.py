@@ -51,7 +51,7 @@ zeta: float = 0.5  # the expectile's asymmetry, 0 to 1; other weights ignore it
 level: str = "token"  # unlikelihood of each "token" or of the whole "sequence"
 normalize: str = "tanh_mean"  # how the vote gets into -1..1: "tanh_mean", "tanh" or "batch_max"
 alphas: str = "0.1,1"  # more strengths to try, 0 to 10000, with commas; 0 and alpha are always in the sweep
-test_prompts: int = 120  # prompts that the policies are compared on, 20 or more
+test_prompts: int = 100  # prompts that the policies are compared on, 20 or more
 output_dir: str = "runs/04_dppo"  # where the run leaves its numbers and figures
 
 # %%

@@ -54,7 +54,7 @@ _SFT_POCKET = dict(
     schedule="linear",
     accumulation=1,
     max_prompt_tokens=160,
-    max_response_tokens=160,
+    max_response_tokens=112,
     min_response_chars=0,
 )
 # 004 §4: one epoch, batch 4 x 8, learning rate 1e-6. 002 §4.1.1: 255 and 420 tokens, at least 75 characters.
@@ -76,14 +76,14 @@ _PREFERENCE_POCKET = dict(
     model="pocket",
     dataset="pocket",
     sft=True,
-    pairs=400,
+    pairs=320,
     epochs=1,
     batch_size=16,
     learning_rate=2e-4,
     schedule="linear",
     accumulation=1,
     max_prompt_tokens=160,
-    max_response_tokens=160,
+    max_response_tokens=112,
     beta=0.1,
 )
 _PREFERENCE_QWEN = dict(
@@ -118,7 +118,7 @@ DPPO = Schema(
         "level": Choice(*dppo_objectives.LEVELS),
     },
     {
-        "pocket": {**_PREFERENCE_POCKET, **_PENALISED, "pairs": 300},
+        "pocket": {**_PREFERENCE_POCKET, **_PENALISED, "pairs": 256},
         "qwen": {**_PREFERENCE_QWEN, "beta": 0.01, **_PENALISED},
     },
 )
