@@ -37,7 +37,7 @@ preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the reports' setting
 seed: int = 0  # any whole number; the same seed gives the same numbers
 model: str = None  # "pocket", a model folder or a hub name; None takes the preset's
 dataset: str = None  # "pocket", a local file or a hub name; None takes the preset's
-dialogs: int = 1400  # demonstrations to train on, 1 or more (other notebooks start from more: pocket 4000, qwen 460000)
+dialogs: int = 1200  # demonstrations to train on, 1 or more (other notebooks start from more: pocket 4000, qwen 460000)
 percentile: float = 95  # prompts and responses are cut at this percentile of their lengths, 50 to 100
 min_response_chars: int = 30  # shorter demonstrations are left out, in characters (Hao's report: 75)
 epochs: float = 1  # passes over the demonstrations, above 0
@@ -52,7 +52,7 @@ patience: int = 3  # checks without a better win rate before early stopping give
 length_factor: float = 0.01  # lambda of the length penalty, 0 to 1000 (Hellman's report: 0.001, for longer responses)
 length_every: int = 2  # the penalty is applied every so many steps, 1 or more
 length_steps: int = 8  # steps of each run that compares the length penalties, 1 or more
-test_prompts: int = 100  # prompts of the final comparison, 20 to 100000
+test_prompts: int = 80  # prompts of the final comparison, 20 to 100000
 output_dir: str = None  # folder for what the run leaves; None is runs/01_sft
 
 # %%

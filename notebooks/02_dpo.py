@@ -43,7 +43,8 @@ batch_size: int = None  # pairs per step, 1 to 4096; None takes the preset's (po
 learning_rate: float = None  # Adam's, above 0; None takes the preset's (pocket 0.0002, qwen 0.000005)
 beta: float = None  # how strongly the reference holds, above 0; None takes the preset's (pocket 0.1, qwen 0.01)
 betas: str = "0.03,0.1,0.3"  # the sweep of beta, numbers above 0; the main beta is always among them
-longer: float = 2.0  # epochs of the run that goes on for too long, above 0
+longer: float = 2.0  # epochs of the run that goes too far, above 0
+faster: float = 5.0  # learning rate of the run that goes too far, in multiples of the main one's, above 0
 shorter: float = 0.25  # epochs of each variant of the loss, above 0
 strength: float = 1.0  # pull of the variants' extra terms, 0 or more, in multiples of beta
 max_prompt_tokens: int = None  # longer prompts are left out; None takes the preset's (256 for other data with the pocket model)
@@ -55,7 +56,8 @@ output_dir: str = None  # where this run's results go; None means runs/02_dpo
 from prefnb import parameters, recipes
 
 p = parameters.check(globals(), recipes.DPO, betas=parameters.Numbers(above=0, high=100),
-                     longer=parameters.Number(above=0, high=1000), shorter=parameters.Number(above=0, high=1000),
+                     longer=parameters.Number(above=0, high=1000), faster=parameters.Number(above=0, high=1000),
+                     shorter=parameters.Number(above=0, high=1000),
                      strength=parameters.Number(0, 1000), test_prompts=parameters.Whole(20, 100_000))
 
 # %% [markdown]
@@ -241,11 +243,11 @@ print(f"loss at step 0: {before['loss'].mean():.6f}   ln 2: {np.log(2):.6f}   la
 from functools import partial
 
 
-def train_dpo(objective, epochs=p.epochs, **options):
+def train_dpo(objective, epochs=p.epochs, learning_rate=p.learning_rate, **options):
     """A fresh copy of the SFT policy, trained on the pairs; returns it with its history."""
     policy = models.copy_model(sft)
     batches = Batches(examples, p.batch_size, accumulation=p.accumulation, seed=p.seed, reference=reference)
-    history = train(policy, batches, objective, epochs=epochs, learning_rate=p.learning_rate, schedule=p.schedule, **options)
+    history = train(policy, batches, objective, epochs=epochs, learning_rate=learning_rate, schedule=p.schedule, **options)
     return policy, history
 
 
@@ -343,8 +345,8 @@ rewards_figure
 # %% [markdown]
 # ## More is not better
 #
-# The loss speaks of pairs; we care about answers. Now the run goes on for longer, with the same pairs over
-# and over, and a *monitor* looks up from time to time: it lets the policy answer test prompts, asks the gold
+# The loss speaks of pairs; we care about answers. Now a run goes further: `longer` epochs over the same pairs, in steps
+# `faster` times as large. A *monitor* looks up from time to time: it lets the policy answer test prompts, asks the gold
 # judge, and measures the KL and the loss on held-out pairs. When the training loss keeps falling while the
 # gold score turns down, the policy is **over-optimised**: it now fits the pairs and not what they stand for.
 
@@ -368,7 +370,8 @@ def monitor(policy):
 
 
 steps_per_epoch = -(-len(examples) // p.batch_size)
-overdone, long_history = train_dpo(partial(dpo, beta=p.beta), epochs=p.longer, monitor=monitor, monitor_every=steps_per_epoch)
+overdone, long_history = train_dpo(partial(dpo, beta=p.beta), epochs=p.longer, learning_rate=min(1.0, p.faster * p.learning_rate),
+                                   monitor=monitor, monitor_every=steps_per_epoch)
 score = "gold score" if gold_scores else "held_out_accuracy"
 display(plots.plot_kl(long_history, score=score))
 overdone_figure = plots.plot_training(long_history, ["loss", "held_out_loss", score])
@@ -376,17 +379,16 @@ overdone_figure
 
 # %%
 def was_overdone():
-    """The gold score at the end against that after the first epoch, on the same prompts; neither check was picked afterwards."""
+    """The gold score at the end of the far run against that of the main run's policy, prompt by prompt."""
     if not gold_scores:
         return "No gold judge knows the answers here: compare the loss on held-out pairs with the training loss instead."
-    if len(gold_scores) < 3:
-        return "This run was no longer than one epoch: choose a larger `longer` to see what happens after it."
-    early, late = gold_scores[1], gold_scores[-1]
-    low, high = evaluate.bootstrap_interval(late - early)
-    verdict = "it turned down" if high < 0 else "it still rose" if low > 0 else "that cannot be told from chance"
-    return (f"The gold score was {gold_scores[0].mean():.2f} before training, {early.mean():.2f} after the first epoch and "
-            f"{late.mean():.2f} at the end. From the first epoch to the end it changed by {(late - early).mean():+.2f} "
-            f"[{low:+.2f}, {high:+.2f}]: **{verdict}**.")
+    monitor(policies[p.beta])  # the same prompts, answered by the policy of the main run
+    before, far, main = gold_scores[0], gold_scores[-2], gold_scores[-1]
+    low, high = evaluate.bootstrap_interval(far - main)
+    verdict = ("it went too far, and is over-optimised" if high < 0 else "going further has paid" if low > 0
+               else "the difference cannot be told from chance")
+    return (f"The gold score was {before.mean():.2f} before training, {main.mean():.2f} after the main run and {far.mean():.2f} at "
+            f"the end of this one: {(far - main).mean():+.2f} [{low:+.2f}, {high:+.2f}] against the main run. **{verdict.capitalize()}**.")
 
 
 first_losses, held = long_history["loss"][1][:steps_per_epoch], long_history["held_out_loss"][1]
@@ -474,7 +476,7 @@ under it the rejected response {fell(variant_shifts['"KL" as printed'][1])}.""")
 
 # %%
 main = f"DPO, beta {p.beta:g}"
-contestants = {"SFT": sft, **{f"DPO, beta {value:g}": policies[value] for value in all_betas}, "DPO, too long": overdone}
+contestants = {"SFT": sft, **{f"DPO, beta {value:g}": policies[value] for value in all_betas}, "DPO, too far": overdone}
 comparison = recipes.compare(contestants, tokenizer, p)
 if comparison.judged:
     rates_figure = plots.plot_win_rates(comparison.win_rates, against="SFT")
@@ -609,7 +611,7 @@ check_exercises()
 # %%
 folder = recipes.record(p.output_dir or "runs/02_dpo", p,
                         {**{f"beta {k:g}" if isinstance(k, float) else k.replace('"', ""): h for k, h in histories.items()},
-                         "too long": long_history},
+                         "too far": long_history},
                         comparison, kl={f"{value:g}": found["k3"] for value, found in kls.items()},
                         held_out_accuracy={f"{value:g}": float(seen[value]["accuracy"].mean()) for value in all_betas})
 for name, figure in {"loss": loss_figure, "rewards": rewards_figure, "book_variants": shift_figure,

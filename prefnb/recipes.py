@@ -76,7 +76,7 @@ _PREFERENCE_POCKET = dict(
     model="pocket",
     dataset="pocket",
     sft=True,
-    pairs=320,
+    pairs=256,
     epochs=1,
     batch_size=16,
     learning_rate=2e-4,
@@ -118,7 +118,7 @@ DPPO = Schema(
         "level": Choice(*dppo_objectives.LEVELS),
     },
     {
-        "pocket": {**_PREFERENCE_POCKET, **_PENALISED, "pairs": 256},
+        "pocket": {**_PREFERENCE_POCKET, **_PENALISED},
         "qwen": {**_PREFERENCE_QWEN, "beta": 0.01, **_PENALISED},
     },
 )
