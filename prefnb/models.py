@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -127,6 +128,13 @@ def save_checkpoint(model, tokenizer, folder: Path) -> None:
     with written_whole(folder) as part:
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
+
+
+def write_json(path: Path, value) -> None:
+    """Write `value` as JSON, whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+    os.replace(part, path)
 
 
 def set_aside(path: Path) -> Path:

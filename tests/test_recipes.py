@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import random_model
 
-from prefnb import models, recipes
+from prefnb import cache, models, recipes
 from prefnb.batches import tokenize
 from prefnb.train import History
 
@@ -22,7 +22,7 @@ def load(folder):
 
 
 def entry(kind="thing"):
-    return next(path for path in recipes.cache_folder().iterdir() if path.is_dir() and path.name.startswith(kind))
+    return next(path for path in cache.cache_folder().iterdir() if path.is_dir() and path.name.startswith(kind))
 
 
 def test_made_once_and_loaded_after():
@@ -30,22 +30,22 @@ def test_made_once_and_loaded_after():
     made = []
     make = lambda: made.append(1) or [1.5, 2]  # noqa: E731
     assert (
-        recipes.cached("thing", {"a": 1}, make, save, load)
-        == recipes.cached("thing", {"a": 1}, make, save, load)
+        cache.cached("thing", {"a": 1}, make, save, load)
+        == cache.cached("thing", {"a": 1}, make, save, load)
         == [1.5, 2]
     )
     assert len(made) == 1
-    recipes.cached("thing", {"a": 2}, make, save, load)
+    cache.cached("thing", {"a": 2}, make, save, load)
     assert len(made) == 2
 
 
 def test_a_damaged_entry_is_set_aside_and_made_again(capsys):
     """One flipped character must neither be served nor stop the run."""
-    recipes.cached("thing", {}, lambda: [1], save, load)
+    cache.cached("thing", {}, lambda: [1], save, load)
     (entry() / "value.json").write_text("[2]")
-    assert recipes.cached("thing", {}, lambda: [1], save, load) == [1]
+    assert cache.cached("thing", {}, lambda: [1], save, load) == [1]
     assert "is damaged (value.json has changed since it was written)" in capsys.readouterr().out
-    assert entry("thing").exists() and any(".damaged-1" in path.name for path in recipes.cache_folder().iterdir())
+    assert entry("thing").exists() and any(".damaged-1" in path.name for path in cache.cache_folder().iterdir())
 
 
 def test_an_interrupted_make_leaves_no_entry():
@@ -56,8 +56,8 @@ def test_an_interrupted_make_leaves_no_entry():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        recipes.cached("thing", {}, lambda: [1], fail, load)
-    assert not [path for path in recipes.cache_folder().iterdir() if path.is_dir()]
+        cache.cached("thing", {}, lambda: [1], fail, load)
+    assert not [path for path in cache.cache_folder().iterdir() if path.is_dir()]
 
 
 def test_two_at_once_make_it_once():
@@ -72,7 +72,7 @@ def test_two_at_once_make_it_once():
 
     results = []
     threads = [
-        threading.Thread(target=lambda: results.append(recipes.cached("thing", {}, make, save, load))) for _ in range(2)
+        threading.Thread(target=lambda: results.append(cache.cached("thing", {}, make, save, load))) for _ in range(2)
     ]
     threads[0].start()
     started.wait()

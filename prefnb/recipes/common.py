@@ -1,0 +1,137 @@
+"""What all recipes share: the parameters of training, trained policies in the cache, and the samples of a model."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Callable
+
+import torch
+
+from prefnb import models, pocket
+from prefnb.batches import Examples, from_samples
+from prefnb.cache import cache_folder, cached, digest, file_digest
+from prefnb.logprobs import Scorer
+from prefnb.parameters import Choice, Whole
+from prefnb.sampling import Sample, sample
+from prefnb.train import History, OnPolicyTerm
+
+TRAINING = {
+    "schedule": Choice("linear", "cosine", "exponential", "constant"),
+    "accumulation": Whole(1, 4096),
+    "max_prompt_tokens": Whole(1),
+    "max_response_tokens": Whole(1),
+}
+# What the methods of a preset share.
+POCKET = dict(
+    model="pocket",
+    dataset="pocket",
+    epochs=1,
+    batch_size=16,
+    schedule="linear",
+    accumulation=1,
+    max_prompt_tokens=160,
+    max_response_tokens=112,
+)
+QWEN = dict(model="Qwen/Qwen2.5-0.5B", epochs=1, batch_size=32, schedule="linear", accumulation=8)
+
+
+@dataclass
+class Trained:
+    """A trained policy with what it took: `model`, `tokenizer`, `history`."""
+
+    model: torch.nn.Module
+    tokenizer: object
+    history: History
+
+
+def loop(p: SimpleNamespace) -> dict:
+    """What `train` takes from a method's parameters."""
+    return dict(epochs=p.epochs, learning_rate=p.learning_rate, schedule=p.schedule)
+
+
+def trained(name: str, p: SimpleNamespace, make: Callable[[], Trained], load_model=models.load_model) -> Trained:
+    """What `make()` trains, from the cache if this recipe has been made with these parameters and files before."""
+
+    def save(made: Trained, folder: Path) -> None:
+        made.model.save_pretrained(folder)
+        made.tokenizer.save_pretrained(folder)
+        made.history.save(folder / "history.json")
+
+    def load(folder: Path) -> Trained:
+        return Trained(
+            load_model(str(folder)), models.load_tokenizer(str(folder)), History.load(folder / "history.json")
+        )
+
+    made = cached(name, _key(name, p), make, save, load)
+    shutil.rmtree(unfinished(name, p), ignore_errors=True)
+    return made
+
+
+def _key(name: str, p: SimpleNamespace) -> dict:
+    return {"recipe": name, **{k: v for k, v in vars(p).items() if k != "output_dir"}, "files": digest(_files(p))}
+
+
+def _files(p: SimpleNamespace) -> dict:
+    """Hashes of the local files that the parameters name, so that a changed file is another key."""
+    found = {}
+    for name in (p.model, p.dataset):
+        path = pocket.DATA if name == "pocket" else Path(name).expanduser()
+        files = [path] if path.is_file() else sorted(path.glob("**/*")) if path.is_dir() else []
+        found |= {f"{name}/{file.name}": file_digest(file) for file in files if file.is_file()}
+    return found
+
+
+def unfinished(name: str, p: SimpleNamespace) -> Path:
+    """Where an interrupted run of this recipe is kept, to go on from."""
+    return cache_folder() / f"unfinished-{name}-{digest(_key(name, p))}"
+
+
+def samples_of(model, tokenizer, prompts: list[list[int]], **settings) -> list[Sample]:
+    """`sampling.sample` on prompt ids with these settings, from the cache if this model was asked this before."""
+    key = {"model": models.fingerprint(model), "prompts": digest(prompts), **settings}
+
+    def save(drawn: list[Sample], folder: Path) -> None:
+        models.write_json(folder / "samples.json", drawn)
+
+    def load(folder: Path) -> list[Sample]:
+        return [Sample(*one) for one in json.loads((folder / "samples.json").read_text(encoding="utf-8"))]
+
+    return cached("samples", key, lambda: sample(model, tokenizer, prompts, **settings), save, load)
+
+
+def on_policy(
+    tokenizer,
+    examples: Examples,
+    objective: Callable,
+    *,
+    every: int,
+    prompts: int,
+    max_new_tokens: int,
+    seed: int = 0,
+    reference_model=None,
+    extras: Callable[[list[int]], dict] | None = None,
+) -> OnPolicyTerm:
+    """A term of the loss on the policy's own samples at temperature 1, for `train(on_policy=...)`.
+
+    Every `every` steps, `prompts` of the examples' prompts get one sample each. `extras(index)` gives the (batch,)
+    tensors that the objective takes by name, for the examples `index`; the reference's log-probs are there if its
+    model is given.
+    """
+
+    def make_batch(model, step: int):
+        index = random.Random(f"{seed}-{step}").sample(range(len(examples)), min(prompts, len(examples)))
+        ids = [examples.prompt_ids[i] for i in index]
+        drawn = sample(model, tokenizer, ids, temperature=1.0, max_new_tokens=max_new_tokens, seed=seed + step)
+        model.train()
+        batch = from_samples(ids, [one.ids for one in drawn], **(extras(index) if extras else {})).to(model.device)
+        if reference_model is None:
+            return batch
+        with torch.no_grad():
+            return replace(batch, reference=Scorer(reference_model)(batch))
+
+    return OnPolicyTerm(make_batch, objective, every)
