@@ -140,11 +140,11 @@ WRITERS = {
 # Who writes what. Demonstrations and preference answers come from different mixes and dialects (which of the ways of
 # saying a thing a writer knows): preferences are off-policy, as those that one downloads.
 DEMONSTRATIONS = {
-    "boilerplate": 0.24,
-    "rambling": 0.2,
-    "stuttering": 0.17,
-    "careful": 0.11,
-    "self-questioning": 0.1,
+    "boilerplate": 0.22,
+    "rambling": 0.18,
+    "stuttering": 0.23,
+    "careful": 0.10,
+    "self-questioning": 0.09,
     "brief": 0.09,
     "mistaken": 0.05,
     "hasty": 0.04,
