@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-METHODS = ("sft", "dpo", "dppo")
+METHODS = ("sft", "dpo", "simpo", "dppo")
 
 
 def main(arguments: list[str]) -> None:

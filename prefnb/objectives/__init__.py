@@ -9,6 +9,7 @@ one `prefnb.logprobs.Response` per role (`policy.chosen.sum`, `reference.generat
 | `sft`  | `sft`                                            | response                    |
 |        | `length_penalty`, `length_penalty_printed`       | sample                      |
 | `dpo`  | `dpo`, `dpo_positive`, `dpo_kl_as_printed`       | chosen, rejected            |
+| `simpo`| `simpo`                                          | chosen, rejected            |
 | `dppo` | `dppo`, with three penalties and four weights    | chosen, rejected, generated |
 | `kl`   | `sampled_kl`, and the estimators `kl_k1`, `kl_k3`| sample                      |
 

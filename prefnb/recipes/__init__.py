@@ -4,7 +4,7 @@
 |--------------|-------------------------------------------|--------------------------------------------------------------|
 | `common`     |                                           | `Trained`, `on_policy`, `samples_of`                         |
 | `supervised` | `sft`                                     | `sft_examples`                                               |
-| `preference` | `dpo`, `dppo`                             | `starting_policy`, `pair_examples`, `reference`, `greedy_ids`|
+| `preference` | `dpo`, `simpo`, `dppo`                    | `starting_policy`, `pair_examples`, `reference`, `greedy_ids`|
 | `comparison` |                                           | `compare`, `sampled_kl`, `record`                            |
 
 Every recipe has a schema of its parameters with the presets "pocket" and "qwen", by its name in capitals.
@@ -12,5 +12,16 @@ Every recipe has a schema of its parameters with the presets "pocket" and "qwen"
 
 from prefnb.recipes.common import Trained, on_policy, samples_of
 from prefnb.recipes.comparison import Comparison, compare, record, sampled_kl
-from prefnb.recipes.preference import DPO, DPPO, dpo, dppo, greedy_ids, pair_examples, reference, starting_policy
+from prefnb.recipes.preference import (
+    DPO,
+    DPPO,
+    SIMPO,
+    dpo,
+    dppo,
+    greedy_ids,
+    pair_examples,
+    reference,
+    simpo,
+    starting_policy,
+)
 from prefnb.recipes.supervised import SFT, sft, sft_examples

@@ -12,6 +12,7 @@ from prefnb.cache import cached, digest
 from prefnb.logprobs import DatasetLogprobs
 from prefnb.objectives import dpo as dpo_objectives
 from prefnb.objectives import dppo as dppo_objectives
+from prefnb.objectives import simpo as simpo_objectives
 from prefnb.parameters import Choice, Flag, Number, Schema
 from prefnb.recipes.common import POCKET, QWEN, TRAINING, Trained, loop, samples_of, trained, unfinished
 from prefnb.recipes.supervised import SFT, sft
@@ -30,6 +31,12 @@ PREFERENCE_QWEN = {  # 004 §4: 989 tokens of context, beta 0.01
     "beta": 0.01,
 }
 DPO = Schema(PREFERENCE, {"pocket": PREFERENCE_POCKET, "qwen": PREFERENCE_QWEN})
+
+_SIMPO = dict(beta=2.5, gamma=1.0)  # the best setting of 004, Table 1
+SIMPO = Schema(
+    {**PREFERENCE, "gamma": Number(0, 100)},
+    {"pocket": {**PREFERENCE_POCKET, **_SIMPO}, "qwen": {**PREFERENCE_QWEN, **_SIMPO}},
+)
 
 _PENALISED = dict(
     penalty="minimum_likelihood", weight="linear", zeta=0.5, level="token", normalize="tanh_mean", alpha=10.0
@@ -54,6 +61,14 @@ def dpo(**given) -> Trained:
     return _preference("dpo", p, partial(dpo_objectives.dpo, beta=p.beta))
 
 
+def simpo(**given) -> Trained:
+    """Simple Preference Optimization (Meng et al. 2024) from the SFT policy, with `SIMPO`'s parameters."""
+    p = parameters.check(given, SIMPO)
+    return _preference(
+        "simpo", p, partial(simpo_objectives.simpo, beta=p.beta, gamma=p.gamma), with_reference=False
+    )
+
+
 def dppo(**given) -> Trained:
     """Direct Preference and Penalization Optimization (004 §3) from the SFT policy, with `DPPO`'s parameters."""
     p = parameters.check(given, DPPO)
@@ -70,15 +85,16 @@ def dppo(**given) -> Trained:
     return _preference("dppo", p, objective, with_generated=p.alpha > 0)
 
 
-def _preference(name: str, p: SimpleNamespace, objective: Callable, with_generated: bool = False) -> Trained:
+def _preference(
+    name: str, p: SimpleNamespace, objective: Callable, with_generated: bool = False, with_reference: bool = True
+) -> Trained:
     def make() -> Trained:
         policy, tokenizer = starting_policy(p)
         examples = pair_examples(p, tokenizer)
         if with_generated:
             examples = examples.plus("generated", greedy_ids(policy, tokenizer, examples, p.max_response_tokens))
-        batches = Batches(
-            examples, p.batch_size, accumulation=p.accumulation, seed=p.seed, reference=reference(policy, examples)
-        )
+        frozen = reference(policy, examples) if with_reference else None
+        batches = Batches(examples, p.batch_size, accumulation=p.accumulation, seed=p.seed, reference=frozen)
         return Trained(policy, tokenizer, train(policy, batches, objective, checkpoint=unfinished(name, p), **loop(p)))
 
     return trained(name, p, make)
