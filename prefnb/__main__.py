@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-METHODS = ("sft", "dpo", "simpo", "dppo")
+METHODS = ("sft", "dpo", "simpo", "dppo", "reward_model")
 
 
 def main(arguments: list[str]) -> None:

@@ -8,8 +8,11 @@ prompt (`prefnb.evaluate.win_rate`).
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from prefnb import pocket
+from prefnb.batches import Examples, end_of_turn_id, prompt_ids
+from prefnb.logprobs import RewardScorer
 
 
 @dataclass
@@ -75,3 +78,50 @@ class GoldJudge:
         found = [pocket.flaws(last_user_turn(p), r) for p, r in zip(prompts, responses)]
         names = ("disfluent", "rambling", "boilerplate")
         return {name: np.array([name in flaws for flaws in found]) for name in names}
+
+
+class RewardModel:
+    """The proxy: a sequence-classification model with one output (`models.load_reward_model`), as a judge.
+
+    Where the tokenizer has a chat template the model reads prompt, response and end-of-turn token, as in training.
+    Others, such as deberta, read the last user turn and the response as a pair of texts, cut to what the model can
+    take.
+    """
+
+    name = "proxy"
+
+    def __init__(self, model, tokenizer, *, batch_size=64):
+        self.model, self.tokenizer, self.batch_size = model.eval(), tokenizer, batch_size
+        self.tie = 0.0
+
+    @torch.no_grad()
+    def __call__(self, prompts, responses):
+        check_pairs(prompts, responses)
+        score = self._dialogs if self.tokenizer.chat_template else self._text_pairs
+        return Scores(score(prompts, responses))
+
+    def _dialogs(self, prompts, responses):
+        end, scorer, total = end_of_turn_id(self.tokenizer), RewardScorer(self.model), np.zeros(len(prompts))
+        ids = [self.tokenizer.encode(response, add_special_tokens=False) + [end] for response in responses]
+        prompts = [prompt_ids(self.tokenizer, prompt) for prompt in prompts]
+        examples = Examples(prompts, {"response": ids}, list(range(len(prompts))))
+        for batch in examples.in_order_of_length(self.batch_size):
+            total[batch.index] = scorer(batch.to(self.model.device)).response.cpu()
+        return total
+
+    def _text_pairs(self, prompts, responses):
+        questions, total = [last_user_turn(prompt) for prompt in prompts], np.zeros(len(prompts))
+        limit = min(self.tokenizer.model_max_length, self.model.config.max_position_embeddings)
+        order = sorted(range(len(prompts)), key=lambda i: len(questions[i]) + len(responses[i]), reverse=True)
+        for start in range(0, len(order), self.batch_size):
+            index = order[start : start + self.batch_size]
+            inputs = self.tokenizer(
+                [questions[i] for i in index],
+                [responses[i] for i in index],
+                padding=True,
+                truncation=True,
+                max_length=limit,
+                return_tensors="pt",
+            )
+            total[index] = self.model(**inputs.to(self.model.device)).logits[:, 0].float().cpu()
+        return total

@@ -90,14 +90,7 @@ class Scorer(torch.nn.Module):
         self.model = model
 
     def forward(self, batch) -> SimpleNamespace:
-        # On a GPU matrix products run in bfloat16; policy and reference take this same path, so step 0 stays ln 2.
-        with torch.autocast(batch.input_ids.device.type, torch.bfloat16, enabled=batch.input_ids.is_cuda):
-            hidden = self.model.base_model(
-                input_ids=batch.input_ids,
-                position_ids=batch.position,
-                attention_mask=batch.attention_mask(),
-                use_cache=False,
-            ).last_hidden_state
+        hidden = hidden_states(self.model, batch)
         # Role by role, the place of every response token, and of the token before it, which predicts it.
         places = [(batch.segment == number).nonzero(as_tuple=True) for number in range(1, len(batch.roles) + 1)]
         row, column = (torch.cat(axis) for axis in zip(*places))
@@ -118,6 +111,45 @@ class Scorer(torch.nn.Module):
             mask = torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
             scored[role] = Response(part.new_zeros(mask.shape).masked_scatter(mask, part), mask)
         return SimpleNamespace(**scored)
+
+
+def hidden_states(model, batch) -> torch.Tensor:
+    """The last layer's output at every token of the batch's rows, (batch, time, hidden size)."""
+    # On a GPU matrix products run in bfloat16; policy and reference take this same path, so step 0 stays ln 2.
+    with torch.autocast(batch.input_ids.device.type, torch.bfloat16, enabled=batch.input_ids.is_cuda):
+        return model.base_model(
+            input_ids=batch.input_ids,
+            position_ids=batch.position,
+            attention_mask=batch.attention_mask(),
+            use_cache=False,
+        ).last_hidden_state
+
+
+class RewardScorer(torch.nn.Module):
+    """A sequence-classification model as a function from a batch to the scores of its responses.
+
+    `RewardScorer(model)(batch)` returns a namespace with one (batch,) float32 tensor per role of the batch: the `score`
+    head on the hidden state of the response's last token, where a causal model has seen all of it.
+    """
+
+    def __init__(self, model):
+        super().__init__()
+        if not isinstance(getattr(model, "score", None), torch.nn.Linear):
+            raise ValueError(
+                f"{type(model).__name__} has no linear `score` head on a causal model; make a reward model with "
+                "models.reward_model_from, or load one with models.load_reward_model."
+            )
+        self.model = model
+
+    def forward(self, batch) -> SimpleNamespace:
+        hidden = hidden_states(self.model, batch)
+        rows, columns = (torch.arange(size, device=hidden.device) for size in batch.input_ids.shape)
+        scores = {}
+        for number, role in enumerate(batch.roles, 1):
+            seen = (batch.segment == 0) | (batch.segment == number)  # an empty response is scored at the prompt's end
+            last = torch.where(seen, columns, 0).amax(-1)
+            scores[role] = self.model.score(hidden[rows, last].to(self.model.score.weight.dtype))[:, 0].float()
+        return SimpleNamespace(**scores)
 
 
 class HeadLogprobs(torch.autograd.Function):

@@ -19,9 +19,10 @@ import torch
 import transformers
 from accelerate import PartialState
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from prefnb import pocket
+from prefnb.batches import end_of_turn_id
 
 
 def _source(name: str) -> str:
@@ -67,10 +68,7 @@ def load_model(name: str = "pocket", *, device=None, dtype: torch.dtype = torch.
     Raises ValueError with one clear sentence if it cannot be had.
     """
     try:
-        config = AutoConfig.from_pretrained(_source(name), trust_remote_code=False)
-        for key, value in config.to_dict().items():
-            if ("dropout" in key or "pdrop" in key) and isinstance(value, (int, float)):
-                setattr(config, key, 0.0)  # policy and reference must agree exactly at step 0
+        config = _config_without_dropout(name)
         with _quiet_loading():
             model = AutoModelForCausalLM.from_pretrained(
                 _source(name), config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True
@@ -80,6 +78,68 @@ def load_model(name: str = "pocket", *, device=None, dtype: torch.dtype = torch.
     # The sampling settings a model was published with would silently change ours: the course always passes its own.
     model.generation_config = transformers.GenerationConfig()
     return model.to(device or default_device()).eval()
+
+
+def load_reward_model(name: str, *, device=None, dtype: torch.dtype = torch.float32):
+    """A sequence-classification model with one output, the score; without dropout, in eval mode, on `device`.
+
+    Raises ValueError with one clear sentence if it cannot be had.
+    """
+    try:
+        config = _config_without_dropout(name)
+        kinds = config.architectures or []
+        if not any(kind.endswith("ForSequenceClassification") for kind in kinds):
+            raise ValueError(
+                f"The model '{name}' is no sequence-classification model but {' or '.join(kinds) or 'unnamed'}; "
+                "give a reward model, or make one with models.reward_model_from."
+            )
+        if config.num_labels != 1:
+            raise ValueError(
+                f"The model '{name}' has {config.num_labels} outputs; a reward model has one, the score (num_labels=1)."
+            )
+        with _quiet_loading():
+            model, loading = AutoModelForSequenceClassification.from_pretrained(
+                _source(name),
+                config=config,
+                dtype=dtype,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ValueError(f"The model '{name}' could not be loaded: {first_line(error)}") from error
+    if loading["missing_keys"]:
+        raise ValueError(
+            f"The weights of '{name}' lack {', '.join(sorted(loading['missing_keys']))}; save the whole model again."
+        )
+    return model.to(device or default_device()).eval()
+
+
+def reward_model_from(policy, tokenizer, seed: int = 0):
+    """A sequence-classification model with the policy's weights and a new `score` head that is small at first, so that
+    all scores are near 0. The policy itself is left alone."""
+    if tokenizer.pad_token_id == end_of_turn_id(tokenizer):
+        raise ValueError(
+            "The tokenizer pads with its end-of-turn token, so that other libraries would not find a response's last "
+            "token; give it a pad token of its own."
+        )
+    config = copy.deepcopy(policy.config)
+    config.num_labels, config.pad_token_id = 1, tokenizer.pad_token_id
+    model = AutoModelForSequenceClassification.from_config(config, dtype=policy.dtype, trust_remote_code=False)
+    model.base_model.load_state_dict(policy.base_model.state_dict())
+    head = model.score.weight
+    with torch.no_grad():
+        head.copy_(torch.randn(head.shape, generator=torch.Generator().manual_seed(seed)) / head.shape[1])
+    return model.to(policy.device).eval()
+
+
+def _config_without_dropout(name: str):
+    """Policy and reference must agree exactly at step 0, and a judge must say the same thing twice."""
+    config = AutoConfig.from_pretrained(_source(name), trust_remote_code=False)
+    for key, value in config.to_dict().items():
+        if ("dropout" in key or "pdrop" in key) and isinstance(value, (int, float)):
+            setattr(config, key, 0.0)
+    return config
 
 
 def default_device() -> torch.device:

@@ -91,6 +91,7 @@ def train(
     warmup: float = 0.1,
     max_grad_norm: float = 1.0,
     average: str = "example",
+    scorer: Callable = Scorer,
     on_policy: OnPolicyTerm | None = None,
     monitor: Callable | None = None,
     monitor_every: int | None = None,
@@ -108,6 +109,8 @@ def train(
     epochs: may be a fraction. schedule: linear, cosine, exponential or constant, after a linear warm-up over the share
     `warmup` of the steps. average: "example" (a mean over examples) or "token" (over response tokens, for SFT); both
     over the whole effective batch, so that 1x8 and 8x1 accumulation have the same gradient.
+    scorer(policy) makes the module that turns a batch into what the objective reads: log-probs, or with `RewardScorer`
+    scores.
     monitor(policy) -> dict is called every `monitor_every` steps, and before the first and after the last; with
     `stop_on` naming one of its values, training ends when that has not risen for `patience` calls, and the best
     weights are put back.
@@ -121,7 +124,7 @@ def train(
         )
     schedule_factor(0.0, schedule, warmup)  # a wrong name is refused before any work
     accelerator = Accelerator(cpu=default_device().type == "cpu")
-    scorer = Scorer(policy)
+    scorer = scorer(policy)
     optimizer = torch.optim.Adam([p for p in policy.parameters() if p.requires_grad], lr=learning_rate, fused=True)
     scorer, optimizer = accelerator.prepare(scorer, optimizer)
     total = max(1, round(epochs * len(batches)))

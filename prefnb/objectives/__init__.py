@@ -4,14 +4,15 @@ Every objective is `f(policy, reference, **hyperparameters) -> (loss, metrics)`.
 one `prefnb.logprobs.Response` per role (`policy.chosen.sum`, `reference.generated.token`, ...); `loss` is
 (batch,), and `metrics` maps names to detached (batch,) tensors. The training loop averages them.
 
-| file   | objectives                                       | roles they read             |
-|--------|--------------------------------------------------|-----------------------------|
-| `sft`  | `sft`                                            | response                    |
-|        | `length_penalty`, `length_penalty_printed`       | sample                      |
-| `dpo`  | `dpo`, `dpo_positive`, `dpo_kl_as_printed`       | chosen, rejected            |
-| `simpo`| `simpo`                                          | chosen, rejected            |
-| `dppo` | `dppo`, with three penalties and four weights    | chosen, rejected, generated |
-| `kl`   | `sampled_kl`, and the estimators `kl_k1`, `kl_k3`| sample                      |
+| file           | objectives                                       | roles they read                  |
+|----------------|--------------------------------------------------|----------------------------------|
+| `sft`          | `sft`                                            | response                         |
+|                | `length_penalty`, `length_penalty_printed`       | sample                           |
+| `dpo`          | `dpo`, `dpo_positive`, `dpo_kl_as_printed`       | chosen, rejected                 |
+| `simpo`        | `simpo`                                          | chosen, rejected                 |
+| `dppo`         | `dppo`, with three penalties and four weights    | chosen, rejected, generated      |
+| `kl`           | `sampled_kl`, and the estimators `kl_k1`, `kl_k3`| sample                           |
+| `reward_model` | `bradley_terry`                                  | chosen, rejected: (batch,) scores|
 
 The role "sample" is a response sampled from the policy that is being trained, at temperature 1 and without
 top-p: only then are the expectations in `kl` and `length_penalty` those of the policy.

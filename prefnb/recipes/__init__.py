@@ -5,6 +5,7 @@
 | `common`     |                                           | `Trained`, `on_policy`, `samples_of`                         |
 | `supervised` | `sft`                                     | `sft_examples`                                               |
 | `preference` | `dpo`, `simpo`, `dppo`                    | `starting_policy`, `pair_examples`, `reference`, `greedy_ids`|
+| `reward`     | `reward_model`                            |                                                              |
 | `comparison` |                                           | `compare`, `sampled_kl`, `record`                            |
 
 Every recipe has a schema of its parameters with the presets "pocket" and "qwen", by its name in capitals.
@@ -24,4 +25,5 @@ from prefnb.recipes.preference import (
     simpo,
     starting_policy,
 )
+from prefnb.recipes.reward import REWARD_MODEL, reward_model
 from prefnb.recipes.supervised import SFT, sft, sft_examples
