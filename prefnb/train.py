@@ -160,7 +160,7 @@ def train(
         if monitor and ((monitor_every and (step + 1) % monitor_every == 0) or step + 1 == total):
             if monitored(history, step + 1, epoch):
                 break
-        if checkpoint and (step + 1) % checkpoint_every == 0 and step + 1 < total:
+        if checkpoint and accelerator.is_main_process and (step + 1) % checkpoint_every == 0 and step + 1 < total:
             _save(checkpoint, policy, optimizer, history)
         if live:
             live.update(history)

@@ -1,0 +1,86 @@
+"""Two processes train as one does: started by Accelerate with the README's configuration file, here on CPUs."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_recipes import small_world  # noqa: F401  (a fixture)
+
+from prefnb import __main__ as command_line
+from prefnb import recipes
+from prefnb.batches import Batches, tokenize
+from prefnb.train import History, train
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_two_processes_have_the_losses_of_one(small_world, tmp_path):  # noqa: F811
+    """Sums and counts must meet, not means: means of unequal pieces are another loss and another gradient."""
+    commands = {method: settings(method, small_world, tmp_path) for method in ("sft", "dppo")}
+    launch(tmp_path, commands)
+    for method, words in commands.items():
+        one = getattr(recipes, method)(**command_line.named_values(words)).history
+        two = History.load(tmp_path / method / "history.json")
+        assert len(two.rows) == 6 and two["loss"][1].std() > 1e-4
+        for name in ("loss", "tokens", "learning_rate"):
+            np.testing.assert_allclose(two[name][1], one[name][1], rtol=0, atol=1e-5, err_msg=f"{method}: {name}")
+        np.testing.assert_allclose(two["grad_norm"][1], one["grad_norm"][1], rtol=1e-4, err_msg=method)
+
+
+def settings(method: str, world: dict, folder: Path) -> list[str]:
+    """The command line's words, for batches that cannot be shared evenly.
+
+    SFT: 17 dialogs in batches of 7 are 7, 7 and 3, cut into 4, 4 and 3 pieces: one process has none left at the end.
+    DPPO: 15 pairs are 7, 7 and 1: in the last step one process has nothing at all to do.
+    """
+    rows = [json.loads(line) for line in Path(world["dataset"]).read_text().splitlines()]
+    for number, row in enumerate(rows):  # unequal lengths, or a mean over processes would look right by accident
+        row["chosen"] += " Yes." * (number % 5)
+    if method == "sft":
+        rows = [{"prompt": row["prompt"], "response": row["chosen"]} for row in rows]
+    file = folder / f"{method}.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    more = {
+        "sft": "--dialogs 17 --accumulation 2",
+        "dppo": "--pairs 15 --alpha 0.5 --max_response_tokens 8",
+    }[method]
+    return f"--model {world['model']} --dataset {file} --batch_size 7 --epochs 2 {more}".split()
+
+
+def launch(folder: Path, commands: dict[str, list[str]]) -> None:
+    """Run the commands one after the other in two processes of Accelerate's, with a cache of their own."""
+    configuration = re.search(r"```yaml\n(# two_gpus.yaml\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (folder / "two_gpus.yaml").write_text(configuration.group(1))
+    script = folder / "script.py"  # one start for all of them: it takes longer than the training
+    calls = [[method, *words, f"--output_dir={folder / method}"] for method, words in commands.items()]
+    script.write_text(f"from prefnb.__main__ import main\nfor words in {calls}:\n    main(words)\n")
+    launcher = "-m accelerate.commands.launch --main_process_port 0 --config_file".split()
+    done = subprocess.run(
+        [sys.executable, *launcher, str(folder / "two_gpus.yaml"), str(script)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        # without a GPU in sight, the two processes meet on the CPU
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "PREFNB_CACHE": str(folder / "cache_of_two")},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("The policy and history.json are in") == len(commands)  # one of the two writes and speaks
+
+
+@pytest.mark.parametrize("main", [True, False])
+def test_only_the_main_process_writes_the_unfinished_run(model, tokenizer, pairs, tmp_path, monkeypatch, main):
+    """Two writers of one file: now and then the second finds it moved away, and training dies."""
+    monkeypatch.setattr("accelerate.Accelerator.is_main_process", property(lambda self: main))
+    batches = Batches(tokenize(pairs, tokenizer, ("chosen",)), 4)
+    train(model, batches, sft_of_chosen, epochs=1, learning_rate=1e-3, checkpoint=tmp_path / "run", checkpoint_every=1)
+    assert (tmp_path / "run" / "unfinished.safetensors").exists() == main
+
+
+def sft_of_chosen(policy, reference):
+    """Any loss will do here."""
+    return -policy.chosen.mean, {}
