@@ -14,7 +14,7 @@ from prefnb.train import train
 REWARD_MODEL = Schema(
     {**TRAINING, "sft": Flag()},
     {
-        "pocket": {**POCKET, "sft": True, "pairs": 2000, "learning_rate": 5e-4},
+        "pocket": {**POCKET, "sft": True, "pairs": 2000, "learning_rate": 1e-3},
         "qwen": {
             **QWEN,
             "dataset": "HuggingFaceH4/ultrafeedback_binarized",
