@@ -142,9 +142,9 @@ def table(seen: dict[str, list[dict]], pairs: int) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {way} | {middle(way, 'setup'):.1f} | {middle(way, 'training'):.1f} | {pairs / middle(way, 'training'):.0f} | "
-        f"{total[way]:.1f} | {total[way] / total['prefnb']:.2f} | {middle(way, 'peak_gb'):.2f} | {middle(way, 'first'):.4f} | "
-        f"{middle(way, 'last'):.4f} |"
+        f"| {way} | {middle(way, 'setup'):.1f} | {middle(way, 'training'):.1f} | "
+        f"{pairs / middle(way, 'training'):.0f} | {total[way]:.1f} | {total[way] / total['prefnb']:.2f} | "
+        f"{middle(way, 'peak_gb'):.2f} | {middle(way, 'first'):.4f} | {middle(way, 'last'):.4f} |"
         for way in seen
     ]
     return "\n".join(lines)

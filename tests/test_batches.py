@@ -115,7 +115,7 @@ def test_under_a_tenth_of_the_tokens_is_padding_on_pocket(tokenizer):
 
 
 def test_under_a_tenth_of_the_tokens_is_padding_on_real_lengths():
-    """UltraFeedback's lengths (four characters a token, cut as the qwen preset cuts) are 48% padding in random order."""
+    """UltraFeedback's lengths (four characters a token, cut as preset qwen cuts) are 48% padding in random order."""
     lengths = json.loads((Path(__file__).parent / "ultrafeedback_lengths.json").read_text())["lengths"]
     prompts, chosen, rejected = zip(*([max(1, n // 4) for n in row] for row in lengths if row[0] <= 4 * 512))
     ids = {"chosen": [[1] * min(n, 477) for n in chosen], "rejected": [[1] * min(n, 477) for n in rejected]}
