@@ -1,0 +1,43 @@
+"""Notebook 06: the mixture that its readers see and edit is the library's, and its verdicts and solutions are right."""
+
+import pytest
+from notebook_source import load
+
+from prefnb import pairs as library
+from prefnb.batches import Examples
+
+
+@pytest.fixture(scope="module")
+def notebook():
+    return load("06_rs_dpo", "mixture", "told", "answer_1", "answer_2", "check_exercises")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 1.0])
+def test_the_notebook_s_mixture_is_the_library_s(notebook, share):
+    """Guards against a notebook that shows one mixture and a library that makes another."""
+    rows = range(40)
+    examples = Examples([[1, i] for i in rows], {"chosen": [[2, i] for i in rows], "rejected": [[3, i] for i in rows]}, list(rows))
+    samples = [[2, i] if i % 7 == 0 else [4, i] for i in rows]
+    ours, theirs = notebook.mixture(examples, samples, share, 5), library.mixture(examples, samples, share, 5)
+    assert ours[1] == theirs[1] and len(ours[1]) == round(share * 34)
+    assert (ours[0].prompt_ids, ours[0].responses, ours[0].kept) == (theirs[0].prompt_ids, theirs[0].responses, theirs[0].kept)
+
+
+@pytest.mark.parametrize("interval, words", [((0.6, 0.8), "holds here"), ((0.2, 0.4), "does not hold here"),
+                                             ((0.4, 0.6), "cannot be told")])
+def test_verdicts_come_from_the_interval(notebook, interval, words):
+    """Guards against a verdict that an interval around no effect does not allow."""
+    assert notebook.told(*interval) == words
+
+
+def test_the_printed_solutions_pass_the_notebook_s_own_check(notebook, capsys):
+    """Guards against solutions that the checking cell would refuse; both follow from the library's own functions."""
+    samples = [[2, i] if i < 20 else [4, i] for i in range(500)]
+    rows = range(500)
+    examples = Examples([[1]] * 500, {"chosen": [[2, i] for i in rows], "rejected": [[3, i] for i in rows]}, list(rows))
+    one = len(library.mixture(examples, samples, 0.1)[1])
+    two = tuple(len(library.over_threshold([[9]], [[[0], [1], [3]]], [[0, 1, 3]], threshold=t)) for t in (1, 0.5))
+    names = notebook.check_exercises.__globals__
+    names |= {"answer_1": one, "answer_2": two}
+    notebook.check_exercises()
+    assert capsys.readouterr().out.count("right") == 2
