@@ -30,7 +30,7 @@
 # - who wins, in which categories, and how sure we can be.
 #
 # Nothing has to be run before this notebook: it takes the SFT model of [01_sft](01_sft.ipynb) from the cache,
-# or trains it first. Next comes [04_dppo](04_dppo.ipynb), which adds a penalty to this loss.
+# or trains it first. Next comes [03_simpo](03_simpo.ipynb), which does without the reference.
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' setting and wants a GPU
@@ -631,5 +631,4 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 # - DPO-Positive holds the chosen response up; the printed "KL" is none, and a sampled KL is.
 # - Whether it wins is a rate with an interval, and it differs by category.
 #
-# Previous: [01_sft](01_sft.ipynb). Next: [04_dppo](04_dppo.ipynb), where the policy's own most likely answer
-# is penalised when it votes for the losing response.
+# Previous: [01_sft](01_sft.ipynb). Next: [03_simpo](03_simpo.ipynb), which does without the reference.

@@ -760,4 +760,4 @@ print(f"Parameters, histories, responses with scores, summary and figures are in
 #   is believed.
 # - The strength $\alpha$ from nothing to too much, and three claims with the verdicts of this one seed.
 #
-# Back to [02 · DPO](02_dpo.ipynb), or to the [overview](../README.md).
+# Previous: [03 · SimPO](03_simpo.ipynb). Back to [02 · DPO](02_dpo.ipynb), or to the [overview](../README.md).
