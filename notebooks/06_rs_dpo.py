@@ -44,7 +44,7 @@ shares: str = "0.1,0.2,1"  # shares of pairs that get the model's own answer as 
 temperature: float = 0.7  # of the model's own answers, above 0 to 2
 faster: float = 5.0  # learning rate of the second look at the full replacement, in multiples, above 0
 samples: int = 4  # answers a prompt in the k-sample form, 2 to 64
-threshold: float = 0.6  # least difference in reward that makes a pair, 0 or more, in multiples of a prompt's median spread
+threshold: float = 0.6  # least difference in reward that makes a pair, 0 or more, in shares of the median spread
 test_prompts: int = 100  # prompts that the policies are compared on, 20 or more
 output_dir: str = "runs/06_rs_dpo"  # where the run leaves its numbers and figures
 
@@ -143,7 +143,8 @@ table(["training set", "pairs", "of them with the model's own answer"], ["DPO", 
 
 # %%
 known = {"dpo": recipes.reference(sft, original), "own": recipes.reference(sft, full_of_own)}
-per_token = {"chosen $y_w$": known["dpo"].all().chosen.mean.numpy(), "rejected, in the data": known["dpo"].all().rejected.mean.numpy(),
+per_token = {"chosen $y_w$": known["dpo"].all().chosen.mean.numpy(),
+             "rejected, in the data": known["dpo"].all().rejected.mean.numpy(),
              "the model's own": known["own"].all().rejected.mean.numpy()}
 shortcut_figure, axis = plt.subplots(figsize=(7, 2.6))
 everything = np.concatenate(list(per_token.values()))
@@ -224,7 +225,8 @@ final = {"SFT": sft_answers, **{label: answers[-1] for label, answers in thirds.
 judge = lambda drawn: gold(prompts, [one.text for one in drawn])
 scores = {label: judge(drawn) for label, drawn in final.items()} if judged else {}
 shown = ("SFT", "DPO", most)
-widgets.show_responses(prompts, {label: final[label] for label in shown}, {label: scores[label] for label in shown} if judged else None)
+widgets.show_responses(prompts, {label: final[label] for label in shown},
+                       {label: scores[label] for label in shown} if judged else None)
 
 # %%
 checks = {label: evaluate.collapse_check(drawn, sft_answers) for label, drawn in final.items() if label != "SFT"}
@@ -275,7 +277,8 @@ thirds_figure
 
 # %%
 for label, examples in {"DPO, faster": original, "full RS-DPO, faster": full_of_own}.items():
-    policies[label], histories[label], thirds[label] = trained(examples, learning_rate=min(1.0, p.faster * p.learning_rate))
+    rate = min(1.0, p.faster * p.learning_rate)
+    policies[label], histories[label], thirds[label] = trained(examples, learning_rate=rate)
     checks[label] = evaluate.collapse_check(thirds[label][-1], sft_answers)
 rows = [["policy", "last losses", "last margins", "against SFT", "tokens, of SFT's", "collapsed?"]]
 for label in ("DPO", most, "DPO, faster", "full RS-DPO, faster"):
@@ -289,7 +292,8 @@ full_loses = against(thirds["full RS-DPO, faster"][-1], thirds["DPO, faster"][-1
 if judged:
     low, high = full_loses.half_interval
     verdict = "loses to" if high < 0.5 else "beats" if low > 0.5 else "cannot be told from"
-    display(Markdown(f"At {p.faster:g} times the rate the full replacement **{verdict}** DPO ({full_loses}). {checks['full RS-DPO, faster']}"))
+    display(Markdown(f"At {p.faster:g} times the rate the full replacement **{verdict}** DPO ({full_loses}). "
+                     f"{checks['full RS-DPO, faster']}"))
 
 # %% [markdown]
 # ## Several samples a prompt, and a reward model
@@ -301,7 +305,7 @@ if judged:
 # was trained on preference pairs, here from the cache or now.
 
 # %%
-proxy = recipes.reward_model(preset=p.preset, seed=p.seed, **({} if p.preset == "qwen" else {"dataset": p.dataset, "model": p.model}))
+proxy = recipes.reward_model(preset=p.preset, seed=p.seed, dataset=p.dataset, model=p.model)
 proxy_judge = judges.RewardModel(proxy.model, proxy.tokenizer)
 drawn = recipes.samples_of(sft, tokenizer, original.prompt_ids, temperature=1.0, samples=p.samples,
                            max_new_tokens=p.max_response_tokens, seed=p.seed)
@@ -332,10 +336,11 @@ final_figure
 # %%
 held_out = recipes.pair_examples(p, tokenizer, "test", limit=128)
 held_reference = recipes.reference(sft, held_out).all()
-rows = [["policy", "accuracy on held-out pairs", "margin on held-out pairs", "training margin, last", "sampled KL from SFT (nats)"]]
+rows = [["policy", "held-out accuracy", "held-out margin", "training margin, last", "sampled KL from SFT (nats)"]]
 for label in compared:
     metrics = dpo(DatasetLogprobs.compute(policies[label], held_out).all(), held_reference, beta=p.beta)[1]
-    kl = recipes.sampled_kl(policies[label], sft, tokenizer, prompts[:48], max_new_tokens=p.max_response_tokens, seed=p.seed)
+    kl = recipes.sampled_kl(policies[label], sft, tokenizer, prompts[:48], max_new_tokens=p.max_response_tokens,
+                            seed=p.seed)
     rows.append([label, f"{metrics['accuracy'].mean():.2f}", f"{metrics['margin'].mean():+.3f}",
                  f"{histories[label].last('margin', 5):.2f}", f"{kl['k3']:.2f}"])
 table(*rows)
@@ -361,16 +366,20 @@ if judged:
     full, tenth, fifth = (f"RS-DPO, {share}" for share in ("100%", "10%", "20%"))
     if full in rates:
         last = rates[full][-1]
-        better = [histories[full].last("loss", 5) < histories["DPO"].last("loss", 5), histories[full].last("margin", 5) > histories["DPO"].last("margin", 5)]
-        rows.append(["8: the full replacement loses to DPO", ".10 to .15", last, told(1 - last.half_interval[1], 1 - last.half_interval[0])])
-        rows.append(["8: ... and yet its loss is lower and its margin larger", "figs. 7, 8", f"loss lower: {better[0]}, margin larger: {better[1]}",
-                     "holds here" if all(better) else "does not hold here"])
+        lower = histories[full].last("loss", 5) < histories["DPO"].last("loss", 5)
+        larger = histories[full].last("margin", 5) > histories["DPO"].last("margin", 5)
+        rows.append(["8: the full replacement loses to DPO", ".10 to .15", last,
+                     told(1 - last.half_interval[1], 1 - last.half_interval[0])])
+        rows.append(["8: ... and yet its loss is lower and its margin larger", "figs. 7, 8",
+                     f"loss lower: {lower}, margin larger: {larger}",
+                     "holds here" if lower and larger else "does not hold here"])
     if tenth in rates:
         rows.append(["9: a tenth beats DPO", ".67", rates[tenth][-1], told(*rates[tenth][-1].half_interval)])
     if fifth in rates and len(rates[fifth]) == 3:
         early = [judge(answers).total for answers in (thirds[fifth][0], thirds[fifth][-1])]
         low, high = evaluate.bootstrap_interval(early[0] - early[1])
-        rows.append(["9: a fifth is better early than late", ".62, then .48", " ".join(f"{rate.half:.2f}" for rate in rates[fifth]), told(low, high, 0.0)])
+        rows.append(["9: a fifth is better early than late", ".62, then .48",
+                     " ".join(f"{rate.half:.2f}" for rate in rates[fifth]), told(low, high, 0.0)])
     table(*rows)
 else:
     print("No gold judge knows the answers here; the tables above show margins, held-out accuracy and collapse instead.")
@@ -414,7 +423,8 @@ comparison = recipes.Comparison(
     prompts, column("category"), column("reference"), {"SFT": sft_answers, **compared},
     {name: judge(found) for name, found in {"SFT": sft_answers, **compared}.items()} if judged else {},
     final_rates if judged else {}, "SFT", gold.tie)
-folder = recipes.record(p.output_dir, p, {name.replace("%", "").replace(",", ""): h for name, h in histories.items()}, comparison,
+by_name = {name.replace("%", "").replace(",", ""): history for name, history in histories.items()}
+folder = recipes.record(p.output_dir, p, by_name, comparison,
                         collapsed={name: check.reasons for name, check in checks.items() if check.collapsed},
                         thirds={name: [rate.half for rate in found] for name, found in rates.items()})
 for name, figure in {"shortcut": shortcut_figure, "book_thirds": thirds_figure}.items():
@@ -433,4 +443,4 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 # - With several scored samples a prompt, both sides are the model's own and that shortcut is gone; the labels
 #   are then the reward model's.
 #
-# Previous: [04 · DPPO](04_dppo.ipynb). The loss itself: [02 · DPO](02_dpo.ipynb).
+# Previous: [04_dppo](04_dppo.ipynb). The loss itself: [02_dpo](02_dpo.ipynb).
