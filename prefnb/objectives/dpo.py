@@ -24,6 +24,11 @@ def dpo(policy, reference, *, beta: float):
     reward_rejected (beta * d), logp_chosen and logp_rejected (S, in nats).
     """
     reward_chosen, reward_rejected = rewards(policy, reference, beta)
+    return -logsigmoid(reward_chosen - reward_rejected), pair_metrics(policy, reward_chosen, reward_rejected)
+
+
+def pair_metrics(policy, reward_chosen, reward_rejected) -> dict[str, torch.Tensor]:
+    """What every loss on pairs reports, given its own idea of a reward: detached, (batch,) each."""
     margin = reward_chosen - reward_rejected
     metrics = {
         "margin": margin,
@@ -33,7 +38,7 @@ def dpo(policy, reference, *, beta: float):
         "logp_chosen": policy.chosen.sum,
         "logp_rejected": policy.rejected.sum,
     }
-    return -logsigmoid(margin), {name: value.detach() for name, value in metrics.items()}
+    return {name: value.detach() for name, value in metrics.items()}
 
 
 def dpo_positive(policy, reference, *, beta: float, penalty: float, form: str = "added"):

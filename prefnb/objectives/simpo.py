@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from torch.nn.functional import logsigmoid
 
+from prefnb.objectives.dpo import pair_metrics
+
 
 def simpo(policy, reference=None, *, beta: float, gamma: float):
     """-log sigma(beta * (S(yw)/|yw| - S(yl)/|yl|) - gamma), Meng et al. 2024, eq. 6; (batch,).
@@ -17,13 +19,5 @@ def simpo(policy, reference=None, *, beta: float, gamma: float):
     positive), reward_chosen and reward_rejected (beta times the mean), logp_chosen and logp_rejected (S, in nats).
     """
     reward_chosen, reward_rejected = beta * policy.chosen.mean, beta * policy.rejected.mean
-    margin = reward_chosen - reward_rejected
-    metrics = {
-        "margin": margin,
-        "accuracy": (margin > 0).to(margin.dtype),
-        "reward_chosen": reward_chosen,
-        "reward_rejected": reward_rejected,
-        "logp_chosen": policy.chosen.sum,
-        "logp_rejected": policy.rejected.sum,
-    }
-    return -logsigmoid(margin - gamma), {name: value.detach() for name, value in metrics.items()}
+    loss = -logsigmoid(reward_chosen - reward_rejected - gamma)
+    return loss, pair_metrics(policy, reward_chosen, reward_rejected)
