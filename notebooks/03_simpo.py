@@ -409,7 +409,7 @@ for (gamma_here, beta_here), label in labels.items():
         policies[label], histories[label] = train_from_sft(partial(simpo, beta=beta_here, gamma=gamma_here))
 comparison = recipes.compare({"SFT": sft, **policies}, tokenizer, p)
 
-
+# %%
 def found_at(label):
     """The win rate of a policy with its interval; its accuracy by the mean where nobody can judge."""
     if comparison.judged:

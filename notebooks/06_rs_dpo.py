@@ -182,6 +182,7 @@ prompts = prompts_table["prompt"][:]
 drawn_so_far = iter(range(1, 1000))  # every set of answers is sampled with a seed of its own
 answer = lambda policy: sample(policy, tokenizer, prompts, temperature=0.7, max_new_tokens=p.max_response_tokens,
                                seed=p.seed + next(drawn_so_far))
+sft_answers = answer(sft)
 
 
 def trained(examples, learning_rate=p.learning_rate, epochs=p.epochs, live=None):
@@ -192,12 +193,12 @@ def trained(examples, learning_rate=p.learning_rate, epochs=p.epochs, live=None)
     steps = max(1, round(epochs * len(batches)))
 
     def look(policy):
-        answers.append(answer(policy))
+        answers.append(answer(policy) if answers else sft_answers)  # the first look, before training, is at SFT
         return {"mean_length": evaluate.mean_length(answers[-1])}
 
     history = train(policy, batches, partial(dpo, beta=p.beta), epochs=epochs, learning_rate=learning_rate,
                     schedule=p.schedule, monitor=look, monitor_every=max(1, -(-steps // 3)), live=live)
-    return policy, history, answers[1:]  # the first look is before training
+    return policy, history, answers[1:]
 
 
 # %%
@@ -218,7 +219,6 @@ plots.plot_training(histories, ["loss", "margin", "accuracy"])
 
 # %%
 most = f"RS-DPO, {max(p.shares):.0%}"
-sft_answers = answer(sft)
 gold = judges.GoldJudge()
 judged = data.is_pocket(p.dataset)
 final = {"SFT": sft_answers, **{label: answers[-1] for label, answers in thirds.items()}}
