@@ -59,6 +59,19 @@ def bootstrap_interval(values, seed=0, resamples=1000):
     return float(low), float(high)
 
 
+def mean_and_interval(values, seed=0):
+    """The mean of `values` (n,) with its 95% interval, as text: "+0.31 [+0.12, +0.50]"."""
+    values = np.asarray(values, dtype=float)
+    low, high = bootstrap_interval(values, seed)
+    return f"{values.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def verdict(interval, null=0.5):
+    """What a 95% interval (low, high) says about the claim that the measured thing lies above `null`."""
+    low, high = interval
+    return "holds here" if low > null else "does not hold here" if high < null else "cannot be told"
+
+
 # ---------------------------------------------------------------- win rates
 
 

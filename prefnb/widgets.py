@@ -7,7 +7,7 @@ colours.
 
 import html
 
-from IPython.display import HTML, display
+from IPython.display import HTML, Markdown, display
 
 _TABLE = "width:100%; table-layout:fixed; border-collapse:collapse"
 _CELL = (
@@ -18,6 +18,16 @@ _PROMPT = _CELL + "; background:rgba(128,128,128,.15)"
 _TOKEN = "white-space:pre-wrap; border:1px solid rgba(128,128,128,.35); border-radius:3px; padding:0 1px"
 _RESPONSE_TOKEN = _TOKEN + "; background:rgba(0,158,115,.30)"
 _NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'  # "$3 or $4" is money, not mathematics
+
+
+def show_table(*rows):
+    """Show rows of cells as a table; the first row is the header. Numbers with a fraction get three decimals.
+
+    For a run's own labels and figures: cells may hold Markdown, so text from a data set or a model does not belong
+    here.
+    """
+    lines = ["| " + " | ".join(f"{c:.3f}" if isinstance(c, float) else str(c) for c in row) + " |" for row in rows]
+    display(Markdown("\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])))
 
 
 def _question(prompt):

@@ -279,3 +279,15 @@ def test_evaluate_does_not_import_what_only_pictures_need():
     code = "import sys, prefnb.evaluate; print([m for m in ('matplotlib', 'torch') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_verdict_needs_an_interval_clear_of_no_effect():
+    """Guards against a verdict that an interval around no effect does not allow, and against its two sides swapped."""
+    assert [evaluate.verdict(i) for i in ((0.6, 0.8), (0.2, 0.4), (0.4, 0.6))] == [
+        "holds here", "does not hold here", "cannot be told"]
+    assert evaluate.verdict((0.1, 0.3), null=0.0) == "holds here"
+
+
+def test_a_mean_is_shown_with_the_interval_it_has():
+    """Guards against a sign or a bound lost in the text."""
+    assert evaluate.mean_and_interval(np.full(9, -0.5)) == "-0.50 [-0.50, -0.50]"

@@ -92,3 +92,11 @@ def test_a_saved_notebook_shows_three_prompts_without_widgets():
     assert "application/vnd.jupyter.widget-view+json" in browser.data
     assert browser.data["text/plain"] == "Run this notebook to browse all the prompts here."
     assert "text/html" in tokens.data
+
+
+def test_a_table_has_a_header_and_a_line_for_every_row(monkeypatch):
+    """Markdown without its second line is a paragraph of bars."""
+    shown = []
+    monkeypatch.setattr(widgets, "display", shown.append)
+    widgets.show_table(["policy", "rate"], ["SFT", 0.5])
+    assert shown[0].data == "| policy | rate |\n| --- | --- |\n| SFT | 0.500 |"
