@@ -136,14 +136,17 @@ class Batches:
     again: every example is seen once an epoch, in random company of its own length. The order is a function of
     (seed, epoch) alone.
     batch_size: examples per optimiser step; accumulation: pieces each batch is cut into, to save memory.
-    reference: a `DatasetLogprobs` of the same examples, or None.
+    reference: a `DatasetLogprobs` of the same examples, or None. extras: (examples,) tensors, such as labels, whose
+    part of a batch the objective takes by name.
     """
 
-    def __init__(self, examples: Examples, batch_size: int, *, accumulation: int = 1, seed: int = 0, reference=None):
+    def __init__(
+        self, examples: Examples, batch_size: int, *, accumulation: int = 1, seed: int = 0, reference=None, **extras
+    ):
         if len(examples) == 0:
             raise ValueError("There is no example to train on; choose other data or a larger limit.")
         self.examples, self.batch_size, self.accumulation = examples, batch_size, accumulation
-        self.seed, self.reference = seed, reference
+        self.seed, self.reference, self.extras = seed, reference, extras
 
     def __len__(self) -> int:
         return -(-len(self.examples) // self.batch_size)
@@ -164,11 +167,20 @@ class Batches:
         """Batches of epoch n, each as a list of `accumulation` x `pieces` parts (fewer if it has fewer examples)."""
         for index in self.plan(n):
             parts = min(len(index), self.accumulation * pieces)
-            cut = [
-                self.examples.batch(index[k * len(index) // parts : (k + 1) * len(index) // parts])
+            yield [
+                self._with_what_belongs(
+                    self.examples.batch(index[k * len(index) // parts : (k + 1) * len(index) // parts])
+                )
                 for k in range(parts)
             ]
-            yield [replace(b, reference=self.reference.batch(b.index)) for b in cut] if self.reference else cut
+
+    def _with_what_belongs(self, batch: Batch) -> Batch:
+        """The batch with its part of the reference and of the extras."""
+        return replace(
+            batch,
+            reference=self.reference.batch(batch.index) if self.reference else None,
+            extras={name: values[batch.index] for name, values in self.extras.items()},
+        )
 
 
 def from_samples(prompts: list[list[int]], samples: list[list[int]], *, temperature: float = 1.0, **extras) -> Batch:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from prefnb import pocket
+from prefnb import models, pocket
 from prefnb.batches import Examples, end_of_turn_id, prompt_ids
-from prefnb.logprobs import RewardScorer
+from prefnb.logprobs import RewardScorer, score_of
 
 
 @dataclass
@@ -81,27 +81,40 @@ class GoldJudge:
 
 
 class RewardModel:
-    """The proxy: a sequence-classification model with one output (`models.load_reward_model`), as a judge.
+    """The proxy: a sequence-classification model (`models.load_reward_model`) as a judge.
 
-    Where the tokenizer has a chat template the model reads prompt, response and end-of-turn token, as in training.
-    Others, such as deberta, read the last user turn and the response as a pair of texts, cut to what the model can
-    take.
+    Its score is the model's one output, or of two classes the log-odds of the class `positive`, 0 or 1.
+    reads: "dialog" (prompt, response and end-of-turn token through the chat template, as in training), "pair" (the
+    last user turn and the response as a pair of texts, as deberta reads them) or "response" (that alone, as the papers'
+    fluency classifier does); None is the first where the tokenizer has a chat template, else the second. Texts are cut
+    to what the model can take.
     """
 
     name = "proxy"
 
-    def __init__(self, model, tokenizer, *, batch_size=64):
+    def __init__(self, model, tokenizer, *, positive=1, reads=None, batch_size=64):
+        reads = reads or ("dialog" if tokenizer.chat_template else "pair")
+        if reads not in ("dialog", "pair", "response"):
+            raise ValueError(f"reads must be 'dialog', 'pair' or 'response', not {reads!r}.")
+        if positive not in (0, 1):
+            raise ValueError(f"positive must be the number of the good class, 0 or 1, not {positive!r}.")
         self.model, self.tokenizer, self.batch_size = model.eval(), tokenizer, batch_size
-        self.tie = 0.0
+        self.positive, self.reads, self.tie = positive, reads, 0.0
+
+    @classmethod
+    def load(cls, name, **settings):
+        """The judge that the model `name` (a local folder or a hub name) makes, with its own tokenizer."""
+        return cls(models.load_reward_model(name), models.load_tokenizer(name, chat=False), **settings)
 
     @torch.no_grad()
     def __call__(self, prompts, responses):
         check_pairs(prompts, responses)
-        score = self._dialogs if self.tokenizer.chat_template else self._text_pairs
+        score = self._dialogs if self.reads == "dialog" else self._texts
         return Scores(score(prompts, responses))
 
     def _dialogs(self, prompts, responses):
-        end, scorer, total = end_of_turn_id(self.tokenizer), RewardScorer(self.model), np.zeros(len(prompts))
+        end, scorer = end_of_turn_id(self.tokenizer), RewardScorer(self.model, self.positive)
+        total = np.zeros(len(prompts))
         ids = [self.tokenizer.encode(response, add_special_tokens=False) + [end] for response in responses]
         prompts = [prompt_ids(self.tokenizer, prompt) for prompt in prompts]
         examples = Examples(prompts, {"response": ids}, list(range(len(prompts))))
@@ -109,19 +122,15 @@ class RewardModel:
             total[batch.index] = scorer(batch.to(self.model.device)).response.cpu()
         return total
 
-    def _text_pairs(self, prompts, responses):
+    def _texts(self, prompts, responses):
         questions, total = [last_user_turn(prompt) for prompt in prompts], np.zeros(len(prompts))
         limit = min(self.tokenizer.model_max_length, self.model.config.max_position_embeddings)
         order = sorted(range(len(prompts)), key=lambda i: len(questions[i]) + len(responses[i]), reverse=True)
         for start in range(0, len(order), self.batch_size):
             index = order[start : start + self.batch_size]
-            inputs = self.tokenizer(
-                [questions[i] for i in index],
-                [responses[i] for i in index],
-                padding=True,
-                truncation=True,
-                max_length=limit,
-                return_tensors="pt",
-            )
-            total[index] = self.model(**inputs.to(self.model.device)).logits[:, 0].float().cpu()
+            texts = [[responses[i] for i in index]]
+            if self.reads == "pair":
+                texts.insert(0, [questions[i] for i in index])
+            inputs = self.tokenizer(*texts, padding=True, truncation=True, max_length=limit, return_tensors="pt")
+            total[index] = score_of(self.model(**inputs.to(self.model.device)).logits, self.positive).cpu()
         return total

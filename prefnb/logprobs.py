@@ -129,17 +129,18 @@ class RewardScorer(torch.nn.Module):
     """A sequence-classification model as a function from a batch to the scores of its responses.
 
     `RewardScorer(model)(batch)` returns a namespace with one (batch,) float32 tensor per role of the batch: the `score`
-    head on the hidden state of the response's last token, where a causal model has seen all of it.
+    head on the hidden state of the response's last token, where a causal model has seen all of it. Of a classifier's
+    two outputs, the score is the log-odds of class `positive`.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, positive: int = 1):
         super().__init__()
         if not isinstance(getattr(model, "score", None), torch.nn.Linear):
             raise ValueError(
                 f"{type(model).__name__} has no linear `score` head on a causal model; make a reward model with "
                 "models.reward_model_from, or load one with models.load_reward_model."
             )
-        self.model = model
+        self.model, self.positive = model, positive
 
     def forward(self, batch) -> SimpleNamespace:
         hidden = hidden_states(self.model, batch)
@@ -148,8 +149,16 @@ class RewardScorer(torch.nn.Module):
         for number, role in enumerate(batch.roles, 1):
             seen = (batch.segment == 0) | (batch.segment == number)  # an empty response is scored at the prompt's end
             last = torch.where(seen, columns, 0).amax(-1)
-            scores[role] = self.model.score(hidden[rows, last].to(self.model.score.weight.dtype))[:, 0].float()
+            outputs = self.model.score(hidden[rows, last].to(self.model.score.weight.dtype))
+            scores[role] = score_of(outputs, self.positive)
         return SimpleNamespace(**scores)
+
+
+def score_of(outputs: torch.Tensor, positive: int = 1) -> torch.Tensor:
+    """One score, (batch,) float32, from a sequence classifier's outputs (batch, 1 or 2): the output itself, or of two
+    classes the log-odds log P(positive) / P(the other), which is the difference of the two."""
+    outputs = outputs.float()
+    return outputs[:, 0] if outputs.shape[1] == 1 else outputs[:, positive] - outputs[:, 1 - positive]
 
 
 class HeadLogprobs(torch.autograd.Function):

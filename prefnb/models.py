@@ -45,14 +45,14 @@ def _source(name: str) -> str:
     return name
 
 
-def load_tokenizer(name: str = "pocket"):
-    """The tokenizer of a model, with a chat template and a pad token. Raises ValueError with one clear sentence
-    otherwise."""
+def load_tokenizer(name: str = "pocket", *, chat: bool = True):
+    """The tokenizer of a model, with a pad token and a chat template (`chat=False`: with or without one). Raises
+    ValueError with one clear sentence otherwise."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(_source(name), trust_remote_code=False)
     except (OSError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"The tokenizer of '{name}' could not be loaded: {first_line(error)}") from error
-    if tokenizer.chat_template is None:
+    if chat and tokenizer.chat_template is None:
         raise ValueError(
             f"The tokenizer of '{name}' has no chat template; choose a chat model, or set tokenizer.chat_template "
             "and save it."
@@ -81,7 +81,8 @@ def load_model(name: str = "pocket", *, device=None, dtype: torch.dtype = torch.
 
 
 def load_reward_model(name: str, *, device=None, dtype: torch.dtype = torch.float32):
-    """A sequence-classification model with one output, the score; without dropout, in eval mode, on `device`.
+    """A sequence-classification model with one output, the score, or with two, the classes good and bad; without
+    dropout, in eval mode, on `device`. `judges.RewardModel.load` gives it with its tokenizer, as a judge.
 
     Raises ValueError with one clear sentence if it cannot be had.
     """
@@ -93,9 +94,10 @@ def load_reward_model(name: str, *, device=None, dtype: torch.dtype = torch.floa
                 f"The model '{name}' is no sequence-classification model but {' or '.join(kinds) or 'unnamed'}; "
                 "give a reward model, or make one with models.reward_model_from."
             )
-        if config.num_labels != 1:
+        if config.num_labels not in (1, 2):
             raise ValueError(
-                f"The model '{name}' has {config.num_labels} outputs; a reward model has one, the score (num_labels=1)."
+                f"The model '{name}' has {config.num_labels} outputs; a reward model has one, the score, or two, the "
+                "classes good and bad (num_labels)."
             )
         with _quiet_loading():
             model, loading = AutoModelForSequenceClassification.from_pretrained(
@@ -115,16 +117,19 @@ def load_reward_model(name: str, *, device=None, dtype: torch.dtype = torch.floa
     return model.to(device or default_device()).eval()
 
 
-def reward_model_from(policy, tokenizer, seed: int = 0):
+def reward_model_from(policy, tokenizer, seed: int = 0, classes: tuple[str, str] | None = None):
     """A sequence-classification model with the policy's weights and a new `score` head that is small at first, so that
-    all scores are near 0. The policy itself is left alone."""
+    all scores are near 0. It has one output, the score, or one for each of two `classes`, the bad one first. The
+    policy itself is left alone."""
     if tokenizer.pad_token_id == end_of_turn_id(tokenizer):
         raise ValueError(
             "The tokenizer pads with its end-of-turn token, so that other libraries would not find a response's last "
             "token; give it a pad token of its own."
         )
     config = copy.deepcopy(policy.config)
-    config.num_labels, config.pad_token_id = 1, tokenizer.pad_token_id
+    names = classes or ("score",)
+    config.id2label, config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
+    config.pad_token_id = tokenizer.pad_token_id
     model = AutoModelForSequenceClassification.from_config(config, dtype=policy.dtype, trust_remote_code=False)
     model.base_model.load_state_dict(policy.base_model.state_dict())
     head = model.score.weight

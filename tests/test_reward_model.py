@@ -11,8 +11,8 @@ from transformers import AutoModelForSequenceClassification, BertConfig, BertFor
 from prefnb import models, recipes
 from prefnb.batches import Batches, tokenize
 from prefnb.judges import RewardModel
-from prefnb.logprobs import RewardScorer
-from prefnb.objectives.reward_model import bradley_terry
+from prefnb.logprobs import RewardScorer, score_of
+from prefnb.objectives.reward_model import bradley_terry, two_classes
 from prefnb.train import train
 
 
@@ -107,6 +107,20 @@ def test_the_loss_is_trls(reward_model, tokenizer, pairs, tmp_path):
     assert seen["margin"] == [pytest.approx(metrics["margin"].mean().item(), abs=1e-5)]
 
 
+def test_two_classes_is_the_cross_entropy_of_two_outputs():
+    """Guards the sign, and the claim that the difference of two outputs is all that their cross-entropy needs."""
+    outputs, label = torch.randn(6, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 1, 0, 1, 0])
+    ours = outputs.clone().requires_grad_()
+    theirs = outputs.clone().requires_grad_()
+    loss, metrics = two_classes(SimpleNamespace(response=score_of(ours)), label=label)
+    expected = torch.nn.functional.cross_entropy(theirs, label, reduction="none")
+    torch.testing.assert_close(loss, expected)
+    loss.sum().backward(), expected.sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+    assert torch.equal(metrics["accuracy"].bool(), outputs.argmax(1) == label)
+    assert not metrics["score"].requires_grad
+
+
 # --- The scores -------------------------------------------------------------------------------------------------
 
 
@@ -146,6 +160,19 @@ def test_the_one_loop_trains_scores(reward_model, tokenizer, pairs):
         rows.append(history.rows)
     assert rows[0] == rows[1]
     assert history.last("loss", over=3) < 0.1 and history.last("accuracy", over=3) == 1
+
+
+def test_a_classifier_learns_labels_in_the_one_loop(model, tokenizer, pairs):
+    """Guards labels that reach the wrong rows when batches are shuffled and cut."""
+    label = torch.tensor([n % 3 == 0 for n in range(len(pairs))]).long()
+    examples = tokenize(pairs, tokenizer, ("chosen",))
+    examples.responses = {"response": examples.responses["chosen"]}
+    learner = models.reward_model_from(model, tokenizer, classes=("bad", "good"))
+    batches = Batches(examples, 4, accumulation=2, label=label)
+    assert all(piece.extras["label"].tolist() == label[piece.index].tolist() for cut in batches.epoch(0) for piece in cut)
+    train(learner, batches, two_classes, scorer=RewardScorer, epochs=40, learning_rate=3e-3, progress=False)
+    found = RewardModel(learner, tokenizer)([row["prompt"] for row in pairs], [row["chosen"] for row in pairs]).total
+    assert ((found > 0) == label.bool().numpy()).all()
 
 
 # --- The model --------------------------------------------------------------------------------------------------
@@ -190,10 +217,10 @@ def test_folders_that_are_no_reward_model_are_refused(model, reward_model, token
         models.load_reward_model(str(tmp_path / "policy"))
     with pytest.raises(ValueError, match="no model folder"):
         models.load_reward_model("./nowhere")
-    reward_model.config.num_labels = 2
-    models.save_checkpoint(reward_model, tokenizer, tmp_path / "two")
-    with pytest.raises(ValueError, match="has 2 outputs"):
-        models.load_reward_model(str(tmp_path / "two"))
+    reward_model.config.num_labels = 3
+    models.save_checkpoint(reward_model, tokenizer, tmp_path / "three")
+    with pytest.raises(ValueError, match="has 3 outputs"):
+        models.load_reward_model(str(tmp_path / "three"))
 
 
 def test_missing_head_weights_are_refused(reward_model, tokenizer, tmp_path):
@@ -281,6 +308,34 @@ def test_an_encoder_reads_the_last_question_and_the_response_as_a_pair(encoder, 
         found[0], abs=1e-5
     )
     assert math.isfinite(RewardModel(model, tokenizer)(prompts[:1], ["the heron " * 200]).total[0])
+
+
+@pytest.mark.parametrize("reads", ["pair", "response"])
+def test_a_classifier_of_two_classes_is_loaded_by_name_and_scored_by_log_odds(encoder, pairs, tmp_path, reads):
+    """An encoder as the papers' fluency model: no chat template, two outputs, either of which may be the good one."""
+    one_output, tokenizer = encoder
+    one_output.config.num_labels = 2
+    model = BertForSequenceClassification(one_output.config).eval()
+    models.save_checkpoint(model, tokenizer, tmp_path / "fluency")
+    prompts, responses = [row["prompt"] for row in pairs], [row["chosen"] for row in pairs]
+    settings = dict(reads=reads, batch_size=5)
+    found = RewardModel.load(str(tmp_path / "fluency"), **settings)(prompts, responses).total
+    for i, (prompt, response) in enumerate(zip(prompts, responses)):
+        texts = (prompt[0]["content"], response) if reads == "pair" else (response,)
+        inputs = tokenizer(*texts, return_tensors="pt", truncation=True, max_length=24)
+        probability = model(**inputs).logits.softmax(1)[0]
+        assert found[i] == pytest.approx((probability[1] / probability[0]).log().item(), abs=1e-4)
+    assert found.std() > 0.01
+    other = RewardModel.load(str(tmp_path / "fluency"), positive=0, **settings)(prompts, responses).total
+    assert other == pytest.approx(-found)
+
+
+def test_settings_that_no_judge_has_are_refused(encoder):
+    """A class 2, or a misspelt way to read, would score something else without a word."""
+    with pytest.raises(ValueError, match="positive must be"):
+        RewardModel(*encoder, positive=2)
+    with pytest.raises(ValueError, match="reads must be"):
+        RewardModel(*encoder, reads="both")
 
 
 # --- The recipe -------------------------------------------------------------------------------------------------
