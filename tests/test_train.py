@@ -1,6 +1,7 @@
 """The training loop: same numbers from the same command, whatever the split, and after an interruption."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from prefnb.models import copy_model
 from prefnb.objectives.dpo import dpo
 from prefnb.objectives.dppo import dppo
 from prefnb.objectives.sft import sft
+from prefnb.recipes.common import with_checkpointing
 from prefnb.train import History, schedule_factor, train
 
 DPO = partial(dpo, beta=0.5)
@@ -160,3 +162,19 @@ def test_an_unknown_schedule_is_refused():
     """A mistyped schedule must not become a constant one."""
     with pytest.raises(ValueError, match="no schedule 'liner'"):
         schedule_factor(0.5, "liner", 0.0)
+
+
+@pytest.mark.parametrize("objective, roles", [(DPO, ("chosen", "rejected")), (sft, ("response",))])
+def test_gradient_checkpointing_changes_no_number(setting, tokenizer, pairs, objective, roles, monkeypatch):
+    """Layers are computed again in the backward pass, and losses, gradient norms and weights stay what they were."""
+    examples = tokenize([{**row, "response": row["chosen"]} for row in pairs], tokenizer, roles)
+    mlp, calls = type(setting.model.base_model.layers[0].mlp), []
+    forward = mlp.forward
+    monkeypatch.setattr(mlp, "forward", lambda self, x: calls.append(1) or forward(self, x))
+    plain, expected = setting(objective, examples=examples)
+    usual = len(calls)
+    with_checkpointing(setting.model, SimpleNamespace(gradient_checkpointing=True))
+    policy, history = setting(objective, examples=examples)
+    assert len(calls) == 3 * usual  # once as usual, twice with checkpointing
+    assert history.rows == expected.rows
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), policy.parameters()))

@@ -16,13 +16,14 @@ from prefnb import models, pocket
 from prefnb.batches import Examples, from_samples
 from prefnb.cache import cache_folder, cached, digest, file_digest
 from prefnb.logprobs import Scorer
-from prefnb.parameters import Choice, Whole
+from prefnb.parameters import Choice, Flag, Whole
 from prefnb.sampling import Sample, sample
 from prefnb.train import History, OnPolicyTerm
 
 TRAINING = {
     "schedule": Choice("linear", "cosine", "exponential", "constant"),
     "accumulation": Whole(1, 4096),
+    "gradient_checkpointing": Flag(),  # less memory for a third more computing; the numbers stay
     "max_prompt_tokens": Whole(1),
     "max_response_tokens": Whole(1),
 }
@@ -34,10 +35,18 @@ POCKET = dict(
     batch_size=16,
     schedule="linear",
     accumulation=1,
+    gradient_checkpointing=False,
     max_prompt_tokens=160,
     max_response_tokens=112,
 )
-QWEN = dict(model="Qwen/Qwen2.5-0.5B", epochs=1, batch_size=32, schedule="linear", accumulation=8)
+QWEN = dict(
+    model="Qwen/Qwen2.5-0.5B",
+    epochs=1,
+    batch_size=32,
+    schedule="linear",
+    accumulation=8,
+    gradient_checkpointing=True,
+)
 
 
 @dataclass
@@ -52,6 +61,16 @@ class Trained:
 def loop(p: SimpleNamespace) -> dict:
     """What `train` takes from a method's parameters."""
     return dict(epochs=p.epochs, learning_rate=p.learning_rate, schedule=p.schedule)
+
+
+def with_checkpointing(model, p: SimpleNamespace):
+    """The same model; with `p.gradient_checkpointing` it keeps only each layer's input while it is in training mode,
+    and computes the rest again in the backward pass."""
+    if p.gradient_checkpointing:
+        # transformers 5 renames `gradient_checkpointing_enable` on its way.
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
+    return model
 
 
 def trained(name: str, p: SimpleNamespace, make: Callable[[], Trained], load_model=models.load_model) -> Trained:
@@ -73,13 +92,15 @@ def trained(name: str, p: SimpleNamespace, make: Callable[[], Trained], load_mod
 
 
 def _key(name: str, p: SimpleNamespace) -> dict:
-    return {"recipe": name, **{k: v for k, v in vars(p).items() if k != "output_dir"}, "files": digest(_files(p))}
+    """All that the result depends on: not where it is written, nor what only saves memory."""
+    given = {k: v for k, v in vars(p).items() if k not in ("output_dir", "gradient_checkpointing")}
+    return {"recipe": name, **given, "files": digest(_files(p))}
 
 
 def _files(p: SimpleNamespace) -> dict:
     """Hashes of the local files that the parameters name, so that a changed file is another key."""
     found = {}
-    for name in (p.model, p.dataset):
+    for name in filter(None, (p.model, p.dataset, getattr(p, "new_prompts", None))):
         path = pocket.DATA if name == "pocket" else Path(name).expanduser()
         files = [path] if path.is_file() else sorted(path.glob("**/*")) if path.is_dir() else []
         found |= {f"{name}/{file.name}": file_digest(file) for file in files if file.is_file()}

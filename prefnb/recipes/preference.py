@@ -14,7 +14,17 @@ from prefnb.objectives import dpo as dpo_objectives
 from prefnb.objectives import dppo as dppo_objectives
 from prefnb.objectives import simpo as simpo_objectives
 from prefnb.parameters import Choice, Flag, Number, Schema
-from prefnb.recipes.common import POCKET, QWEN, TRAINING, Trained, loop, samples_of, trained, unfinished
+from prefnb.recipes.common import (
+    POCKET,
+    QWEN,
+    TRAINING,
+    Trained,
+    loop,
+    samples_of,
+    trained,
+    unfinished,
+    with_checkpointing,
+)
 from prefnb.recipes.supervised import SFT, sft
 from prefnb.train import train
 
@@ -64,9 +74,7 @@ def dpo(**given) -> Trained:
 def simpo(**given) -> Trained:
     """Simple Preference Optimization (Meng et al. 2024) from the SFT policy, with `SIMPO`'s parameters."""
     p = parameters.check(given, SIMPO)
-    return _preference(
-        "simpo", p, partial(simpo_objectives.simpo, beta=p.beta, gamma=p.gamma), with_reference=False
-    )
+    return _preference("simpo", p, partial(simpo_objectives.simpo, beta=p.beta, gamma=p.gamma), with_reference=False)
 
 
 def dppo(**given) -> Trained:
@@ -105,8 +113,8 @@ def starting_policy(p: SimpleNamespace):
     it is."""
     if p.sft and p.model == SFT.presets[p.preset]["model"]:
         made = sft(preset=p.preset, seed=p.seed)
-        return made.model, made.tokenizer
-    return models.load_model(p.model), models.load_tokenizer(p.model)
+        return with_checkpointing(made.model, p), made.tokenizer
+    return with_checkpointing(models.load_model(p.model), p), models.load_tokenizer(p.model)
 
 
 def pair_examples(p: SimpleNamespace, tokenizer, split: str = "train", limit: int | None = None) -> Examples:

@@ -7,7 +7,7 @@ from prefnb.batches import Batches
 from prefnb.logprobs import RewardScorer
 from prefnb.objectives.reward_model import bradley_terry
 from prefnb.parameters import Flag, Schema
-from prefnb.recipes.common import POCKET, QWEN, TRAINING, Trained, loop, trained, unfinished
+from prefnb.recipes.common import POCKET, QWEN, TRAINING, Trained, loop, trained, unfinished, with_checkpointing
 from prefnb.recipes.preference import pair_examples, starting_policy
 from prefnb.train import train
 
@@ -35,7 +35,7 @@ def reward_model(**given) -> Trained:
 
     def make() -> Trained:
         policy, tokenizer = starting_policy(p)
-        model = models.reward_model_from(policy, tokenizer, p.seed)
+        model = with_checkpointing(models.reward_model_from(policy, tokenizer, p.seed), p)
         batches = Batches(pair_examples(p, tokenizer), p.batch_size, accumulation=p.accumulation, seed=p.seed)
         history = train(
             model,

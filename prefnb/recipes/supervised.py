@@ -8,7 +8,7 @@ from prefnb import data, models, parameters
 from prefnb.batches import Batches, Examples, tokenize
 from prefnb.objectives import sft as objectives
 from prefnb.parameters import Schema, Whole
-from prefnb.recipes.common import POCKET, QWEN, TRAINING, Trained, loop, trained, unfinished
+from prefnb.recipes.common import POCKET, QWEN, TRAINING, Trained, loop, trained, unfinished, with_checkpointing
 from prefnb.train import train
 
 # 004 §4: one epoch, batch 4 x 8, learning rate 1e-6. 002 §4.1.1: 255 and 420 tokens, at least 75 characters.
@@ -34,7 +34,7 @@ def sft(**given) -> Trained:
     p = parameters.check(given, SFT)
 
     def make() -> Trained:
-        tokenizer, model = models.load_tokenizer(p.model), models.load_model(p.model)
+        tokenizer, model = models.load_tokenizer(p.model), with_checkpointing(models.load_model(p.model), p)
         examples = sft_examples(p, tokenizer)
         history = train(
             model,
