@@ -24,8 +24,8 @@ class Batch:
     on padding.
     position: the same shape, a token's place in its own dialog: every response goes on where the prompt ends.
     index: which examples; reference: the reference model's responses, if the source of batches has them.
-    extras: further (batch,) tensors that the objective takes by name; temperature: (batch,) or None, what samples
-    were drawn at.
+    extras: further tensors, (batch,) or (batch, response time), that the objective takes by name; metrics: (batch,)
+    tensors for the history alone; temperature: (batch,) or None, what samples were drawn at.
     """
 
     input_ids: torch.Tensor
@@ -35,6 +35,7 @@ class Batch:
     index: list[int]
     reference: object = None
     extras: dict[str, torch.Tensor] = field(default_factory=dict)
+    metrics: dict[str, torch.Tensor] = field(default_factory=dict)
     temperature: torch.Tensor | None = None
 
     @property
@@ -73,7 +74,9 @@ class Batch:
                     for role, r in vars(self.reference).items()
                 }
             )
-        return replace(self, **moved, extras={name: value.to(device) for name, value in self.extras.items()})
+        for name in ("extras", "metrics"):
+            moved[name] = {key: value.to(device) for key, value in getattr(self, name).items()}
+        return replace(self, **moved)
 
 
 @dataclass
@@ -163,9 +166,10 @@ class Batches:
         shuffle(batches)
         return batches
 
-    def epoch(self, n: int, pieces: int = 1) -> Iterator[list[Batch]]:
-        """Batches of epoch n, each as a list of `accumulation` x `pieces` parts (fewer if it has fewer examples)."""
-        for index in self.plan(n):
+    def epoch(self, n: int, pieces: int = 1, start: int = 0) -> Iterator[list[Batch]]:
+        """Batches of epoch n from its step `start`, each as a list of `accumulation` x `pieces` parts (fewer if it has
+        fewer examples)."""
+        for index in self.plan(n)[start:]:
             parts = min(len(index), self.accumulation * pieces)
             yield [
                 self._with_what_belongs(
@@ -183,11 +187,15 @@ class Batches:
         )
 
 
-def from_samples(prompts: list[list[int]], samples: list[list[int]], *, temperature: float = 1.0, **extras) -> Batch:
+def from_samples(
+    prompts: list[list[int]], samples: list[list[int]], *, temperature: float | Sequence[float] = 1.0, **extras
+) -> Batch:
     """A batch of the policy's own samples (role "sample"): prompt ids and response ids as they were drawn, never
-    re-encoded."""
+    re-encoded. temperature: one for all, or each sample's own."""
     batch = Examples(prompts, {"sample": samples}, list(range(len(prompts)))).batch(range(len(prompts)))
-    return replace(batch, extras=extras, temperature=torch.full((len(prompts),), float(temperature)))
+    return replace(
+        batch, extras=extras, temperature=torch.tensor(temperature, dtype=torch.float32).expand(len(prompts))
+    )
 
 
 def tokenize(

@@ -9,6 +9,7 @@ model and synchronises gradients; the loop does the rest in plain sight:
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -104,8 +105,8 @@ def train(
 ) -> History:
     """Train `policy` in place and return the history.
 
-    batches: e.g. `Batches(examples, batch_size)`; `objective(policy, reference, **extras) -> (loss, metrics)`,
-    both (batch,).
+    batches: e.g. `Batches(examples, batch_size)`, or `Rollouts` for the policy's own samples.
+    `objective(policy, reference, **extras) -> (loss, metrics)`, both (batch,).
     epochs: may be a fraction. schedule: linear, cosine, exponential or constant, after a linear warm-up over the share
     `warmup` of the steps. average: "example" (a mean over examples) or "token" (over response tokens, for SFT); both
     over the whole effective batch, so that 1x8 and 8x1 accumulation have the same gradient.
@@ -195,11 +196,7 @@ def _steps(batches, total: int, done: int, processes: int):
     """(step, pieces) from the first step not yet done, over as many epochs as it takes."""
     step, epoch = done, done // len(batches)
     while step < total:
-        for position, pieces in enumerate(batches.epoch(epoch, processes)):
-            if epoch * len(batches) + position < step:
-                continue  # done before an interruption
-            if step >= total:
-                return
+        for pieces in itertools.islice(batches.epoch(epoch, processes, step % len(batches)), total - step):
             yield step, pieces
             step += 1
         epoch += 1
@@ -226,7 +223,7 @@ def _step(accelerator, scorer, optimizer, objective, pieces, average, max_grad_n
             sums,
             {
                 "loss": loss.detach().sum() * share / total_weight,
-                **{name: value.sum() * share / total_size for name, value in metrics.items()},
+                **{name: value.sum() * share / total_size for name, value in {**piece.metrics, **metrics}.items()},
             },
         )
     if on_policy is not None:
