@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from prefnb import judges
 from prefnb.objectives import multi_objective as rules
 
 K = [2, 3, 4]
@@ -126,3 +128,42 @@ def test_bad_input_is_refused_in_one_sentence(call, said):
     """What is wrong is said, and no number comes back."""
     with pytest.raises(ValueError, match=said):
         call(vectors(2))
+
+
+# ---------------------------------------------------------------- judges of several parts
+
+
+def judge_of(*numbers):
+    return lambda prompts, responses: judges.Scores(np.array(numbers, dtype=float))
+
+
+PROMPTS, RESPONSES = [[{"role": "user", "content": "Which?"}]] * 3, ["one", "one two", ""]
+
+
+def test_several_judges_become_parts_and_their_rule_the_total():
+    """Parts under their names and unchanged, the total made by the rule: what the history and the loop each read."""
+    several = judges.Several({"helpfulness": judge_of(0, 1, 2), "fluency": judge_of(4, 2, 0)})
+    seen = several(PROMPTS, RESPONSES)
+    assert seen.total.tolist() == [2, 1.5, 1]
+    combined = judges.Combined(several, lambda parts: 10 * parts["helpfulness"] + parts["fluency"])
+    scores = combined(PROMPTS, RESPONSES)
+    assert scores.total.tolist() == [4, 12, 20]
+    assert {name: part.tolist() for name, part in scores.parts.items()} == {"helpfulness": [0, 1, 2], "fluency": [4, 2, 0]}
+
+
+def test_scores_on_the_scale_of_a_probability():
+    """The logistic function by its formula, without overflow; brevity falls with words, from 1 for none."""
+    squashed = judges.Probability(judges.Combined(judges.Several({"a": judge_of(-1e6, 0.3, 1e6)}), lambda parts: parts["a"]))
+    assert squashed(PROMPTS, RESPONSES).total.tolist() == pytest.approx([0, 1 / (1 + math.exp(-0.3)), 1])
+    assert judges.Brevity(10)(PROMPTS, RESPONSES).total.tolist() == pytest.approx([math.exp(-0.1), math.exp(-0.2), 1])
+
+
+@pytest.mark.parametrize("make, said", [
+    (lambda: judges.Several({}), "no judge"),
+    (lambda: judges.Combined(judge_of(1, 2, 3), lambda parts: 0)(PROMPTS, RESPONSES), "without parts"),
+    (lambda: judges.Brevity()(PROMPTS, ["one"]), "one response per prompt"),
+])
+def test_judges_that_cannot_be_combined_are_refused(make, said):
+    """One clear sentence, before any training."""
+    with pytest.raises(ValueError, match=said):
+        make()
