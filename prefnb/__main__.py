@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-METHODS = ("sft", "dpo", "simpo", "dppo", "reward_model")
+METHODS = ("sft", "dpo", "simpo", "dppo", "reward_model", "rs_dpo", "self_improvement", "rloo", "grpo")
 
 
 def main(arguments: list[str]) -> None:

@@ -17,6 +17,10 @@ import numpy as np
 from prefnb.batches import Examples
 
 
+class NoPairs(ValueError):
+    """No prompt has two different samples of which one is better: there is nothing to learn from."""
+
+
 def mixture(pairs: Examples, samples: Sequence[list[int]], share: float, seed: int = 0) -> tuple[Examples, list[int]]:
     """`pairs`, a share of them with the policy's own sample in place of the rejected response (002 §3.2).
 
@@ -54,7 +58,7 @@ def best_and_worst(prompts: list[list[int]], samples, scores, *, worst: int = 3,
     `worst`, at random.
 
     prompts: ids; samples: per prompt, K responses as ids; scores: (prompts, K). Equal samples count once, and a
-    rejected response has a strictly lower score than the chosen.
+    rejected response has a strictly lower score than the chosen. Raises `NoPairs` if no prompt gives a pair.
     """
     found, draw = [], random.Random(seed)
     for number, (group, row) in enumerate(zip(samples, _scores(samples, scores))):
@@ -97,7 +101,7 @@ def _scores(samples, scores) -> np.ndarray:
 
 def _examples(prompts, found) -> Examples:
     if not found:
-        raise ValueError(
+        raise NoPairs(
             "No prompt gives a pair: the samples of each are all alike or level in score. Sample more, at a higher "
             "temperature, or lower the threshold."
         )

@@ -6,6 +6,8 @@
 | `supervised` | `sft`                                     | `sft_examples`                                               |
 | `preference` | `dpo`, `simpo`, `dppo`                    | `starting_policy`, `pair_examples`, `reference`, `greedy_ids`|
 | `reward`     | `reward_model`                            |                                                              |
+| `own_samples`| `rs_dpo`, `self_improvement`              | `scout`, `weakest`, `new_prompts`, `improve`, `by_likelihood`|
+| `policy_gradient` | `rloo`, `grpo`                       | `judge_for`, `training_prompts`, `rollouts`                  |
 | `comparison` |                                           | `compare`, `sampled_kl`, `record`                            |
 
 Every recipe has a schema of its parameters with the presets "pocket" and "qwen", by its name in capitals.
@@ -13,6 +15,24 @@ Every recipe has a schema of its parameters with the presets "pocket" and "qwen"
 
 from prefnb.recipes.common import Trained, on_policy, samples_of
 from prefnb.recipes.comparison import Comparison, compare, record, sampled_kl
+from prefnb.recipes.own_samples import (
+    ROUNDS,
+    RS_DPO,
+    SELF_IMPROVEMENT,
+    Round,
+    by_likelihood,
+    by_reward,
+    check_rounds,
+    improve,
+    new_prompts,
+    reward_judge,
+    round_start,
+    rs_dpo,
+    scout,
+    self_improvement,
+    weakest,
+)
+from prefnb.recipes.policy_gradient import GRPO, RLOO, grpo, judge_for, rloo, rollouts, training_prompts
 from prefnb.recipes.preference import (
     DPO,
     DPPO,

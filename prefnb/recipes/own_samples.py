@@ -1,0 +1,324 @@
+"""Methods that learn from the policy's own samples: RS-DPO, and self-improvement with a curriculum (both from 002)."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
+from typing import Callable
+
+import numpy as np
+
+from prefnb import data, evaluate, judges, models, pairs, parameters, pocket
+from prefnb.batches import Batches, Examples, prompt_ids
+from prefnb.evaluate import WinRate
+from prefnb.logprobs import DatasetLogprobs
+from prefnb.objectives.dpo import dpo
+from prefnb.parameters import Choice, Number, Numbers, Schema, Source, Whole
+from prefnb.pocket import tasks
+from prefnb.recipes.common import Trained, loop, samples_of, trained, unfinished
+from prefnb.recipes.preference import (
+    PREFERENCE,
+    PREFERENCE_POCKET,
+    PREFERENCE_QWEN,
+    pair_examples,
+    reference,
+    starting_policy,
+)
+from prefnb.recipes.reward import reward_model
+from prefnb.sampling import Sample
+from prefnb.train import History, train
+
+_MIXTURE = {"share": 0.1, "temperature": 0.7}
+RS_DPO = Schema(
+    {**PREFERENCE, "share": Number(0, 1), "temperature": Number(above=0, high=2)},
+    {"pocket": {**PREFERENCE_POCKET, **_MIXTURE}, "qwen": {**PREFERENCE_QWEN, **_MIXTURE}},
+)
+
+# 002 §3.3: eight samples a prompt at three temperatures, three epochs. The paper ran one round of 600 + 400 prompts.
+_CURRICULUM = {
+    **_MIXTURE,
+    "epochs": 3,
+    "rounds": 3,
+    "weakest": 2,
+    "temperatures": [0.2] * 2 + [0.7] * 3 + [1.2] * 3,
+    "new_prompts": None,
+}
+# What the rounds need whoever judges; with the judge, the recipe's own schema.
+ROUNDS = Schema(
+    {
+        **RS_DPO.fields,
+        "rounds": Whole(1, 100),
+        "weakest": Whole(1, 1000),
+        "prompts": Whole(1),
+        "temperatures": Numbers(above=0, high=2),
+        "scout_prompts": Whole(1),
+        "new_prompts": Source("file"),
+    },
+    {
+        "pocket": {**PREFERENCE_POCKET, **_CURRICULUM, "prompts": 128, "scout_prompts": 200},
+        "qwen": {**PREFERENCE_QWEN, **_CURRICULUM, "prompts": 1000, "scout_prompts": 1000},
+    },
+)
+SELF_IMPROVEMENT = Schema(
+    {**ROUNDS.fields, "judge": Choice("reward_model", "likelihood")},
+    {preset: {**values, "judge": "reward_model"} for preset, values in ROUNDS.presets.items()},
+)
+
+
+def rs_dpo(**given) -> Trained:
+    """DPO in which a `share` of the rejected responses are the SFT policy's own samples (002 §3.2), with `RS_DPO`'s
+    parameters. A share of 0 is DPO."""
+    p = parameters.check(given, RS_DPO)
+
+    def make() -> Trained:
+        policy, tokenizer = starting_policy(p)
+        examples = pair_examples(p, tokenizer)
+        own = samples_of(
+            policy,
+            tokenizer,
+            examples.prompt_ids,
+            temperature=p.temperature,
+            max_new_tokens=p.max_response_tokens,
+            seed=p.seed,
+        )
+        mixed, _ = pairs.mixture(examples, [one.ids for one in own], p.share, p.seed)
+        return Trained(policy, tokenizer, _dpo(policy, mixed, p, checkpoint=unfinished("rs_dpo", p)))
+
+    return trained("rs_dpo", p, make)
+
+
+def self_improvement(**given) -> Trained:
+    """Rounds of DPO on the policy's own best and worst samples, in its weakest categories (002 §3.3), with
+    `SELF_IMPROVEMENT`'s parameters.
+
+    It starts from the RS-DPO policy; `epochs` and `learning_rate` are those of a round. The weakest categories are the
+    reward model's choice, whoever judges the samples. The history's rows tell their `round`. Raises ValueError before any work if there is no source of new prompts.
+    """
+    p = parameters.check(given, SELF_IMPROVEMENT)
+    check_rounds(p)
+
+    def make() -> Trained:
+        sft, tokenizer = starting_policy(p)
+        start, judge = round_start(p).model, reward_judge(p)
+        asked = new_prompts(p, weakest(scout(p, sft, start, tokenizer).rates(judge), p.weakest))
+        done = improve(start, tokenizer, asked, by_likelihood if p.judge == "likelihood" else by_reward(judge), p)
+        return Trained(done[-1].model, tokenizer, _joined([one.history for one in done]))
+
+    return trained("self_improvement", p, make)
+
+
+def check_rounds(p: SimpleNamespace) -> None:
+    """Refuse, before any work, parameters that cannot make rounds: ValueError with one sentence."""
+    if len(p.temperatures) < 2:
+        raise ValueError("'temperatures' must name at least two, one per sample: a pair needs two samples to compare.")
+    writes_its_own = p.new_prompts is None and data.is_pocket(p.dataset)
+    if not writes_its_own and p.new_prompts in (None, "pocket"):
+        raise ValueError(
+            "'new_prompts' must be a file of prompts (a column 'prompt', perhaps 'category'). Only for its own data, "
+            "with None, does the pocket world write them."
+        )
+
+
+# --- Where to improve: the weakest categories, and new prompts in them ------------------------------------------
+
+
+@dataclass
+class Scouting:
+    """What a policy and its baseline answered to prompts that are neither trained on nor evaluated on."""
+
+    prompts: list[list[dict]]
+    categories: list[str]
+    baseline: list[Sample]
+    policy: list[Sample]
+
+    def rates(self, judge, tie: float = 0.0) -> dict[str, WinRate]:
+        """{category: win rate of the policy against its baseline} by this judge."""
+        scores = [judge(self.prompts, [one.text for one in drawn]) for drawn in (self.policy, self.baseline)]
+        return evaluate.by_category(*scores, self.categories, tie=tie)
+
+
+def round_start(p: SimpleNamespace) -> Trained:
+    """The policy that round 1 starts from: RS-DPO's, with its preset's epochs and learning rate."""
+    shared = set(RS_DPO.specs) & set(vars(p)) - {"epochs", "learning_rate", "output_dir"}
+    return rs_dpo(**{name: getattr(p, name) for name in shared})
+
+
+def reward_judge(p: SimpleNamespace) -> judges.RewardModel:
+    """The proxy: the preset's reward model, trained on the same source of pairs."""
+    made = reward_model(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, sft=p.sft)
+    return judges.RewardModel(made.model, made.tokenizer)
+
+
+def scout(p: SimpleNamespace, baseline, policy, tokenizer) -> Scouting:
+    """One answer of either model, at temperature 1, to `p.scout_prompts` prompts of the training split.
+
+    They are drawn with another seed than the training pairs: of a large source, few are in both. Choosing categories
+    on test prompts would choose what happened to be low there, and show it rising after.
+    """
+    rows = data.load_prompts(p.dataset, "train", limit=p.scout_prompts, seed=p.seed + 1)
+    asked = list(rows["prompt"])
+    ids = [prompt_ids(tokenizer, prompt) for prompt in asked]
+    answers = [
+        samples_of(model, tokenizer, ids, temperature=1.0, max_new_tokens=p.max_response_tokens, seed=p.seed + number)
+        for number, model in enumerate((baseline, policy))
+    ]
+    return Scouting(asked, categories_of(rows), *answers)
+
+
+def categories_of(rows) -> list[str]:
+    """The category of every row of prompts, "uncategorised" where the source names none."""
+    names = rows["category"] if "category" in rows.column_names else [None] * len(rows)
+    return [name or "uncategorised" for name in names]
+
+
+def weakest(rates: dict[str, WinRate], n: int = 2) -> list[str]:
+    """The `n` categories with the lowest win rate (fewer, if there are fewer), the lowest first."""
+    return sorted(rates, key=lambda category: (rates[category].half, category))[:n]
+
+
+def new_prompts(p: SimpleNamespace, categories: list[str]) -> list[list[list[dict]]]:
+    """`p.rounds` lists of `p.prompts` new prompts (messages) in these categories, none of them twice.
+
+    The pocket world writes them; for other data they are those of the file `p.new_prompts`. No prompt that is held
+    out for evaluation is among them. Raises ValueError if there is not one for every round.
+    """
+    if p.new_prompts is None:
+        share = -(-p.prompts // len(categories))
+        written = [pocket.generate_prompts(name, share * p.rounds, seed=p.seed) for name in categories]
+        turns = [text for texts in zip(*written) for text in texts]  # one of each category in turn
+        found = [[{"role": "user", "content": text}] for text in turns]
+        return [found[n * share * len(categories) :][: p.prompts] for n in range(p.rounds)]
+    rows = data.load_prompts(p.new_prompts, "train")
+    named = set(categories) & set(categories_of(rows))
+    wanted = [prompt for prompt, name in zip(rows["prompt"], categories_of(rows)) if not named or name in named]
+    held_out = evaluation_prompts(p.dataset)
+    found = [prompt for prompt in wanted if not held_out(prompt)]
+    random.Random(p.seed).shuffle(found)
+    each = min(p.prompts, len(found) // p.rounds)
+    if each == 0:
+        raise ValueError(f"{p.new_prompts} has {len(found)} prompts that can be used; {p.rounds} rounds need more.")
+    left_out = f", {len(wanted) - len(found)} that are held out for evaluation left out" * (len(found) < len(wanted))
+    of = f"in {' and '.join(sorted(named))}" if named else "of any category (the file names none of the weakest)"
+    print(f"New prompts {of}: {each} a round{left_out}.")
+    return [found[n * each : (n + 1) * each] for n in range(p.rounds)]
+
+
+def evaluation_prompts(dataset: str) -> Callable[[list[dict]], bool]:
+    """Tells of a prompt (messages) whether this data set holds it out for evaluation, whatever the file it is from."""
+    if data.is_pocket(dataset):  # by combination: the same question in another phrasing is held out too
+        return lambda prompt: any(tasks.is_test(*found) for turn in prompt if (found := tasks.parse(turn["content"])))
+    key = lambda prompt: data.Row(prompt, None).key  # noqa: E731
+    loaders = (data.load_prompts, data.load_pairs, data.load_dialogs)
+    known = {key(prompt) for load in loaders for prompt in load(dataset, "test")["prompt"]}
+    return lambda prompt: key(prompt) in known
+
+
+# --- Rounds -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Round:
+    """One round: the policy it made, the prompts it asked, each prompt's K samples with scores (prompts, K), and the
+    pairs of them that DPO was trained on."""
+
+    model: object
+    prompts: list[list[dict]]
+    groups: list[list[Sample]]
+    scores: np.ndarray
+    pairs: Examples
+    history: History
+
+
+def improve(
+    policy,
+    tokenizer,
+    prompts: list[list[list[dict]]],
+    score: Callable,
+    p: SimpleNamespace,
+    *,
+    make_pairs: Callable = pairs.best_and_worst,
+    live=None,
+) -> list[Round]:
+    """One round of self-improvement per list of prompts (002 §3.3), each from the policy that the last one made.
+
+    A round draws K samples a prompt, lets `score(policy, tokenizer, prompts, groups)` grade them as (prompts, K), makes
+    pairs, and trains DPO on them. Its reference is the policy that the *round* started from, which also drew the
+    samples. When a round's samples give no pair any more, the rounds end, saying so; ValueError if that is the first.
+    """
+    done = []
+    for number, asked in enumerate(prompts, 1):
+        asked = [prompt for prompt in asked if len(prompt_ids(tokenizer, prompt)) <= p.max_prompt_tokens]
+        if not asked:
+            raise ValueError(f"Every new prompt of round {number} is longer than {p.max_prompt_tokens} tokens.")
+        ids = [prompt_ids(tokenizer, prompt) for prompt in asked]
+        groups = _groups(policy, tokenizer, ids, p, seed=p.seed + 100 * number)
+        scores = score(policy, tokenizer, asked, groups)
+        try:
+            made = make_pairs(ids, [[one.ids for one in group] for group in groups], scores, seed=p.seed + number)
+        except pairs.NoPairs as nothing:
+            if not done:
+                raise
+            print(f"No round {number}: {nothing}")
+            break
+        learner = models.copy_model(policy)
+        history = _dpo(learner, made, p, live=live)
+        done.append(Round(learner, asked, groups, scores, made, history))
+        policy = learner
+    return done
+
+
+def by_reward(judge) -> Callable:
+    """A score for `improve`: what the judge says of each sample."""
+
+    def score(policy, tokenizer, prompts, groups) -> np.ndarray:
+        asked = [prompt for prompt, group in zip(prompts, groups) for _ in group]
+        return judge(asked, [one.text for group in groups for one in group]).total.reshape(len(groups), -1)
+
+    return score
+
+
+def by_likelihood(policy, tokenizer, prompts, groups) -> np.ndarray:
+    """A score for `improve` without a judge: the policy's own log-prob per token of each sample, S(y)/|y| in nats
+    (002's open question of self-judgement)."""
+    ids = [prompt_ids(tokenizer, prompt) for prompt, group in zip(prompts, groups) for _ in group]
+    samples = [one.ids for group in groups for one in group]
+    found = DatasetLogprobs.compute(policy, Examples(ids, {"sample": samples}, list(range(len(ids)))))
+    return found.all().sample.mean.numpy().astype(float).reshape(len(groups), -1)
+
+
+def _groups(policy, tokenizer, ids, p: SimpleNamespace, seed: int) -> list[list[Sample]]:
+    """Every prompt's samples, one for each of `p.temperatures`, the coolest first."""
+    groups = [[] for _ in ids]
+    for number, (temperature, count) in enumerate(sorted(Counter(p.temperatures).items())):
+        drawn = samples_of(
+            policy,
+            tokenizer,
+            ids,
+            temperature=temperature,
+            samples=count,
+            max_new_tokens=p.max_response_tokens,
+            seed=seed + number,
+        )
+        for i, group in enumerate(groups):
+            group += drawn[i * count : (i + 1) * count]
+    return groups
+
+
+def _dpo(policy, examples: Examples, p: SimpleNamespace, **more) -> History:
+    """DPO on these pairs; the reference is the policy as it comes in."""
+    frozen = reference(policy, examples)
+    batches = Batches(examples, p.batch_size, accumulation=p.accumulation, seed=p.seed, reference=frozen)
+    return train(policy, batches, partial(dpo, beta=p.beta), **loop(p), **more)
+
+
+def _joined(histories: list[History]) -> History:
+    """The histories of several rounds as one, with a `round` in every row."""
+    whole = History()
+    for number, history in enumerate(histories, 1):
+        before = len(whole.rows)
+        whole.rows += [{**row, "step": before + row["step"], "round": number} for row in history.rows]
+        whole.seconds += history.seconds
+    return whole
