@@ -120,11 +120,11 @@ def test_a_round_samples_from_the_policy_that_the_last_one_made(rounds):
 def test_a_sample_per_temperature_the_coolest_first(tokenizer):
     """Guards against samples that get lost or mixed between prompts; cool ones are likelier than hot ones."""
     model, ids = random_model(tokenizer, seed=2), [prompt_ids(tokenizer, prompt) for prompt in asked(12)]
-    p = SimpleNamespace(temperatures=[2.0, 0.05, 2.0, 0.05, 0.05], max_response_tokens=10)
-    groups = recipes.own_samples._groups(model, tokenizer, ids, p, seed=0)
+    p = SimpleNamespace(seed=0, temperatures=[2.0, 0.05, 2.0, 0.05, 0.05], max_response_tokens=10)
+    groups = recipes.draw_groups(model, tokenizer, ids, p, 1)
     scores = recipes.by_likelihood(model, tokenizer, asked(12), groups)
     assert scores.shape == (12, 5) and scores[:, :3].min() > scores[:, 3:].max()
-    assert groups == recipes.own_samples._groups(model, tokenizer, ids, p, seed=0)
+    assert groups == recipes.draw_groups(model, tokenizer, ids, p, 1)
 
 
 def test_rounds_end_when_the_samples_give_no_pair(rounds, capsys):

@@ -23,6 +23,7 @@ from prefnb.recipes.own_samples import (
     by_likelihood,
     by_reward,
     check_rounds,
+    draw_groups,
     improve,
     new_prompts,
     reward_judge,

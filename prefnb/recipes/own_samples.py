@@ -95,7 +95,8 @@ def self_improvement(**given) -> Trained:
     `SELF_IMPROVEMENT`'s parameters.
 
     It starts from the RS-DPO policy; `epochs` and `learning_rate` are those of a round. The weakest categories are the
-    reward model's choice, whoever judges the samples. The history's rows tell their `round`. Raises ValueError before any work if there is no source of new prompts.
+    reward model's choice, whoever judges the samples. The history's rows tell their `round`. Raises ValueError before
+    any work if there is no source of new prompts.
     """
     p = parameters.check(given, SELF_IMPROVEMENT)
     check_rounds(p)
@@ -254,7 +255,7 @@ def improve(
         if not asked:
             raise ValueError(f"Every new prompt of round {number} is longer than {p.max_prompt_tokens} tokens.")
         ids = [prompt_ids(tokenizer, prompt) for prompt in asked]
-        groups = _groups(policy, tokenizer, ids, p, seed=p.seed + 100 * number)
+        groups = draw_groups(policy, tokenizer, ids, p, number)
         scores = score(policy, tokenizer, asked, groups)
         try:
             made = make_pairs(ids, [[one.ids for one in group] for group in groups], scores, seed=p.seed + number)
@@ -289,18 +290,19 @@ def by_likelihood(policy, tokenizer, prompts, groups) -> np.ndarray:
     return found.all().sample.mean.numpy().astype(float).reshape(len(groups), -1)
 
 
-def _groups(policy, tokenizer, ids, p: SimpleNamespace, seed: int) -> list[list[Sample]]:
-    """Every prompt's samples, one for each of `p.temperatures`, the coolest first."""
-    groups = [[] for _ in ids]
-    for number, (temperature, count) in enumerate(sorted(Counter(p.temperatures).items())):
+def draw_groups(policy, tokenizer, prompts: list[list[int]], p: SimpleNamespace, number: int) -> list[list[Sample]]:
+    """What round `number` draws: every prompt's samples, one for each of `p.temperatures`, the coolest first. prompts:
+    ids. Each round and temperature has its own seed; from the cache if this policy was asked this before."""
+    groups = [[] for _ in prompts]
+    for place, (temperature, count) in enumerate(sorted(Counter(p.temperatures).items())):
         drawn = samples_of(
             policy,
             tokenizer,
-            ids,
+            prompts,
             temperature=temperature,
             samples=count,
             max_new_tokens=p.max_response_tokens,
-            seed=seed + number,
+            seed=p.seed + 100 * number + place,
         )
         for i, group in enumerate(groups):
             group += drawn[i * count : (i + 1) * count]
