@@ -1,5 +1,6 @@
 """REINFORCE, RLOO and GRPO: advantages by hand, gradients against exact expectations, losses against other libraries."""
 
+from collections import defaultdict
 from functools import partial
 from types import SimpleNamespace
 
@@ -214,3 +215,31 @@ def test_grpo_is_liger_s(ours, theirs):
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     found, known = (torch.autograd.grad(value, [logits], retain_graph=True)[0] for value in (loss, expected))
     assert torch.allclose(found, known, atol=1e-6)
+
+
+def test_reinforce_has_trl_s_gradient():
+    """TRL's RLOO takes the same step from freshly drawn samples; its number is another, since it starts from ratios."""
+    trainer = pytest.importorskip("trl.trainer.rloo_trainer").RLOOTrainer
+    policy, advantage = random_responses(["sample"], 4, dtype=torch.float32), torch.tensor([1.0, -1.0, 0.5, -2.0])
+    token, mask = policy.sample.token, policy.sample.mask
+    stub = SimpleNamespace(
+        _get_per_token_logps_and_entropies=lambda *_, **__: (token, token.detach(), None),
+        aux_loss_enabled=False,
+        epsilon_low=0.2,
+        epsilon_high=0.2,
+        model=SimpleNamespace(training=True),
+        _metrics={"train": defaultdict(list)},
+        accelerator=SimpleNamespace(reduce=lambda value, reduction: value, gather=lambda value: value),
+    )
+    inputs = dict(
+        prompt_ids=torch.zeros(4, 1),
+        prompt_mask=torch.ones(4, 1),
+        completion_ids=torch.zeros(4, 5),
+        completion_mask=mask.float(),
+        old_logps=token.detach().sum(1),
+        advantages=advantage,
+    )
+    theirs = trainer._compute_loss(stub, stub.model, inputs)
+    ours = reinforce(policy, advantage=advantage)[0].mean()
+    found, known = (torch.autograd.grad(value, [token])[0] for value in (ours, theirs))
+    assert torch.allclose(found * mask, known * mask, atol=1e-6) and known.abs().sum() > 0
