@@ -8,7 +8,18 @@ import json
 import sys
 from pathlib import Path
 
-METHODS = ("sft", "dpo", "simpo", "dppo", "reward_model", "rs_dpo", "self_improvement", "rloo", "grpo")
+METHODS = (
+    "sft",
+    "dpo",
+    "simpo",
+    "dppo",
+    "reward_model",
+    "rs_dpo",
+    "self_improvement",
+    "rloo",
+    "grpo",
+    "multi_objective",
+)
 
 
 def main(arguments: list[str]) -> None:

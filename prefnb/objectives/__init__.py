@@ -14,6 +14,9 @@ one `prefnb.logprobs.Response` per role (`policy.chosen.sum`, `reference.generat
 | `kl`           | `sampled_kl`, and the estimators `kl_k1`, `kl_k3`| sample                           |
 | `reward_model` | `bradley_terry`                                  | chosen, rejected: (batch,) scores|
 
+`multi_objective` makes one reward of several scores before any loss is taken: linear, by weighted gaps, by the soft
+Chebyshev rule, or by a preference function learnt from pairs.
+
 The role "sample" is a response sampled from the policy that is being trained, at temperature 1 and without
 top-p: only then are the expectations in `kl` and `length_penalty` those of the policy.
 """

@@ -8,6 +8,7 @@
 | `reward`     | `reward_model`                            |                                                              |
 | `own_samples`| `rs_dpo`, `self_improvement`              | `scout`, `weakest`, `new_prompts`, `improve`, `by_likelihood`|
 | `policy_gradient` | `rloo`, `grpo`                       | `judge_for`, `training_prompts`, `rollouts`                  |
+| `multi_objective` | `multi_objective`             | `parts_judge`, `combiner`, `score_vectors`, `scored_pairs`         |
 | `comparison` |                                           | `compare`, `sampled_kl`, `record`                            |
 
 Every recipe has a schema of its parameters with the presets "pocket" and "qwen", by its name in capitals.
@@ -15,6 +16,14 @@ Every recipe has a schema of its parameters with the presets "pocket" and "qwen"
 
 from prefnb.recipes.common import Trained, on_policy, samples_of
 from prefnb.recipes.comparison import Comparison, compare, record, sampled_kl
+from prefnb.recipes.multi_objective import (
+    MULTI_OBJECTIVE,
+    combiner,
+    multi_objective,
+    parts_judge,
+    scored_pairs,
+    score_vectors,
+)
 from prefnb.recipes.own_samples import (
     ROUNDS,
     RS_DPO,

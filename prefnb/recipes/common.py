@@ -100,7 +100,8 @@ def _key(name: str, p: SimpleNamespace) -> dict:
 def _files(p: SimpleNamespace) -> dict:
     """Hashes of the local files that the parameters name, so that a changed file is another key."""
     found = {}
-    for name in filter(None, (p.model, p.dataset, getattr(p, "new_prompts", None))):
+    named = ("model", "dataset", "new_prompts", "helpfulness_model", "fluency_model")
+    for name in filter(None, (getattr(p, one, None) for one in named)):
         path = pocket.DATA if name == "pocket" else Path(name).expanduser()
         files = [path] if path.is_file() else sorted(path.glob("**/*")) if path.is_dir() else []
         found |= {f"{name}/{file.name}": file_digest(file) for file in files if file.is_file()}

@@ -1,0 +1,143 @@
+"""Several objectives at once: their scores become one reward, and REINFORCE or RLOO learns from it (001 §3.3, §6.3)."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import SimpleNamespace
+from typing import Callable
+
+import torch
+
+from prefnb import data, models, parameters
+from prefnb.judges import Brevity, Combined, GoldJudge, Probability, RewardModel, Several
+from prefnb.objectives import multi_objective as rules
+from prefnb.objectives import policy_gradient as objectives
+from prefnb.parameters import Choice, Number, Numbers, Schema, Source, Whole
+from prefnb.recipes.common import Trained, trained, unfinished
+from prefnb.recipes.policy_gradient import RLOO, rollouts
+from prefnb.recipes.preference import starting_policy
+from prefnb.recipes.reward import reward_model
+from prefnb.train import train
+
+_FIELDS = {
+    **{name: kind for name, kind in RLOO.fields.items() if name != "reward"},
+    "combine": Choice("weighted_gaps", "linear", "chebyshev", "learned"),
+    "weights": Numbers(0, 1000),  # one for each objective that counts, in the judge's order
+    "tau": Number(above=0, high=1e6),
+    "baseline": Choice("leave_one_out", "none"),
+    "helpfulness_model": Source("folder"),
+    "fluency_model": Source("folder"),
+    "fluent_class": Whole(0, 1),  # of a fluency model with two classes
+}
+_OURS = dict(combine="weighted_gaps", weights=[0.5, 0.5], tau=10.0, baseline="leave_one_out", kl_weight=0.0)
+
+
+def _preset(name: str, **own) -> dict:
+    return {**{key: value for key, value in RLOO.presets[name].items() if key != "reward"}, **_OURS, **own}
+
+
+MULTI_OBJECTIVE = Schema(
+    _FIELDS,
+    {
+        "pocket": _preset(
+            "pocket",
+            pairs=400,
+            steps=12,
+            batch_size=8,
+            learning_rate=2e-3,
+            accumulation=1,
+            helpfulness_model=None,
+            fluency_model=None,
+            fluent_class=1,
+        ),
+        "qwen": _preset(  # 001 §3.3: both objectives weigh the same
+            "qwen",
+            pairs=2000,
+            helpfulness_model="OpenAssistant/reward-model-deberta-v3-large-v2",
+            fluency_model="4i-ai/BERT_disfluency_cls",
+            fluent_class=0,  # its classes have no names; check on a sentence before a long run
+        ),
+    },
+)
+
+
+def multi_objective(**given) -> Trained:
+    """A policy trained on one reward made of several, with `MULTI_OBJECTIVE`'s parameters.
+
+    combine="weighted_gaps" with baseline="none" is the loss that 001 §3.3 prints; "linear" is §6.3.1, "learned" the
+    preference function of §6.3.2 fitted on `pairs` pairs.
+    """
+    p = parameters.check(given, MULTI_OBJECTIVE)
+
+    def make() -> Trained:
+        judge = parts_judge(p)
+        combined = Combined(judge, combiner(p, judge))
+        reference, tokenizer = starting_policy(p)
+        policy = models.copy_model(reference)
+        advantages = objectives.plain if p.baseline == "none" else objectives.leave_one_out
+        source = rollouts(
+            policy, tokenizer, p, combined, advantages, reference_model=reference if p.kl_weight > 0 else None
+        )
+        history = train(
+            policy,
+            source,
+            partial(objectives.reinforce, kl_weight=p.kl_weight),
+            epochs=p.steps / len(source),
+            learning_rate=p.learning_rate,
+            schedule=p.schedule,
+            checkpoint=unfinished("multi_objective", p),
+        )
+        return Trained(policy, tokenizer, history)
+
+    return trained("multi_objective", p, make)
+
+
+def parts_judge(p: SimpleNamespace):
+    """The judge whose parts are the objectives, each in 0..1 with an ideal of 1.
+
+    In the pocket world it is the gold judge. Elsewhere helpfulness is `p.helpfulness_model`'s score, or that of the
+    proxy trained on `p.dataset`, and fluency `p.fluency_model`'s; without that model brevity stands in for it.
+    """
+    if data.is_pocket(p.dataset) and p.helpfulness_model is None and p.fluency_model is None:
+        return GoldJudge()
+    if p.helpfulness_model:
+        helpfulness = RewardModel.load(p.helpfulness_model)
+    else:
+        proxy = reward_model(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset)
+        helpfulness = RewardModel(proxy.model, proxy.tokenizer)
+    if p.fluency_model is None:
+        print("No fluency_model is given: the second objective is brevity, exp(-words / 100).")
+        return Several({"helpfulness": Probability(helpfulness), "brevity": Brevity()})
+    fluency = RewardModel.load(p.fluency_model, reads="response", positive=p.fluent_class)
+    return Several({"helpfulness": Probability(helpfulness), "fluency": Probability(fluency)})
+
+
+def score_vectors(parts: dict, objectives: int | None = None) -> torch.Tensor:
+    """A judge's parts as score vectors (n, objectives), of the first so many objectives or of all."""
+    return torch.stack([torch.as_tensor(part).double() for part in parts.values()][:objectives], 1)
+
+
+def scored_pairs(judge: Callable, dataset: str, split: str = "train", limit: int | None = None, seed: int = 0):
+    """(judge's `Scores` of the chosen responses, of the rejected ones) for a split's preference pairs."""
+    rows = data.load_pairs(dataset, split, limit=limit, seed=seed)
+    return judge(rows["prompt"][:], rows["chosen"][:]), judge(rows["prompt"][:], rows["rejected"][:])
+
+
+def combiner(p: SimpleNamespace, judge: Callable) -> Callable:
+    """`reward(parts)`, (n,): how `p.combine` makes one number of as many objectives as there are `p.weights`."""
+    k = len(p.weights)
+
+    def scores(parts: dict) -> torch.Tensor:
+        if k > len(parts):
+            raise ValueError(f"There are {k} weights, but the judge has {len(parts)} objectives: {', '.join(parts)}.")
+        return score_vectors(parts, k)
+
+    if p.combine == "learned":
+        chosen, rejected = scored_pairs(judge, p.dataset, limit=p.pairs, seed=p.seed)
+        f = rules.fit_preference(scores(chosen.parts), scores(rejected.parts))
+        return lambda parts: f(scores(parts))
+    if p.combine == "linear":
+        return lambda parts: rules.linear(scores(parts), p.weights)
+    if p.combine == "chebyshev":
+        return lambda parts: rules.soft_chebyshev(rules.gaps(scores(parts)), p.weights, p.tau)
+    return lambda parts: rules.weighted_gaps(rules.gaps(scores(parts)), p.weights)
