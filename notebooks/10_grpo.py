@@ -1,0 +1,711 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 10 · GRPO: what does a group of answers teach that one answer cannot?
+#
+# *Group Relative Policy Optimization* asks the policy for several answers to the same prompt, lets a judge score
+# them, and makes those likelier that are better **than their group**. Paper 003 trains with it and names Shao et
+# al. (2024) as its source. The equation that it prints is another method.
+#
+# You will see
+#
+# - the printed equation and the cited one, symbol by symbol, and what tells them apart;
+# - what dividing by the group's spread does to easy and to hard prompts, and groups that teach nothing;
+# - how the denominator of the loss prefers long or short answers;
+# - both forms in training, and whether that is less smooth than DPO;
+# - samples at several temperatures, and what goes wrong if the log-probs forget them;
+# - several updates on one batch of samples, with the clip at work;
+# - win rates, BLEU and perplexity beside the paper's.
+#
+# Nothing has to be run first. The gradient used here is built step by step in [09 · RLOO](09_rloo.ipynb); what is
+# needed of it is recalled below. For the rival see [02 · DPO](02_dpo.ipynb).
+
+# %% tags=["parameters"]
+preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the paper's model with real data and wants a GPU
+seed: int = 0  # any whole number; the same seed gives the same numbers
+model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
+dataset: str = None  # where prompts come from: "pocket", a local file or a hub name; None takes the preset's
+reward: str = None  # "gold" (pocket prompts only) or "proxy", a trained reward model; None takes what the data allow
+prompts: int = 320  # training prompts, 1 or more; the paper has 50
+batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's
+samples: int = None  # answers per prompt, 2 to 1024; None takes the preset's
+steps: int = 20  # batches of samples in the two long trainings, 2 to 1000000; the paper has up to 1000
+short_steps: int = 8  # batches of samples in the short trainings, 2 to steps
+learning_rate: float = None  # above 0, up to 1; None takes the preset's
+kl_weight: float = None  # weight of the KL from the SFT policy, 0 to 100; None takes the preset's (qwen 0.1)
+clip: float = 0.2  # how far pi / pi_old may go from 1 and still be rewarded for it, above 0, up to 1
+scale_rewards: str = "group"  # whose deviation divides the advantages: "group", "batch" or "none"
+loss_type: str = "sequence"  # what divides a sample's tokens: "sequence", "token" or "constant"
+varied: str = "0.7,1.3"  # the temperatures that share a group in the section on them; samples is a multiple of their number
+more_updates: int = 4  # updates per batch of samples in the section on them, 2 to 64
+pairs: int = 256  # pairs that DPO is trained on, to stand beside, 1 or more
+test_prompts: int = 100  # prompts that the policies are compared on, 20 or more
+output_dir: str = "runs/10_grpo"  # where the run leaves its numbers and figures
+
+# %%
+from prefnb import parameters, recipes
+
+p = parameters.check(globals(), recipes.GRPO, short_steps=parameters.Whole(2, 1_000_000),
+                     varied=parameters.Numbers(above=0, high=5), more_updates=parameters.Whole(2, 64),
+                     pairs=parameters.Whole(1), test_prompts=parameters.Whole(20, 100_000))
+if p.short_steps > p.steps:
+    raise parameters.ParameterError(f"'short_steps' is {p.short_steps}, more than 'steps', {p.steps}; a short training "
+                                    "is compared with the beginning of a long one, so give at most as many.")
+for name in ("temperatures", "varied"):
+    if p.samples % len(getattr(p, name)):
+        raise parameters.ParameterError(f"{p.samples} samples cannot be shared evenly among {len(getattr(p, name))} "
+                                        f"temperatures ('{name}'); make 'samples' a multiple of their number.")
+
+# %%
+import math
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import Markdown, display
+
+from prefnb import data, evaluate, models, plots, widgets
+from prefnb.logprobs import DatasetLogprobs, Scorer, from_tokens
+from prefnb.objectives import policy_gradient as library
+from prefnb.rollouts import Rollouts
+from prefnb.train import History, train
+
+plt.style.use("prefnb.book")
+say = lambda text: display(Markdown(text))
+if reward is None and not data.is_pocket(p.dataset):
+    p.reward = "proxy"
+    say("No gold judge knows the answers to these prompts, so a trained reward model (the proxy) gives the rewards.")
+
+# %% [markdown]
+# ## The idea
+#
+# A prompt $x$ is answered by the policy $\pi_\theta$ with a sample $y$, and a judge gives it a reward $R(y, x)$. The
+# reward is a number, it has no gradient with respect to the weights $\theta$. What the weights decide is how likely
+# each answer is, so the *average* reward has one, and samples estimate it:
+#
+# $$\nabla_\theta\, \mathbb{E}[R] = \mathbb{E}\big[R(y, x)\, \nabla_\theta \log \pi_\theta(y \mid x)\big].$$
+#
+# Put into words: make each sample likelier in proportion to its reward. Any number that does not depend on $y$ may be
+# taken off the reward without changing the average, because $\mathbb{E}[\nabla \log \pi_\theta] = 0$. What is left, "how
+# much better than was to be expected", is the **advantage** $A$, and with a good choice the estimate is far less noisy.
+#
+# ### What paper 003 prints
+#
+# $$L = -\,\mathbb{E}\Big[\sum_{i=1}^{k} \Big(R(y_i, x) - \frac{1}{k-1}\sum_{j \ne i} R(y_j, x)\Big) \nabla \log
+# \pi_\theta(y_i \mid x)\Big] + \lambda\, \text{KL}(\pi_\theta \,\|\, \pi_\text{ref}) \qquad \text{(003, eq. 6)}$$
+#
+# - $y_1, \dots, y_k$: the **group**, $k$ answers of the policy to the same prompt;
+# - the round bracket: the advantage, a sample's reward less the mean reward of the *other* $k - 1$;
+# - $\pi_\text{ref}$: the frozen policy that training started from, and $\lambda$ (`kl_weight`) the price of leaving it.
+#
+# A loss cannot hold a gradient; read $\log \pi_\theta$ for $\nabla \log \pi_\theta$, and the gradient of $L$ is what is
+# meant. This is RLOO, REINFORCE with a leave-one-out baseline, plus a KL. It divides by no deviation, has no ratio and
+# no clip. (The steps that the paper lists before it also sort the answers. The equation uses no order.)
+#
+# ### What Shao et al. have
+#
+# Write $y_{i,t}$ for token $t$ of sample $i$, $|y_i|$ for its number of tokens, and $\pi_\text{old}$ for the policy as it
+# was when the samples were drawn.
+#
+# $$L = -\frac1k \sum_{i=1}^{k} \frac{1}{|y_i|} \sum_{t} \Big[ \min\big(\rho_{i,t} A_i,\; \text{clip}(\rho_{i,t},
+# 1 - \epsilon, 1 + \epsilon)\, A_i\big) - \lambda\, \text{k3}_{i,t} \Big], \qquad
+# A_i = \frac{R_i - \text{mean}(R_1, \dots, R_k)}{\text{std}(R_1, \dots, R_k)}$$
+#
+# - $\rho_{i,t} = \pi_\theta(y_{i,t} \mid x, y_{i,<t}) / \pi_\text{old}(y_{i,t} \mid x, y_{i,<t})$: the **ratio**, how much
+#   likelier the token has become since it was drawn;
+# - $\epsilon$ (`clip`): beyond $1 \pm \epsilon$ there is nothing more to gain from a token;
+# - $\text{k3} = e^{r} - 1 - r$ with $r = \log \pi_\text{ref} - \log \pi_\theta$ of the token: never negative, zero where
+#   the two agree, and on average over the policy's samples the KL.
+#
+# ### Four rewards by hand
+#
+# Four answers score $1, 4, 4$ and $7$. The first one's others have mean $(4 + 4 + 7)/3 = 5$, so its leave-one-out
+# advantage is $1 - 5 = -4$. The mean of the whole group is $4$, so it lies $-3$ from that. Work out the last one, then
+# look.
+
+# %%
+toy_rewards = torch.tensor([[1.0, 4.0, 4.0, 7.0]])
+k = toy_rewards.shape[1]
+toy = {"leave one out (printed)": library.leave_one_out(toy_rewards),
+       "less the group's mean": toy_rewards - toy_rewards.mean(1, keepdim=True),
+       "... over its deviation (cited)": library.group_relative(toy_rewards)}
+rows = [[label, *values[0].tolist()] for label, values in toy.items()]
+widgets.show_table(["advantage", *(f"reward {value:g}" for value in toy_rewards[0])], *rows)
+logits, answers = torch.zeros(5, requires_grad=True), torch.tensor([0, 2, 2, 4])  # a policy over five answers
+
+
+def toy_gradient(advantage):
+    """Of -sum_i A_i log pi(y_i) with respect to the five logits."""
+    return torch.autograd.grad(-(advantage[0] * logits.log_softmax(0)[answers]).sum(), logits)[0]
+
+
+print("gradient, leave one out:       ", toy_gradient(toy["leave one out (printed)"]).numpy().round(3))
+print("gradient, less the group's mean:", toy_gradient(toy["less the group's mean"]).numpy().round(3))
+
+# %% [markdown]
+# The first two gradients point the same way; one is $k/(k-1)$ times the other, here $4/3$, a matter of step size. So
+# "less the group's mean" is as good as "leave one out". The third row is the same direction *within this group*. What
+# its division changes is how much this group counts beside others.
+#
+# ## The loss in full
+#
+# Training below uses these two functions. Change them and run on. `rewards` is (prompts, $k$), a row being a group;
+# `advantage` comes flat, one number per sample.
+
+# %%
+def group_relative(rewards, *, scale_rewards="group", eps=1e-4):
+    """(R - mean of the group) / deviation of the group, of the batch, or 1."""
+    centred = rewards - rewards.mean(1, keepdim=True)
+    dead = (rewards == rewards[:, :1]).all(1, keepdim=True)  # equal rewards: exactly nothing, not rounding's leftovers
+    centred = torch.where(dead, torch.zeros_like(centred), centred)
+    if scale_rewards == "none":
+        return centred
+    return centred / ((rewards.std(1, keepdim=True) if scale_rewards == "group" else rewards.std()) + eps)
+
+
+def grpo(policy, reference=None, *, advantage, old=None, clip=0.2, kl_weight=0.0, loss_type="sequence", max_length=None):
+    """-min(ratio * A, clipped ratio * A) + kl_weight * k3, summed over a sample's tokens and divided; (batch,)."""
+    token, mask, length = policy.sample.token, policy.sample.mask, policy.sample.length.clamp(min=1)
+    ratio = torch.exp(token - (token.detach() if old is None else old))  # without `old`: 1, with the right gradient
+    free = ratio * advantage[:, None]
+    bounded = ratio.clamp(1 - clip, 1 + clip) * advantage[:, None]
+    metrics = {**library.sample_metrics(policy), "clipped": ((bounded < free) & mask).sum(1) / length}
+    per_token = -torch.minimum(free, bounded)
+    if kl_weight > 0:
+        r = reference.sample.token - token
+        k3 = torch.expm1(r) - r  # near 0, e^r - 1 - r would be lost to rounding
+        per_token = per_token + kl_weight * k3
+        metrics["kl_k3"] = (k3 * mask).sum(1).detach()
+    divide_by = {"sequence": length, "token": 1.0, "constant": max_length}[loss_type]
+    return (per_token * mask).sum(1) / divide_by, metrics
+
+
+# %% [markdown]
+# `loss_type="token"` divides by nothing here: the training loop then averages over the tokens of the whole batch.
+#
+# ### The clip
+#
+# What one token brings, against its ratio, for a good and a bad sample. A curve that is level has no gradient: the
+# token's sample has been made likelier (or less likely) by enough *for this batch of samples*. The other side is
+# never level. A good token that became less likely by mistake is always pulled back.
+
+# %%
+line = torch.linspace(0.4, 1.6, 241)
+clip_figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), sharex=True)
+for axis, a, title in zip(axes, (1.0, -1.0), ("better than its group: A = +1", "worse than its group: A = -1")):
+    at = from_tokens(sample=line.log()[:, None])
+    loss, _ = grpo(at, advantage=torch.full_like(line, a), old=torch.zeros(len(line), 1), clip=p.clip)
+    axis.plot(line, line * a, ":", color=plots.ROLES["reference"], label="without the clip")
+    axis.plot(line, -loss, color=plots.ROLES["policy"], label="with it")
+    axis.axvspan(1 - p.clip, 1 + p.clip, color="#888888", alpha=0.15)
+    axis.set(xlabel="ratio  $\\pi_\\theta / \\pi_{old}$", title=title)
+axes[0].set_ylabel("gain of the token")
+axes[0].legend(loc="upper left")
+clip_figure.tight_layout()
+plt.close(clip_figure)
+clip_figure
+
+# %% [markdown]
+# ## What the deviation divides away
+#
+# Three prompts. On the easy one nearly every answer is as good as it gets; on the hard one nearly every one is bad; on
+# the third the answers differ a lot. The weight of a prompt is the mean size of its advantages.
+
+# %%
+three = torch.tensor([[9.0, 9.0, 9.0, 8.8], [2.0, 4.0, 6.0, 8.0], [2.0, 2.0, 2.0, 2.2]])
+rows = [["scale_rewards", "easy: 9, 9, 9, 8.8", "open: 2, 4, 6, 8", "hard: 2, 2, 2, 2.2"]]
+for scale in ("group", "batch", "none"):
+    weights = group_relative(three, scale_rewards=scale).abs().mean(1)
+    rows.append([scale, *(f"weight {w:.2f}, {w / weights.sum():.0%} of all" for w in weights)])
+widgets.show_table(*rows)
+
+# %% [markdown]
+# Divided by its own deviation, a difference of 0.2 counts about as much as one of 6: a prompt's weight no longer knows
+# how much is at stake. That helps where small differences matter and hurts where they are noise. With the batch's
+# deviation, or with none, prompts keep their proportions.
+#
+# ### On real groups
+#
+# Here are the starting policy (made now if the cache does not have it), the judge, and groups of its answers.
+
+# %%
+sft, tokenizer = recipes.starting_policy(p)
+judge = recipes.judge_for(p)
+asked = recipes.training_prompts(p, tokenizer)
+
+
+def source(policy, advantages=partial(group_relative, scale_rewards=p.scale_rewards), **settings):
+    """The policy's own samples, judged, as the training loop's batches."""
+    settings = {"temperatures": p.temperatures, "updates": p.updates, **settings}
+    return Rollouts(policy, tokenizer, asked, judge, advantages, prompts_per_step=p.batch_size, samples=p.samples,
+                    max_new_tokens=p.max_response_tokens, accumulation=p.accumulation, seed=p.seed,
+                    reference_model=sft if p.kl_weight > 0 else None, **settings)
+
+
+drawn = source(sft).draw(range(min(len(asked), 2 * p.batch_size)), seed=p.seed)
+spread = drawn.rewards.std(1)
+coarse = drawn.rewards > drawn.rewards.median()  # a reward of all or nothing
+coarse_name = "above the median reward"
+if "helpfulness" in drawn.parts:
+    coarse = torch.tensor(drawn.parts["helpfulness"] == 1).reshape(drawn.rewards.shape)
+    coarse_name = "everything asked for, and right"
+
+# %%
+groups_figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.9))
+for scale, colour in zip(("group", "batch", "none"), plots.CYCLE):
+    weight = group_relative(drawn.rewards, scale_rewards=scale).abs().mean(1)
+    left.plot(spread, weight / weight.mean(), "o", markersize=4, color=colour, label=scale)
+left.set(xlabel="deviation of a prompt's rewards", ylabel="its weight (mean 1)", title="who is listened to")
+left.legend(title="scale_rewards")
+counts = np.bincount(coarse.sum(1), minlength=p.samples + 1)
+shades = [plots.ROLES["rejected"] if n in (0, p.samples) else plots.ROLES["policy"] for n in range(p.samples + 1)]
+right.bar(range(p.samples + 1), counts, color=shades)
+right.set(xlabel=f"answers of {p.samples} that get the 1", ylabel="prompts", title="all or nothing: dead at both ends")
+groups_figure.tight_layout()
+plt.close(groups_figure)
+groups_figure
+
+# %% [markdown]
+# ### Dead groups
+#
+# If all rewards of a group are equal, every advantage is 0 and the group teaches nothing. It is counted in the
+# history as `dead_groups`. Look for it where rewards are coarse, as in mathematics (right or wrong): the prompts that
+# are too easy and those that are too hard both drop out, the more of them the smaller the groups. The orange bars on
+# the right above are such groups. Here is the share of them, by group size (the first answers of each group).
+
+# %%
+sizes = sorted({size for size in (2, 4, 8, p.samples) if size <= p.samples})
+dead = {name: [library.dead_groups(rewards[:, :size].float()).float().mean().item() for size in sizes]
+        for name, rewards in ((f"the {p.reward} reward", drawn.rewards), (f"1 for {coarse_name}, else 0", coarse))}
+widgets.show_table(["share of groups that are dead", *(f"k = {size}" for size in sizes)],
+                   *[[name, *(f"{share:.0%}" for share in shares)] for name, shares in dead.items()])
+
+# %% [markdown]
+# ## Who is it divided by? The length bias
+#
+# Two answers have the same advantage. One has 2 tokens, the other 8, and at most 10 are allowed. `sequence` gives each
+# *answer* the same total push, so a token of the long one gets less. `token` and `constant` give each *token* the same
+# push, so the long answer gets more in total. The numbers are the gradient on the log-probs, computed.
+
+# %%
+def push(loss_type, advantage, lengths=(2, 8), max_length=10):
+    """Minus the gradient on each sample's log-probs: (per token, of the whole sample), each a list."""
+    tokens = [torch.full((n,), -1.0, requires_grad=True) for n in lengths]
+    loss, _ = grpo(from_tokens(sample=tokens), advantage=torch.full((len(lengths),), advantage),
+                   loss_type=loss_type, max_length=max_length)
+    (loss.sum() / sum(lengths) if loss_type == "token" else loss.mean()).backward()
+    return [-one.grad[0].item() for one in tokens], [-one.grad.sum().item() for one in tokens]
+
+
+TYPES = ("sequence", "token", "constant")
+rows = [["loss_type", "advantage", "a token of the short", "a token of the long", "the whole short", "the whole long"]]
+rows += [[kind, f"{a:+g}", *(f"{v:+.3f}" for part in push(kind, a) for v in part)] for kind in TYPES for a in (1.0, -1.0)]
+widgets.show_table(*rows)
+
+# %% [markdown]
+# Read the rows of `sequence`. A good short answer is pushed up harder per token than a good long one; a bad long answer
+# is pushed down more gently per token than a bad short one. So among bad answers the long ones survive: if most answers
+# are bad, lengths creep up. `token` has no such preference within a batch, but what a token gets depends on how long
+# the *other* answers are. `constant` depends on nothing but itself.
+#
+# ## Training
+#
+# The printed form (`reinforce` with leave-one-out advantages, from the library: $-A \cdot \log \pi$ plus the KL) and
+# the cited one, from the same weights, on the same prompts. The curves are live. `reward` is that of the samples
+# trained on; `entropy` says how undecided the policy is, per token.
+
+# %%
+def trained(objective, steps=p.steps, average="example", live=None, monitor=None, **settings):
+    """A copy of the SFT policy after `steps` batches of its own samples, and the history."""
+    policy = models.copy_model(sft)
+    batches = source(policy, **settings)
+    updates = steps * batches.updates
+    # Two batches of warm-up whatever the length: at a constant rate, a short run is then the beginning of a long one.
+    history = train(policy, batches, objective, epochs=updates / len(batches), learning_rate=p.learning_rate,
+                    schedule=p.schedule, warmup=min(0.5, 2 / steps), average=average, live=live,
+                    monitor=monitor, monitor_every=p.short_steps * batches.updates if monitor else None)
+    return policy, history
+
+
+averaged = {"sequence": "example", "token": "token", "constant": "example"}
+cited = lambda kind: partial(grpo, clip=p.clip, kl_weight=p.kl_weight, loss_type=kind, max_length=p.max_response_tokens)
+CURVES = ["reward", "kl_k3", "entropy", "length", "grad_norm", "clipped"]
+policies, histories = {}, {}
+policies["printed"], histories["printed"] = trained(
+    partial(library.reinforce, kl_weight=p.kl_weight), advantages=library.leave_one_out)
+
+# %%
+kept = []  # the policy after `short_steps`, which the short trainings are compared with
+keep = lambda policy: kept.append(models.copy_model(policy)) or {}
+both = lambda history: plots.plot_training({"printed": histories["printed"], "cited": history}, CURVES)
+policies["cited"], histories["cited"] = trained(
+    cited(p.loss_type), average=averaged[p.loss_type], live=plots.LiveFigure(both), monitor=keep)
+
+# %%
+def change(history, name):
+    """The mean of a curve's first and last quarter, in words."""
+    values = history[name][1]
+    quarter = max(1, len(values) // 4)
+    return f"{values[:quarter].mean():.2f} to {values[-quarter:].mean():.2f}"
+
+
+shown = [name for name in ("reward", "kl_k3", "entropy", "length", "spread", "dead_groups", "clipped", "unfinished")
+         if name in histories["cited"].names]
+rows = [["first quarter to last", *shown]]
+rows += [[label, *(change(run, name) if name in run.names else "" for name in shown)] for label, run in histories.items()]
+widgets.show_table(*rows)
+share = histories["cited"]["clipped"][1].mean()
+say(f"The clip held {share:.1%} of the tokens of the cited form. With one update per batch of samples every ratio is 1 "
+    "when the gradient is taken, so the clip has nothing to do; further below it has.")
+
+# %% [markdown]
+# One thing to know before reading the numbers as a race: the same `kl_weight` and learning rate mean different
+# strengths in the two. The cited form divides advantages by a deviation and log-probs by a length, so its KL weighs
+# more beside its rewards.
+#
+# ### Does GRPO train less smoothly than DPO?
+#
+# Paper 003 says so of its figure 5. Smoothness needs a measure: the noise of a curve from one step to the next (the
+# deviation of the differences, over $\sqrt2$) against how far the curve gets (its last third's mean against its
+# first's). 0 is a smooth rise; at 1 one step's noise is as large as all progress. The curves are of different things:
+# DPO's margin is an average over a batch of fixed pairs, GRPO's reward one over fresh samples that vary from step to
+# step. And GRPO's loss is no cost: the advantages of a group add up to 0, so all that is left of it is KL and noise.
+
+# %%
+def roughness(values):
+    """Step-to-step noise over progress; the lower, the smoother."""
+    values = np.asarray(values, dtype=float)
+    third = max(1, len(values) // 3)
+    noise = np.diff(values).std() / math.sqrt(2)
+    return float(noise / max(abs(values[-third:].mean() - values[:third].mean()), 1e-12))
+
+
+dpo = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, sft=p.sft, pairs=p.pairs)
+histories["DPO"] = dpo.history
+rough = {label: {name: roughness(histories[label][name][1]) for name in names}
+         for label, names in {"DPO": ("margin", "loss"), "printed": ("reward", "loss"), "cited": ("reward", "loss")}.items()}
+widgets.show_table(["roughness", "of what is to rise", "of the loss", "steps"],
+                   *[[label, *(f"{value:.2f} ({name})" for name, value in found.items()), len(histories[label].rows)]
+                     for label, found in rough.items()])
+
+# %%
+smooth_figure, axes = plt.subplots(1, 3, figsize=(8, 2.4))
+for axis, (label, names) in zip(axes, rough.items()):
+    steps_of, values = histories[label][list(names)[0]]
+    axis.plot(steps_of, values, color="#888888", linewidth=0.9)
+    axis.plot(steps_of, plots.smooth(values, max(1, len(values) // 5)), color=plots.colours(rough)[label])
+    axis.set(title=f"{label}: {list(names)[0]}", xlabel="step")
+smooth_figure.tight_layout()
+plt.close(smooth_figure)
+smooth_figure
+
+# %% [markdown]
+# ## The denominators in training
+#
+# Short trainings with the other two denominators, beside the beginning of the one above. Look at the length of the
+# samples first. Few steps show a tendency at most.
+
+# %%
+short = {}
+for kind in TYPES:
+    label = f"{kind}, short"
+    if kind == p.loss_type:
+        policies[label], short[label] = kept[1], History(histories["cited"].rows[:p.short_steps * p.updates])
+    else:
+        policies[label], short[label] = trained(cited(kind), p.short_steps, averaged[kind])
+plots.plot_training(short, ["length", "reward", "unfinished"])
+
+# %%
+lengths = {label: evaluate.mean_and_interval(np.diff(run["length"][1])) for label, run in short.items()}
+for label, run in short.items():
+    say(f"- `{label}`: {change(run, 'length')} tokens a sample from the first quarter to the last (unfinished: "
+        f"{change(run, 'unfinished')})")
+
+# %% [markdown]
+# ## Several temperatures in one group
+#
+# Paper 003 draws each group at varied temperatures, for a richer choice of answers. At temperature $T$ the logits are
+# divided by $T$ before the softmax: below 1 likely tokens become likelier still, above 1 the rare ones have a better
+# chance. So a sample at $T = 0.7$ was **not** drawn from $\pi_\theta$ but from $\pi_\theta^{(T)}$, and that is whose
+# log-prob belongs in the loss: each sample's own.
+#
+# What goes wrong otherwise can be measured before any training, where policy, old policy and reference are the same
+# model, so that every ratio must be 1 and every KL 0. If one side remembers the temperature and the other does not:
+
+# %%
+mixed = source(sft, temperatures=p.varied)
+batch = mixed.batches(mixed.draw(range(min(len(asked), 2 * p.batch_size)), seed=p.seed + 1))[0]
+
+
+@torch.no_grad()
+def logprobs(temperature):
+    """The samples' log-probs under the SFT policy at each sample's given temperature (None: 1)."""
+    return Scorer(sft.eval())(replace(batch, temperature=temperature)).sample
+
+
+def sharpness(temperature, h=0.02):
+    """Per token, the derivative of each sample's log-prob when the distribution is sharpened (in log 1/T)."""
+    wider, narrower = logprobs(temperature * math.exp(h)), logprobs(temperature * math.exp(-h))
+    return ((narrower.sum - wider.sum) / (2 * h) / narrower.length).cpu().numpy()
+
+
+own, at_one = logprobs(batch.temperature), logprobs(None)
+score_own, score_ignored = sharpness(batch.temperature), sharpness(torch.ones_like(batch.temperature))
+
+# %%
+ratio = (at_one.token - own.token).exp()
+rows = [["drawn at", "tokens outside the clip at step 0", "\"KL\" at step 0 (nats per response)",
+         "E[grad log pi], own temperature", "temperature ignored"]]
+for t in sorted(set(p.varied)):
+    here = (batch.temperature == t).cpu()
+    tokens_here = ratio[here][own.mask[here]]
+    rows.append([f"T = {t:g}", f"{((tokens_here - 1).abs() > p.clip).float().mean():.0%}",
+                 evaluate.mean_and_interval((own.sum - at_one.sum)[here].cpu().numpy()),
+                 evaluate.mean_and_interval(score_own[here.numpy()]),
+                 evaluate.mean_and_interval(score_ignored[here.numpy()])])
+widgets.show_table(*rows)
+
+# %% [markdown]
+# The last two columns are the reason. Everything rests on $\mathbb{E}[\nabla \log \pi] = 0$: with it, a prompt where all
+# answers are alike moves nothing. Here is that gradient in one direction, "make the distribution sharper", with its 95%
+# interval. With each sample's own temperature the intervals should lie about 0. Without, a cool sample says "sharper"
+# and a hot one says "flatter" whatever its reward, and the baseline no longer takes that away. A ratio between the two
+# is wrong at once: the clip holds tokens before anything was learnt.
+
+# %%
+policies["varied, short"], short["varied, short"] = trained(
+    cited(p.loss_type), p.short_steps, averaged[p.loss_type], temperatures=p.varied)
+beside = {f"{p.loss_type}, short": short[f"{p.loss_type}, short"], "varied, short": short["varied, short"]}
+plots.plot_training(beside, ["reward", "spread", "entropy"])
+
+# %% [markdown]
+# These rewards are of the samples trained on, which hot samples pull down, so compare the *spread* (what there is to
+# learn from) here and the answers to test prompts below. `entropy` is taken at each sample's own temperature.
+#
+# ## Several updates on one batch of samples
+#
+# Drawing samples is the dear part; why not use them more than once? After the first update the policy is no longer
+# the one that drew them. The ratio corrects for that, exactly in expectation per token, but its noise grows with the
+# distance. The clip ends the reward for going further. Below, each batch of samples is used `more_updates` times.
+
+# %%
+ratios = []
+
+
+def watched(policy, reference=None, *, old, **given):
+    """`grpo`, taking notes of every token's ratio."""
+    ratios.append((policy.sample.token - old).exp()[policy.sample.mask].detach().cpu())
+    return grpo(policy, reference, old=old, **given)
+
+
+label = f"{p.more_updates} updates, short"
+policies[label], short[label] = trained(
+    partial(watched, **cited(p.loss_type).keywords), p.short_steps, averaged[p.loss_type], updates=p.more_updates)
+held = short[label]["clipped"][1].reshape(-1, p.more_updates)  # (batches of samples, updates)
+parts = len(ratios) // len(short[label].rows)  # a step is taken in pieces, to save memory
+last_ratios = torch.cat(ratios[-parts:]).numpy()
+
+# %%
+updates_figure, (left, middle, right) = plt.subplots(1, 3, figsize=(8.6, 2.7))
+left.plot(range(1, p.more_updates + 1), held.mean(0), "o-", color=plots.ROLES["policy"])
+left.set(xlabel="update on the same samples", ylabel="tokens that the clip holds", xticks=range(1, p.more_updates + 1))
+low, high = min(0.5, 1 - 1.5 * p.clip), max(1.5, 1 + 1.5 * p.clip)
+middle.hist(np.clip(last_ratios, low, high), np.linspace(low, high, 50), color=plots.ROLES["policy"])
+middle.axvspan(1 - p.clip, 1 + p.clip, color="#888888", alpha=0.2)
+middle.set(xlabel=f"ratio at update {p.more_updates}", ylabel="tokens (log scale)", yscale="log")
+for name, updates, colour in ((f"{p.loss_type}, short", p.updates, "#555555"), (label, p.more_updates, plots.ROLES["policy"])):
+    reached = short[name]["reward"][1][::updates]
+    right.plot(range(1, len(reached) + 1), reached, "o-", color=colour, label=f"{updates} update{'s' * (updates > 1)}")
+right.set(xlabel="batch of samples", ylabel="reward")
+right.legend()
+updates_figure.tight_layout()
+plt.close(updates_figure)
+updates_figure
+
+# %%
+outside = (np.abs(last_ratios - 1) > p.clip).mean()
+say(f"At the last update of the last batch {outside:.1%} of the tokens had a ratio outside 1 ± {p.clip:g} (half of all lie "
+    f"between {np.quantile(last_ratios, 0.25):.2f} and {np.quantile(last_ratios, 0.75):.2f}). The share that the clip held "
+    f"went from {held[:, 0].mean():.1%} at the first update to {held[:, -1].mean():.1%} at the last. It is the smaller of "
+    "the two, since the clip holds a token only on the side where more would be gained. KL from SFT at the end, where "
+    "there is one: " + ", ".join(f"{name} {run.last('kl_k3', 3):.1f}" for name, run in short.items()
+                                 if "kl_k3" in run.names) + " nats.")
+
+# %% [markdown]
+# ## Does it win?
+#
+# All policies answer the same test prompts at temperature 0.7 and the gold judge compares each with SFT, prompt by
+# prompt. A tie counts half; the bars are 95% intervals. First the long trainings beside the base model and DPO.
+
+# %%
+base = models.load_model(p.model)
+long = {"base": base, "SFT": sft, "DPO": dpo.model, "GRPO, printed": policies["printed"], "GRPO, cited": policies["cited"]}
+rest = {name: policies[name] for name in short}
+comparison = recipes.compare({**long, **rest}, tokenizer, p)
+rates_figure = None
+if comparison.judged:
+    rates_figure = plots.plot_win_rates({name: comparison.win_rates[name] for name in long if name != "SFT"}, against="SFT")
+    display(rates_figure, plots.plot_win_rates({name: comparison.win_rates[name] for name in rest}, against="SFT"))
+
+# %%
+tuned = [name for name in comparison.answers if name not in ("SFT", "base")]
+checks = {name: evaluate.collapse_check(comparison.answers[name], comparison.answers["SFT"]) for name in tuned}
+rows = [["policy", "gold score", "tokens", "collapsed?"]]
+rows += [[name, f"{comparison.scores[name].total.mean():.2f}" if comparison.judged else "no judge",
+          f"{evaluate.mean_length(comparison.answers[name]):.1f}",
+          "; ".join(checks[name].reasons) or "no" if name in checks else ""] for name in comparison.answers]
+widgets.show_table(*rows)
+widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for name in list(long)[1:]},
+                       {name: comparison.scores[name] for name in list(long)[1:]} if comparison.judged else None,
+                       comparison.categories if all(comparison.categories) else None)
+
+# %% [markdown]
+# ## The paper says, we measured
+#
+# Paper 003's table 1 has three measures. BLEU-4 (0 to 100) counts the runs of up to four words that an answer shares
+# with a reference answer. Perplexity is $e$ to the mean negative log-prob per token of held-out *chosen* responses; less
+# is better. The paper's win rates are against Instruct, ours against SFT, in a far smaller world: compare orders, not
+# digits. And this is one seed.
+
+# %%
+PAPER = {"base": (0.500, 16.3, 19.8), "SFT": (0.549, 18.1, 20.7), "DPO": (0.593, 19.7, 18.9), "GRPO": (0.611, 19.4, 18.4)}
+held_out = recipes.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
+chosen = {name: DatasetLogprobs.compute(model, held_out).all().chosen for name, model in long.items()}
+perplexity = {name: evaluate.perplexity(found.sum, found.length) for name, found in chosen.items()}
+has_references = all(comparison.references)
+bleu = {name: evaluate.bleu(comparison.answers[name], comparison.references)["bleu4"] if has_references else math.nan
+        for name in long}
+rows = [["policy", "win rate: paper", "here, against SFT", "BLEU-4: paper", "here", "perplexity: paper", "here"]]
+for name in long:
+    paper = PAPER[name.split(",")[0]] if name != "GRPO, cited" else ("", "", "")
+    won = comparison.win_rates[name] if name in comparison.win_rates else "0.5 by definition" if name == "SFT" else "no judge"
+    rows.append([name, *paper[:1], won, paper[1], f"{bleu[name]:.1f}", paper[2], f"{perplexity[name]:.1f}"])
+widgets.show_table(*rows)
+
+# %% [markdown]
+# The claim is "base < SFT < DPO < GRPO". Even in the paper's own table that holds for the win rate only: GRPO's BLEU-4
+# lies below DPO's, and SFT's perplexity is worse than the base model's. So each step below is held against the direction
+# that the table prints, with a verdict where there is an interval.
+
+# %%
+def step_up(worse, better):
+    """Verdicts on one step of the paper's table: wins, BLEU-4, and log-prob of the held-out responses."""
+    first, second = (PAPER[name.split(",")[0]] for name in (worse, better))
+    won = "no judge"
+    if comparison.judged:
+        rate = evaluate.win_rate(comparison.scores[better], comparison.scores[worse], tie=comparison.tie)
+        won = f"{rate}: {evaluate.verdict(rate.half_interval)}"
+    same = (bleu[better] > bleu[worse]) == (second[1] > first[1])
+    bleu_said = f"{bleu[better] - bleu[worse]:+.1f}: {'the same' if same else 'the other'} direction" if has_references else ""
+    sign = 1 if second[2] < first[2] else -1  # likelier responses are a lower perplexity
+    gain = sign * (chosen[better].sum - chosen[worse].sum).cpu().numpy()
+    return [f"{worse} to {better}", won, f"{second[1] - first[1]:+.1f}; {bleu_said}",
+            f"{second[2] - first[2]:+.1f}; {perplexity[better] - perplexity[worse]:+.1f}: "
+            + evaluate.verdict(evaluate.bootstrap_interval(gain), 0.0)]
+
+
+verdicts = [step_up(*pair) for pair in (("base", "SFT"), ("SFT", "DPO"), ("DPO", "GRPO, printed"), ("DPO", "GRPO, cited"))]
+widgets.show_table(["14: step", "wins against the one before", "BLEU-4: paper; here", "perplexity: paper; here"], *verdicts)
+rises, losses = ([rough[form][name] > rough["DPO"][other] for form in ("printed", "cited")]
+                 for name, other in (("reward", "margin"), ("loss", "loss")))
+said = {2: "holds here", 0: "does not hold here"}
+widgets.show_table(["15: GRPO trains less smoothly than DPO (printed, cited)", "rougher?", "verdict (one seed)"],
+                   ["by what is to rise", rises, said.get(sum(rises), "holds of one form only")],
+                   ["by the loss", losses, said.get(sum(losses), "holds of one form only")])
+
+# %% [markdown]
+# ## At the edges
+#
+# Four cases that a formula must survive. *Equal rewards*: the deviation is 0, yet the advantages are exactly 0 and not
+# 0/0. *$k = 2$*: the advantages are a number and its negative; divided by the deviation they are $\pm 1/\sqrt2$
+# whatever the rewards: only who is better counts, not by how much. *One-token responses*: all three denominators see
+# the same thing up to a constant. *All unfinished*: no sample holds an end token, so only the reward can tell the policy
+# to stop, and if all are as bad for it, the group is dead; the history's `unfinished` shows it, and a warning is
+# printed.
+
+# %%
+group_of = lambda *values: group_relative(torch.tensor([values]))[0]
+cases = {"equal rewards": (group_of(5.0, 5.0, 5.0), [3, 4, 2]), "k = 2": (group_of(5.0, 5.1), [3, 4]),
+         "one token each": (group_of(1.0, 4.0, 7.0), [1, 1, 1]), "all unfinished": (group_of(1.0, 1.0, 1.0), [10, 10, 10])}
+rows = [["case", "advantages", "loss", "largest gradient"]]
+for name, (advantage, tokens) in cases.items():
+    token = [torch.full((n,), -1.0, requires_grad=True) for n in tokens]
+    loss = grpo(from_tokens(sample=token), advantage=advantage)[0].mean()
+    largest = max(g.abs().max() for g in torch.autograd.grad(loss, token))
+    rows.append([name, ", ".join(f"{a:+.3f}" for a in advantage), f"{loss:+.3f}", f"{largest:.3f}"])
+widgets.show_table(*rows)
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. A group of three scores 2, 5 and 8. What is the leave-one-out advantage of the 8?
+# 2. A token has advantage $-1$, the clip is 0.2. What is the gradient of its gain $\min(\cdot, \cdot)$ with respect to its
+#    log-prob at ratio 0.7, and at ratio 1.3?
+# 3. Each answer to a prompt is right with probability 0.9, independently, and the reward is 1 or 0. What share of groups
+#    of 8 is dead?
+#
+# <details><summary>Solutions</summary>
+#
+# 1. The others' mean is 3.5, so 4.5.
+# 2. At 0.7 the gain is $\min(-0.7, -0.8) = -0.8$, a constant: gradient 0. At 1.3 it is $\min(-1.3, -1.2) = -1.3$, which is
+#    $-\rho$, and the gradient of $\rho$ with respect to the log-prob is $\rho$: so $-1.3$.
+# 3. $0.9^8 + 0.1^8 \approx 0.43$.
+# </details>
+
+# %%
+answer_1 = None  # a number
+answer_2 = None  # two numbers, such as (1.0, 2.0)
+answer_3 = None  # a share, 0 to 1
+
+
+def check_exercises():
+    """Hold the answers against the definitions."""
+    one = library.leave_one_out(torch.tensor([[2.0, 5.0, 8.0]]))[0, -1].item()
+    token = torch.tensor([[0.7], [1.3]]).log().requires_grad_()
+    loss, _ = library.grpo(from_tokens(sample=token), advantage=-torch.ones(2), old=torch.zeros(2, 1))
+    two = (-torch.autograd.grad(loss.sum(), token)[0][:, 0]).tolist()
+    for number, given, right in ((1, answer_1, one), (2, answer_2, two), (3, answer_3, 0.9**8 + 0.1**8)):
+        close = given is not None and np.shape(given) == np.shape(right) and np.allclose(given, right, atol=5e-3)
+        print(f"{number}: {'not answered yet' if given is None else 'right' if close else 'not yet'}")
+
+
+check_exercises()
+
+# %%
+by_name = {name.replace(",", ""): run for name, run in {**histories, **short}.items()}
+collapsed = {name: check.reasons for name, check in checks.items() if check.collapsed}
+folder = recipes.record(p.output_dir, p, by_name, comparison, roughness=rough, dead_groups=dead, collapsed=collapsed,
+                        perplexity=perplexity, bleu4=bleu if has_references else {})
+curves_figure = plots.plot_training({name: histories[name] for name in ("printed", "cited")}, CURVES)
+for name, figure in {"book_training": curves_figure, "book_updates": updates_figure, "groups": groups_figure,
+                     "clip": clip_figure, "win_rates": rates_figure}.items():
+    if figure is not None:
+        figure.savefig(folder / f"{name}.png")
+print(f"Parameters, histories, responses and figures are in {folder}.")
+
+# %% [markdown]
+# ## What you have seen
+#
+# - Paper 003's equation is RLOO with a KL; the method that it cites divides by the group's deviation, clips the ratio
+#   to the policy that drew the samples, and adds k3.
+# - Dividing by a group's deviation makes prompts with little at stake count as much as others; groups of equal
+#   rewards teach nothing, and coarse rewards make many of them.
+# - The denominator decides what a token of a long answer gets; per-sequence means are gentle to long bad ones.
+# - A log-prob belongs to the distribution that the sample was drawn from, temperature included.
+# - Several updates use samples again; the clip says when they are used up.
+#
+# Previous: [09_rloo](09_rloo.ipynb). Next: [11_leaderboard](11_leaderboard.ipynb).
