@@ -1,0 +1,704 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 05 · Reward models: how far can a learnt judge be trusted?
+#
+# A judge that knows the truth is rare. What one usually has is pairs: this answer was preferred to that one. A
+# *reward model* learns from pairs to score any answer, and other methods then follow its scores. It is a **proxy**
+# for the judge that we would like to have. In the pocket world we have that judge too, the *gold judge*, so we can
+# look at both at once.
+#
+# You will see
+#
+# - the Bradley-Terry loss, which turns preferences into scores, on four numbers and then in training;
+# - how often the proxy is right on pairs it has not seen, what label noise allows, and whether "90% sure" means 90%;
+# - the proxy against the gold judge, category by category: what it understands and what it does not;
+# - a second, simpler judge: a classifier that tells fluent answers from disfluent ones;
+# - best-of-N: draw N answers, keep the one a judge likes best; and where following the proxy stops paying;
+# - that the reward model is an ordinary file which any library loads.
+#
+# Nothing has to be run first. The pairs are those of [02 · DPO](02_dpo.ipynb), which learns from them without a
+# reward model.
+
+# %% tags=["parameters"]
+preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' model and data and wants a GPU
+seed: int = 0  # any whole number; the same seed gives the same numbers
+model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
+dataset: str = None  # preference pairs: "pocket", a local file or a hub name; None takes the preset's
+pairs: int = None  # pairs that the full reward model learns from, 1 or more; None takes the preset's (2000, 61000)
+epochs: float = None  # passes over the pairs, above 0, may be a fraction; None takes the preset's (1)
+batch_size: int = None  # pairs per optimiser step, 1 to 4096; None takes the preset's
+learning_rate: float = None  # above 0, up to 1; None takes the preset's (pocket 1e-3, qwen 1e-5)
+pairs_in_view: int = 400  # pairs of the smaller reward model that is trained in this notebook, 1 or more
+held_out: int = 400  # pairs to test the reward models on, 20 or more
+test_prompts: int = 150  # prompts that are answered and judged, 20 or more
+samples: int = 16  # answers drawn to every prompt, 4 to 256
+temperature: float = 1.0  # of these answers, above 0 to 2; paper 002 has 1
+best_of: int = 5  # N of the best-of-N that is set against a single answer, 2 to half of samples; paper 002 has 5
+output_dir: str = "runs/05_reward_model"  # where the run leaves its numbers, figures and the reward model
+
+# %%
+from prefnb import parameters, recipes
+
+p = parameters.check(globals(), recipes.REWARD_MODEL, pairs_in_view=parameters.Whole(1),
+                     held_out=parameters.Whole(20), test_prompts=parameters.Whole(20, 100_000),
+                     samples=parameters.Whole(4, 256), temperature=parameters.Number(above=0, high=2),
+                     best_of=parameters.Whole(2, 128))
+if p.best_of > p.samples // 2:
+    raise parameters.ParameterError(f"'best_of' is {p.best_of}, but half of the {p.samples} samples are kept apart to "
+                                    f"compare with: give at most {p.samples // 2}, or draw more 'samples'.")
+
+# %% [markdown]
+# ## The idea
+#
+# A reward model is a function $s(x, y)$: a prompt $x$ and a response $y$ go in, one number comes out. We never see
+# such a number in the data. We see that $y_w$ was preferred to $y_l$. Bradley and Terry (1952) connect the two:
+#
+# $$P(y_w \succ y_l \mid x) = \sigma\big(s(x, y_w) - s(x, y_l)\big), \qquad \sigma(z) = \frac{1}{1 + e^{-z}}.$$
+#
+# The further the scores lie apart, the surer the model is who wins. Training makes the preferences that we saw
+# likely, which is to make this loss small:
+#
+# $$L = -\log \sigma\big(s(x, y_w) - s(x, y_l)\big).$$
+#
+# Only the *difference* occurs, and only between answers to the **same** prompt. A constant added to every score of
+# a prompt changes nothing, so scores of different prompts cannot be compared. Remember this one: it decides how
+# each picture below has to be drawn.
+#
+# ## The loss in full
+#
+# Training below uses this very function; change it and run on. `policy` holds scores here, one number per response.
+
+# %%
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import Markdown, display
+from torch.nn.functional import logsigmoid
+
+
+def bradley_terry(policy, reference=None):
+    """-log sigma(s(yw) - s(yl)), per pair."""
+    margin = policy.chosen - policy.rejected
+    metrics = {"margin": margin, "accuracy": (margin > 0).to(margin.dtype),
+               "score_chosen": policy.chosen, "score_rejected": policy.rejected}
+    return -logsigmoid(margin), {name: value.detach() for name, value in metrics.items()}
+
+
+# %% [markdown]
+# ### Four numbers by hand
+#
+# Four answers to one prompt score $2, 1, 0$ and $-1$. Say the first is preferred to the second: the difference is
+# $1$, so $P = 1/(1 + e^{-1}) \approx 0.73$ and the loss is $-\log 0.73 \approx 0.31$. Now say the fourth is preferred
+# to the third: the difference is $-1$, $P \approx 0.27$ and the loss $1.31$. In the last row both scores of the first
+# pair are 10 higher. Work out what changes, then look. The last column is the gradient on the chosen score,
+# $-(1 - P)$: a pair that the model finds surprising pulls harder.
+
+# %%
+from prefnb import plots, widgets
+
+plt.style.use("prefnb.book")
+toy = SimpleNamespace(chosen=torch.tensor([2.0, -1.0, 12.0], requires_grad=True),
+                      rejected=torch.tensor([1.0, 0.0, 11.0]))
+losses, seen = bradley_terry(toy)
+losses.sum().backward()
+columns = [seen["margin"].tolist(), seen["margin"].sigmoid().tolist(), losses.tolist(), toy.chosen.grad.tolist()]
+widgets.show_table(["pair", "difference", "P(chosen wins)", "loss", "gradient on the chosen score"],
+                   *zip(("2 preferred to 1", "-1 preferred to 0", "12 preferred to 11"), *columns))
+figure, axes = plt.subplots(1, 2, figsize=(8, 2.4))
+line = torch.linspace(-4, 4, 200)
+for axis, curve, dots, title in zip(axes, (line.sigmoid(), -logsigmoid(line)), columns[1:3],
+                                    ("probability that the chosen one wins", "loss")):
+    axis.plot(line, curve, color="#555555")
+    axis.plot(columns[0][:2], dots[:2], "o", color=plots.ROLES["chosen"], markersize=6)
+    axis.set(xlabel="difference  $s(y_w) - s(y_l)$", title=title)
+plt.close(figure)
+figure
+
+# %% [markdown]
+# ## Data: pairs, and a model to begin with
+#
+# The reward model begins as the fine-tuned language model: it reads well already. Its output head, which predicts
+# words, is replaced by a new one with a single output, read at the response's last token. The model has seen all of
+# the answer there.
+#
+# The pairs come with labels made by somebody who is not always right: in the pocket world some are flipped on purpose.
+
+# %%
+from prefnb import data, evaluate, judges, models
+from prefnb.batches import Batches, prompt_ids, tokenize
+
+judged, gold = data.is_pocket(p.dataset), judges.GoldJudge()
+sft, tokenizer = recipes.starting_policy(p)
+in_view = SimpleNamespace(**{**vars(p), "pairs": min(p.pairs, p.pairs_in_view)})
+view_rows = data.load_pairs(p.dataset, "train", limit=in_view.pairs, seed=p.seed)
+examples = recipes.pair_examples(in_view, tokenizer)
+test = data.load_pairs(p.dataset, "test", limit=p.held_out, seed=p.seed)
+test_pairs = {name: test[name][:] for name in ("prompt", "chosen", "rejected")}
+print(f"{len(examples)} pairs to train on in view, {p.pairs} for the full model, {len(test)} held out.")
+widgets.show_responses(view_rows["prompt"][:3], {name: view_rows[name][:3] for name in ("chosen", "rejected")})
+
+# %% [markdown]
+# ## Training
+#
+# The course's one loop trains it. The only thing that is new is the `scorer`: it turns a batch into scores where the
+# other methods have log-probs. The loss starts near $\ln 2$: all scores are nearly equal, so every pair is a coin toss.
+
+# %%
+from prefnb.logprobs import RewardScorer
+from prefnb.train import train
+
+TITLES = {"loss": "loss", "margin": "difference  $s(y_w) - s(y_l)$", "accuracy": "share right"}
+
+
+def watch(history):
+    """The picture that grows while a model trains."""
+    names = [name for name in TITLES if name in history.names]
+    figure = plots.plot_training(history, names)
+    for axis, name in zip(figure.axes, names):
+        axis.set_title(TITLES[name])
+    return figure
+
+
+small = models.reward_model_from(sft, tokenizer, p.seed)
+histories = {"reward model in view": train(
+    small, Batches(examples, p.batch_size, accumulation=p.accumulation, seed=p.seed), bradley_terry,
+    scorer=RewardScorer, epochs=p.epochs, learning_rate=p.learning_rate, schedule=p.schedule,
+    live=plots.LiveFigure(watch))}
+
+# %% [markdown]
+# That one saw few pairs. The full one, trained in the same way on all `pairs` of them, comes from the cache; if it is
+# not there, it is trained now, and this cell takes longer. Later notebooks use the same one.
+#
+# ## How often is it right on pairs it has not seen?
+#
+# There are two kinds of right: agreeing with the *label*, and with the *gold judge*. And there is a ceiling. Even the
+# gold judge itself does not agree with every label, since labels are noisy; nobody should do better than it.
+
+# %%
+full = recipes.reward_model(**{name: vars(p)[name] for name in recipes.REWARD_MODEL.specs})
+proxies = {f"proxy, {len(examples)} pairs": judges.RewardModel(small, tokenizer),
+           f"proxy, {p.pairs} pairs": judges.RewardModel(full.model, full.tokenizer)}
+difference = lambda judge: (judge(test_pairs["prompt"], test_pairs["chosen"]).total
+                            - judge(test_pairs["prompt"], test_pairs["rejected"]).total)
+margins = {label: difference(judge) for label, judge in proxies.items()}
+gold_margin = difference(gold) if judged else None
+
+
+def share(hits):
+    """A share with its 95% interval, as text."""
+    return f"{hits.mean():.2f} [{{:.2f}}, {{:.2f}}]".format(*evaluate.wilson_interval(hits.sum(), len(hits)))
+
+
+rows = [["judge", "agrees with the label", "agrees with gold"]]
+for label, margin in {**margins, **({"gold itself: the ceiling": gold_margin} if judged else {})}.items():
+    apart = np.abs(gold_margin) > gold.tie if judged else None  # pairs that gold can tell apart
+    agrees = share((margin * gold_margin > 0)[apart]) if judged else "no gold judge here"
+    rows.append([label, share(margin > 0), agrees])
+widgets.show_table(*rows)
+
+# %% [markdown]
+# Compare the two proxies: is there much to gain from more pairs? And compare each with the ceiling. If the proxy
+# agrees with gold about as often as with the labels, it has learnt past some of the noise: a flipped label is a loss
+# for it in the first column and not in the second.
+#
+# ## Does it know how sure it may be?
+#
+# The model does not only say who wins but with what probability. If it says 0.8 on a hundred pairs, about eighty of
+# them should come out that way: then it is *calibrated*.
+#
+# Which answer of a pair we name first is our choice, so a plot of both orders would hold each pair twice and be
+# symmetric whatever the model did. We fold it: each pair once, from the side that the model favours. Its confidence
+# is then $\sigma(|s(y_w) - s(y_l)|)$, from one half to one, and it is right if the favoured one is the label's.
+#
+# One number for the whole is the *expected calibration error*: the gap between confidence and share right, averaged
+# over bins. Chance alone makes it more than zero, so beside it stands what a perfectly calibrated model would get.
+
+# %%
+def reliability(margin, hits, bins=6):
+    """Pairs sorted by confidence into bins of equal size: [mean confidence, share right, low, high, share of pairs]."""
+    confidence = 1 / (1 + np.exp(-np.abs(margin)))
+    groups = np.array_split(np.argsort(confidence), bins)
+    return np.array([[confidence[i].mean(), hits[i].mean(), *evaluate.wilson_interval(hits[i].sum(), len(i)),
+                      len(i) / len(hits)] for i in groups])
+
+
+def calibration_error(margin, hits):
+    """The expected calibration error: sum over bins of (share of pairs) x |share right - mean confidence|."""
+    confidence, right, _, _, weight = reliability(margin, hits).T
+    return float((weight * np.abs(right - confidence)).sum())
+
+
+def by_chance(margin, times=200):
+    """The same error for a model whose every probability is true, on average over `times` draws."""
+    draw, confidence = np.random.default_rng(p.seed), 1 / (1 + np.exp(-np.abs(margin)))
+    return float(np.mean([calibration_error(margin, draw.random(len(margin)) < confidence) for _ in range(times)]))
+
+
+# %%
+calibration_figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True)
+errors = [["judge", "mean confidence", "share right", "calibration error", "if it were calibrated"]]
+for axis, (label, margin), colour in zip(axes, margins.items(), (plots.CYCLE[1], plots.CYCLE[0])):
+    confidence, right, low, high, _ = reliability(margin, margin > 0).T
+    axis.plot([0.5, 1], [0.5, 1], ":", color="#888888", label="calibrated")
+    axis.errorbar(confidence, right, [right - low, high - right], fmt="o", color=colour, capsize=3, label="this model")
+    axis.set(xlabel="confidence in the favoured answer", title=label, xlim=(0.48, 1.02), ylim=(0, 1.03))
+    errors.append([label, float((1 / (1 + np.exp(-np.abs(margin)))).mean()), float((margin > 0).mean()),
+                   calibration_error(margin, margin > 0), by_chance(margin)])
+axes[0].set_ylabel("share right (labels)")
+axes[0].legend(loc="lower right")
+plt.close(calibration_figure)
+display(calibration_figure)
+widgets.show_table(*errors)
+
+# %% [markdown]
+# Dots below the line: the model is surer than it should be. With noisy labels no honest model is ever quite sure,
+# however plain the case: the label itself may be wrong.
+#
+# ## The proxy against the gold judge
+#
+# Pairs of a data set were written by others. A proxy that is to be *followed* must judge what the policy itself says.
+# So the fine-tuned model now answers every test prompt `samples` times, once and for all (they are kept in the cache),
+# and both judges score every answer.
+
+# %%
+prompt_rows = data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
+fits = [i for i, one in enumerate(prompt_rows["prompt"]) if len(prompt_ids(tokenizer, one)) <= p.max_prompt_tokens]
+prompts = [prompt_rows["prompt"][i] for i in fits]
+columns = {name: [prompt_rows[name][i] for i in fits] if name in prompt_rows.column_names else [""] * len(fits)
+           for name in ("category", "reference")}
+
+
+def draw(policy, count, seed):
+    """`count` answers of a policy to every prompt: (prompts, count) as nested lists."""
+    ids = [prompt_ids(tokenizer, one) for one in prompts]
+    drawn = recipes.samples_of(policy, tokenizer, ids, samples=count, temperature=p.temperature,
+                               max_new_tokens=p.max_response_tokens, seed=seed)
+    return [drawn[i:i + count] for i in range(0, len(drawn), count)]
+
+
+def score(judge, answers):
+    """The judge's `Scores` of nested answers, in one row after another."""
+    return judge([one for one, group in zip(prompts, answers) for _ in group],
+                 [one.text for group in answers for one in group])
+
+
+# %%
+proxy = proxies[f"proxy, {p.pairs} pairs"]
+answers = draw(sft, p.samples, p.seed)
+table = {"proxy": score(proxy, answers).total.reshape(len(prompts), -1)}  # (prompts, samples)
+if judged:
+    gold_scores = score(gold, answers)
+    table["gold"] = gold_scores.total.reshape(len(prompts), -1)
+    table["gold fluency"] = gold_scores.parts["fluency"].reshape(len(prompts), -1)
+repeats = 1 - np.mean([len({tuple(one.ids) for one in group}) / len(group) for group in answers])
+display(Markdown(f"{len(prompts)} prompts x {p.samples} answers; {repeats:.0%} of them repeat another answer to their "
+                 "prompt, word for word."))
+
+# %% [markdown]
+# A scatter of one score against the other over all answers would mix prompts, and that the loss never asked for. So
+# from each score the mean over its prompt's answers is taken away first. Then the question for each prompt: of the
+# pairs of its answers that gold tells apart, what share does the proxy put in the same order? One half is a coin,
+# one is perfect. (Twice this share less one is the rank correlation known as Goodman and Kruskal's gamma.) Above each
+# panel stands the mean share over the category's prompts, with its 95% interval.
+
+# %%
+def order_right(score, gold, tie):
+    """(prompts, K) scores twice -> (prompts,): the share of a prompt's pairs of answers more than `tie` apart by gold
+    that `score` puts in gold's order; nan where gold tells none apart."""
+    first, second = np.triu_indices(score.shape[1], 1)
+    by_score, by_gold = score[:, first] - score[:, second], gold[:, first] - gold[:, second]
+    apart = np.abs(by_gold) > tie
+    right = (apart & (by_score * by_gold > 0)).sum(1)
+    return np.where(apart.any(1), right / np.maximum(apart.sum(1), 1), np.nan)
+
+
+# %%
+scatter_figure, understood = None, {}
+if judged:
+    right, of = order_right(table["proxy"], table["gold"], gold.tie), np.array(columns["category"])
+    understood = {name: right[(of == name) & ~np.isnan(right)] for name in set(of[~np.isnan(right)])}
+    understood = dict(sorted(understood.items(), key=lambda item: -item[1].mean()))
+    intervals = {name: evaluate.bootstrap_interval(found) for name, found in understood.items()}
+    centred = {name: scores - scores.mean(1, keepdims=True) for name, scores in table.items()}
+    scatter_figure, axes = plt.subplots(-(-len(understood) // 5), 5, figsize=(8, 4.4), sharex=True, sharey=True,
+                                        squeeze=False, layout="constrained")
+    for axis, (name, found) in zip(axes.flat, understood.items()):
+        axis.plot(centred["proxy"][of == name], centred["gold"][of == name], ".", color="#555555", markersize=3,
+                  alpha=0.4)
+        axis.set_title(f"{name.replace('_', ' ')}\n{found.mean():.2f} " + "[{:.2f}, {:.2f}]".format(*intervals[name]),
+                       fontsize=8.5)
+    scatter_figure.supxlabel("proxy score, less its prompt's mean", fontsize=9)
+    scatter_figure.supylabel("gold score, less its prompt's mean", fontsize=9)
+    plt.close(scatter_figure)
+scatter_figure
+
+# %%
+if judged:
+    unclear = [name.replace("_", " ") for name, (low, _) in intervals.items() if low <= 0.5]
+    best, *_, worst = (name.replace("_", " ") for name in [*understood, *understood])
+    display(Markdown(f"On the model's own answers the proxy has **{np.nanmean(right):.2f}** of the order right. It "
+                     f"understands *{best}* best and *{worst}* least. " + (
+                         f"It cannot be told from a coin on {', '.join(unclear)}." if unclear else
+                         "On every category it is better than a coin.")))
+    flaws = {name: has.reshape(len(prompts), -1) for name, has in score(gold.flaws, answers).items()}
+    effect = lambda judge, has: (judge[has].mean() - judge[~has].mean()) / judge.std()
+    widgets.show_table(["answers that are", "share of all", "proxy's step", "gold's step"],
+                       *[[name, f"{has.mean():.0%}", *(effect(centred[judge], has) for judge in ("proxy", "gold"))]
+                         for name, has in flaws.items() if has.any() and not has.all()])
+else:
+    print("No gold judge knows the answers here; a proxy can then only be held against labels, as above.")
+
+# %% [markdown]
+# The table shows what each judge makes of the writers' bad habits: the step is the mean score of answers with that
+# habit less that of answers without, in standard deviations of that judge's scores. Look for a habit that one of them
+# minds far more than the other. Look at the shape of the clouds, too. Answers far to the right and yet low are what a
+# policy finds when it is trained against this proxy: liked by the proxy, and bad.
+#
+# ## A second judge: is it fluent?
+#
+# Not every judge needs pairs. Paper 001 takes its fluency from a *classifier*: a model with two outputs, one for each
+# class, trained on answers that are labelled one by one. With the two outputs $z_\text{fluent}$ and
+# $z_\text{disfluent}$, softmax and cross-entropy come to
+#
+# $$P(\text{fluent} \mid x, y) = \sigma\big(s(x, y)\big), \qquad s = z_\text{fluent} - z_\text{disfluent},$$
+#
+# and the loss is $-\log\sigma(s)$ for a fluent answer and $-\log\sigma(-s)$ for a disfluent one. It is the same curve
+# as before, on one answer instead of a difference of two. So here 0 *means* something, and scores of different
+# prompts can be compared.
+
+# %%
+def two_classes(policy, reference=None, *, label):
+    """-log sigma(s) where `label` is 1, -log sigma(-s) where it is 0; s is the log-odds of class 1."""
+    sign = 2 * label - 1
+    metrics = {"accuracy": (sign * policy.response > 0).to(policy.response.dtype), "score": policy.response}
+    return -logsigmoid(sign * policy.response), {name: value.detach() for name, value in metrics.items()}
+
+
+def one_by_one(pairs):
+    """The answers of pairs one by one, with 1 where the gold judge finds no disfluency in one."""
+    rows = [{"prompt": row["prompt"], "response": row[side]} for row in pairs for side in ("chosen", "rejected")]
+    flaws = gold.flaws([row["prompt"] for row in rows], [row["response"] for row in rows])
+    return rows, (~flaws["disfluent"]).astype(int)
+
+
+# %%
+fluency = None
+if judged:
+    rows, fluent = one_by_one(view_rows)
+    single = tokenize(rows, tokenizer, ("response",), max_prompt_tokens=p.max_prompt_tokens,
+                      max_response_tokens=p.max_response_tokens)
+    classifier = models.reward_model_from(sft, tokenizer, p.seed, classes=("disfluent", "fluent"))
+    batches = Batches(single, p.batch_size, accumulation=p.accumulation, seed=p.seed,
+                      label=torch.tensor(fluent[single.kept]))
+    histories["fluency"] = train(classifier, batches, two_classes, scorer=RewardScorer, epochs=p.epochs,
+                                 learning_rate=p.learning_rate, schedule=p.schedule, live=plots.LiveFigure(watch))
+    fluency = judges.RewardModel(classifier, tokenizer)
+
+# %% [markdown]
+# Accuracy alone flatters a classifier whose classes are uneven: saying "fluent" every time is right often. *Balanced*
+# accuracy is the mean of the two shares found, of the fluent and of the disfluent; always saying the same gets one
+# half. The second row asks about the fine-tuned model's own answers, which nobody trained the classifier on.
+
+# %%
+def balanced(says, truth):
+    """The mean of the shares of class 1 and of class 0 that are recognised."""
+    return float(np.mean([(says == truth)[truth == one].mean() for one in (0, 1) if (truth == one).any()]))
+
+
+if judged:
+    rows, fluent = one_by_one(test)
+    found = fluency([row["prompt"] for row in rows], [row["response"] for row in rows])
+    says = {"writers' answers, held out": (found, fluent)}
+    scored = score(fluency, answers)
+    table["fluency"] = scored.total.reshape(len(prompts), -1)
+    says["the SFT model's own answers"] = (scored, (~flaws["disfluent"].ravel()).astype(int))
+    widgets.show_table(["answers", "accuracy", "always \"fluent\"", "balanced accuracy"],
+                       *[[name, share((found.total > 0) == truth), float(truth.mean()),
+                          balanced(found.total > 0, truth)] for name, (found, truth) in says.items()])
+
+# %% [markdown]
+# ## Best of N
+#
+# The simplest way to follow a judge needs no training: draw $N$ answers and give the one that scores highest. The
+# larger $N$, the harder we lean on the judge.
+#
+# How far does that go from the model? The distribution of best-of-$N$ has a KL from the model's own of **at most**
+# $\log N - (N-1)/N$ nats. It is equal to that only if no two answers tie; where answers repeat, it is less.
+# So take it as a bound.
+#
+# For $N = 4$ one might look at the first four of our answers. It is less noisy to use all $K$ of them: the average over
+# *every* way to choose 4 of the $K$. No loop over subsets is needed. Sort the answers by score; the one at place $i$,
+# counted from 0, is the best of a subset if the other $N - 1$ come from the $i$ below it:
+#
+# $$P(\text{place } i \text{ is picked}) = \binom{i}{N-1} \Big/ \binom{K}{N}.$$
+
+# %%
+from math import comb, log
+
+
+def best_of_n(scores, values, n):
+    """(prompts, K) twice -> (prompts,): the mean of `values` of the highest-scored among n answers, over all subsets.
+
+    Level scores go by the order of drawing, which is random anyway.
+    """
+    count = scores.shape[1]
+    by_place = np.take_along_axis(values, scores.argsort(axis=1, kind="stable"), axis=1)
+    return by_place @ np.array([comb(place, n - 1) / comb(count, n) for place in range(count)])
+
+
+def kl_bound(n):
+    """The most that best-of-n can be away from the model itself, in nats."""
+    return log(n) - (n - 1) / n
+
+
+# %% [markdown]
+# Four pickers, each followed ever harder: the gold judge (the best that can be had from these answers), the proxy, the
+# fluency classifier, and chance. All three panels are about the **same** picks, and show what is gained over a single
+# answer. Left: in gold's score. Middle: in fluency alone, by gold. Right: in the proxy's score. N stands at the square
+# root of the KL bound.
+
+# %%
+sizes = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if n < p.samples] + [p.samples]
+pickers = {"gold": plots.CYCLE[1], "proxy": plots.CYCLE[0], "fluency": plots.CYCLE[2]}
+panels = {"gold": "gold score", "gold fluency": "gold's fluency", "proxy": "proxy score"}
+pickers, panels = ({name: one for name, one in names.items() if name in table} for names in (pickers, panels))
+curves = {(picker, panel): {n: best_of_n(table[picker], table[panel], n) for n in sizes}
+          for picker in pickers for panel in panels}
+best_figure, axes = plt.subplots(1, len(panels), figsize=(8, 3), squeeze=False, layout="constrained")
+x = np.sqrt([kl_bound(n) for n in sizes])
+for axis, (panel, title) in zip(axes.flat, panels.items()):
+    for picker, colour in pickers.items():
+        gains = [values - curves[picker, panel][1] for values in curves[picker, panel].values()]
+        axis.plot(x, [gain.mean() for gain in gains], "o-", color=colour, label=f"picked by {picker}")
+        low, high = np.transpose([evaluate.bootstrap_interval(gain) for gain in gains])
+        axis.fill_between(x, low, high, color=colour, alpha=0.15)
+    axis.axhline(0, color="#888888", linestyle=":", label="picked at random")
+    axis.set(title=f"gain in {title}", xlabel="N")
+    axis.set_xticks(x, sizes)
+best_figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
+plt.close(best_figure)
+best_figure
+
+# %% [markdown]
+# The bands are 95% intervals over prompts. See whether the left and the right panel keep
+# agreeing. The proxy's own score cannot fall: it is what the picks are made by. Where it goes on rising and gold does
+# not, the proxy is being *over-optimised*: what is gained there is the proxy's error.
+
+# %%
+def steps_up(values):
+    """Of each step to the next N: does the mean of `values[n]` (prompts,) rise, fall, or can it not be told?"""
+    found = {}
+    for fewer, more in zip(list(values), list(values)[1:]):
+        low, high = evaluate.bootstrap_interval(values[more] - values[fewer])
+        found[more] = "gold rises" if low > 0 else "gold falls" if high < 0 else "cannot be told"
+    return found
+
+
+if judged:
+    gain = {picker: {n: curves[picker, "gold"][n] - curves[picker, "gold"][1] for n in sizes} for picker in pickers}
+    steps = steps_up(curves["proxy", "gold"])
+    rows = [["N", "KL bound (nats)", "gain in gold, by the proxy", "of what gold's own picks gain", "this step"]]
+    for n, step in steps.items():
+        share_of_best = gain["proxy"][n].mean() / gain["gold"][n].mean()
+        rows.append([n, kl_bound(n), evaluate.mean_and_interval(gain["proxy"][n]), f"{share_of_best:.0%}", step])
+    widgets.show_table(*rows)
+    pays = max([1, *(n for n, step in steps.items() if step == "gold rises")])
+    after = "gold falls" if "gold falls" in [step for n, step in steps.items() if n > pays] else "no gain can be told"
+    display(Markdown(f"**Following the proxy pays up to N = {pays}**" + (
+        f"; after that {after}, while the proxy's own score goes on rising." if pays < sizes[-1] else
+        ", the most tried here: over-optimisation, if it comes, comes later.")))
+
+# %% [markdown]
+# ## Best of five: does it win?
+#
+# Paper 002 let its DPO policy answer five times, kept the answer that the reward model liked best, and compared with
+# the SFT model. We do the same with a DPO policy (from the cache, or trained now) and with the SFT model itself.
+#
+# One SFT answer to compare with would add a good deal of luck. So half of the SFT answers are kept apart, and every
+# answer meets all of them; a tie counts half. The SFT model against itself must then lie near one half. The figure
+# shows each rate twice: judged by gold, and judged by the proxy, which did the picking.
+
+# %%
+def against(scores, baseline, tie, tied=0.5):
+    """(prompts, K) and (prompts, M) scores -> (prompts, K): the mean outcome of each answer against the M others."""
+    gap = scores[:, :, None] - baseline[:, None, :]
+    return np.where(np.abs(gap) <= tie + 1e-9, tied, gap > 0).mean(2)
+
+
+dpo = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, pairs=pairs)
+dpo_answers, half = draw(dpo.model, p.best_of, p.seed + 1), p.samples // 2
+drawn = {"SFT": {name: scores[:, :half] for name, scores in table.items()},
+         "DPO": {"proxy": score(proxy, dpo_answers).total.reshape(len(prompts), -1)}}
+if judged:
+    drawn["DPO"]["gold"] = score(gold, dpo_answers).total.reshape(len(prompts), -1)
+
+
+# %%
+def outcomes(judge, tied=0.5):
+    """Win rates over SFT, prompt by prompt, by that judge: {answers: (prompts,)}."""
+    found = {}
+    for policy, scores in drawn.items():
+        won = against(scores[judge], table[judge][:, half:], gold.tie if judge == "gold" else 0.0, tied)
+        found[f"{policy}, one answer"] = won.mean(1)
+        for picker in (name for name in pickers if name in scores and (policy == "SFT" or name == "proxy")):
+            found[f"{policy}, best of {p.best_of} by {picker}"] = best_of_n(scores[picker], won, p.best_of)
+    return found
+
+
+won = {judge: outcomes(judge) for judge in (("gold", "proxy") if judged else ("proxy",))}
+wins_figure, axis = plt.subplots(figsize=(8, 3), layout="constrained")
+for shift, (judge, found) in zip((0.12, -0.12), won.items()):
+    y, means = np.arange(len(found))[::-1] + shift, np.array([values.mean() for values in found.values()])
+    low, high = np.array([evaluate.bootstrap_interval(values) for values in found.values()]).T
+    axis.errorbar(means, y, xerr=[means - low, high - means], fmt="o", color=pickers[judge], label=f"judged by {judge}")
+axis.axvline(0.5, color="#888888", linestyle=":")
+axis.set_yticks(np.arange(len(found))[::-1], list(found))
+axis.set(xlim=(0, 1), xlabel="win rate against SFT (a tie is half)")
+wins_figure.legend(loc="outside upper left", ncols=2)
+plt.close(wins_figure)
+wins_figure
+
+# %%
+from prefnb.pairs import best_of as pick_best
+
+by = f"best of {p.best_of}"
+picked = {"SFT": [group[-1] for group in answers],
+          f"SFT, {by}": pick_best([group[:p.best_of] for group in answers], table["proxy"][:, :p.best_of]),
+          "DPO": [group[0] for group in dpo_answers], f"DPO, {by}": pick_best(dpo_answers, drawn["DPO"]["proxy"])}
+scores = {label: gold(prompts, [one.text for one in found]) for label, found in picked.items()} if judged else {}
+shown = ("SFT", f"SFT, {by}", f"DPO, {by}")
+widgets.show_responses(prompts, {label: picked[label] for label in shown},
+                       {label: scores[label] for label in shown} if judged else None,
+                       columns["category"] if any(columns["category"]) else None)
+
+# %% [markdown]
+# Where the proxy judges, it judges its **own** picks. Compare with gold: how much of the lift is left? The one who
+# picks should not be the one who judges. (Paper 002 does not say that its picking and its judging models differ.)
+#
+# ## A reward model is an ordinary file
+#
+# It is saved in the standard format of sequence classification, so that any library loads it. Here is plain
+# `transformers`, with nothing of ours. Our judge loads such a folder, or a name on the hub, by
+# `judges.RewardModel.load`: ones with one output, and ones with two classes, as paper 001's fluency model.
+
+# %%
+from pathlib import Path
+
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+saved = Path(p.output_dir) / "reward_model"
+models.save_checkpoint(full.model, full.tokenizer, saved)
+theirs = AutoModelForSequenceClassification.from_pretrained(saved)
+their_tokenizer = AutoTokenizer.from_pretrained(saved)
+dialog = [*prompts[0], {"role": "assistant", "content": picked["SFT"][0].text}]
+text = their_tokenizer.apply_chat_template(dialog, tokenize=False).rstrip("\n")  # ends with the end-of-turn token
+with torch.no_grad():
+    plain = theirs(**their_tokenizer(text, return_tensors="pt", add_special_tokens=False)).logits.item()
+ours = judges.RewardModel.load(str(saved))([prompts[0]], [picked["SFT"][0].text]).total.item()
+print(f"The same answer by transformers alone: {plain:.4f}, by our judge: {ours:.4f}.")
+
+# %% [markdown]
+# ## The paper says, we measured
+#
+# The paper's judge is a model of 70 billion parameters and its policy Qwen2.5-0.5B; ours are far smaller, in a
+# world that is small enough to know the truth. Compare directions, not digits. The claim is about a *lift*, so the two
+# outcomes are subtracted prompt by prompt before an interval is drawn. This is **one seed**.
+
+# %%
+verdicts, rows = {}, [["claim 10: best-of-N by the reward model lifts the win rate over SFT", "the paper",
+                       "we measured", "the lift", "verdict (one seed)"]]
+for policy, printed in (("DPO", ".72 to .83, N = 5"), ("SFT", "not tried")):
+    single, label = f"{policy}, one answer", f"{policy}, best of {p.best_of} by proxy"
+    if judged:
+        lift = won["gold"][label] - won["gold"][single]
+        verdicts[policy] = evaluate.verdict(evaluate.bootstrap_interval(lift), null=0.0)
+        rows.append([label, printed, f"{won['gold'][single].mean():.2f} to {won['gold'][label].mean():.2f}",
+                     evaluate.mean_and_interval(lift), verdicts[policy]])
+    else:
+        rows.append([label, printed, "no gold judge here", "", "cannot be told"])
+widgets.show_table(*rows)
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. A reward model scores two answers to one prompt $\ln 3 \approx 1.0986$ apart. With what probability does it say
+#    that the higher one wins?
+# 2. Three answers have proxy scores 1, 2 and 3 and gold scores 6, 9 and 3. What is the mean gold score of
+#    best-of-2 by the proxy, over all ways to choose two of the three?
+# 3. By how many nats can best-of-4 be away from the model, at most?
+#
+# And something to try: run the notebook with `temperature` 0.5. Predict first what happens to the distance between the
+# curves.
+#
+# <details><summary>Solutions</summary>
+#
+# 1. $\sigma(\ln 3) = 1/(1 + 1/3) = 3/4$.
+# 2. Of {1, 2} it picks the second (gold 9), of {1, 3} and of {2, 3} the third (gold 3): $(9 + 3 + 3)/3 = 5$. A random
+#    answer has 6: this proxy is worse than none.
+# 3. $\ln 4 - 3/4 \approx 0.636$.
+#
+# At a lower temperature the answers to a prompt are more alike, so there is less to choose from: every picker gains
+# less, gold too.
+# </details>
+
+# %%
+answer_1 = None  # a number
+answer_2 = None  # a number
+answer_3 = None  # a number
+
+
+def check_exercises():
+    """Hold the answers against the definitions."""
+    one = torch.tensor(3.0).log().sigmoid().item()
+    two = best_of_n(np.array([[1, 2, 3]]), np.array([[6.0, 9.0, 3.0]]), 2).item()
+    for number, given, right in ((1, answer_1, one), (2, answer_2, two), (3, answer_3, kl_bound(4))):
+        said = "not answered yet" if given is None else "right" if abs(given - right) < 5e-3 else "not yet"
+        print(f"{number}: {said}")
+
+
+check_exercises()
+
+# %%
+comparison = recipes.Comparison(prompts, columns["category"], columns["reference"], picked, scores, {}, "SFT", gold.tie)
+rates = {label: {"half": float(found.mean()), "interval": evaluate.bootstrap_interval(found)}
+         for label, found in won.get("gold", {}).items()}
+summary = {"win_rates": rates, "accuracy": {label: float((margin > 0).mean()) for label, margin in margins.items()},
+           "calibration_error": {label: calibration_error(margin, margin > 0) for label, margin in margins.items()},
+           "categories": {name: float(found.mean()) for name, found in understood.items()},
+           "best_of_n": {f"{panel} picked by {picker}": {n: float(found.mean()) for n, found in values.items()}
+                         for (picker, panel), values in curves.items()},
+           "claim_10": verdicts}
+folder = recipes.record(p.output_dir, p, histories, comparison, **summary)
+for name, figure in {"calibration": calibration_figure, "book_proxy": scatter_figure, "book_best_of_n": best_figure,
+                     "wins": wins_figure}.items():
+    if figure is not None:
+        figure.savefig(folder / f"{name}.png")
+print(f"Parameters, histories, responses, figures and the reward model are in {folder}.")
+
+# %% [markdown]
+# ## What you have seen
+#
+# - A preference is a difference of scores; only differences between answers to one prompt mean anything.
+# - A proxy is held against labels, against gold where there is one, and against the ceiling that noisy labels set; and
+#   its probabilities are held against what happens.
+# - It does not understand all kinds of request alike, and an average hides that.
+# - A classifier of single answers is the same curve on one score; what it does not look at, it does not improve.
+# - Best-of-N follows a judge without training. The proxy's score always rises; whether the answers get better only
+#   another judge can say.
+#
+# Previous: [04_dppo](04_dppo.ipynb). Next: [06_rs_dpo](06_rs_dpo.ipynb), where this reward model chooses pairs among
+# the model's own answers.
