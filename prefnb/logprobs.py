@@ -21,7 +21,8 @@ from safetensors.torch import load_file, save_file
 
 from prefnb.models import processes
 
-CHUNK = 1024  # response positions whose logits exist at one time
+CHUNK = 1024  # response positions whose logits exist at one time,
+LOGITS = 2**25  # or fewer, so that a chunk of them stays under 128 MB in float32
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,14 @@ class Scorer(torch.nn.Module):
         self.model = model
 
     def forward(self, batch) -> SimpleNamespace:
-        hidden = hidden_states(self.model, batch)
+        head = self.model.get_output_embeddings()
+        hidden = hidden_states(self.model, batch, head)
         # Role by role, the place of every response token, and of the token before it, which predicts it.
         places = [(batch.segment == number).nonzero(as_tuple=True) for number in range(1, len(batch.roles) + 1)]
         row, column = (torch.cat(axis) for axis in zip(*places))
         first = batch.segment[row, column - 1] != batch.segment[row, column]
         prompt_end = (batch.segment == 0).sum(-1) - 1
         before = torch.where(first, prompt_end[row], column - 1)
-        head = self.model.get_output_embeddings()
         logprobs = HeadLogprobs.apply(
             hidden[row, before],
             head.weight,
@@ -113,16 +114,37 @@ class Scorer(torch.nn.Module):
         return SimpleNamespace(**scored)
 
 
-def hidden_states(model, batch) -> torch.Tensor:
-    """The last layer's output at every token of the batch's rows, (batch, time, hidden size)."""
+def hidden_states(model, batch, head=None) -> torch.Tensor:
+    """The last layer's output at every token of the batch's rows, (batch, time, hidden size). head: the output head
+    that the loss goes through, if it does."""
+    words = {"input_ids": batch.input_ids}
+    embedding, saving = model.get_input_embeddings(), getattr(model.base_model, "gradient_checkpointing", False)
+    if saving and model.training and head and head.weight is embedding.weight and processes().num_processes == 1:
+        words = {"inputs_embeds": _embedded_beside_head(embedding.weight, batch.input_ids)}
     # On a GPU matrix products run in bfloat16; policy and reference take this same path, so step 0 stays ln 2.
     with torch.autocast(batch.input_ids.device.type, torch.bfloat16, enabled=batch.input_ids.is_cuda):
         return model.base_model(
-            input_ids=batch.input_ids,
+            **words,
             position_ids=batch.position,
             attention_mask=batch.attention_mask(),
             use_cache=False,
         ).last_hidden_state
+
+
+def _embedded_beside_head(weight: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """weight[ids] where `weight` is the output head's too, for `loss.backward()` through both.
+
+    Autograd would make two more gradients as large as the vocabulary, the embedding's own and the sum. Here the head's
+    gradient is already in `weight.grad` when the backward pass gets to the embedding, and takes in a few rows more.
+    """
+
+    def add(grad: torch.Tensor) -> None:
+        weight.grad.index_add_(0, ids.flatten(), grad.flatten(0, 1))
+
+    words = weight.detach()[ids].requires_grad_(weight.requires_grad)
+    if words.requires_grad:
+        words.register_hook(add)
+    return words
 
 
 class RewardScorer(torch.nn.Module):
@@ -176,11 +198,16 @@ class HeadLogprobs(torch.autograd.Function):
         return logits if temperature is None else logits / temperature[:, None]
 
     @staticmethod
+    def _chunks(hidden, weight):
+        """Slices of the positions, as many at a time as CHUNK and LOGITS allow."""
+        size = max(1, min(CHUNK, LOGITS // len(weight)))
+        return [slice(start, start + size) for start in range(0, len(hidden), size)]
+
+    @staticmethod
     def forward(ctx, hidden, weight, bias, target, temperature):
         ctx.save_for_backward(hidden, weight, bias, target, temperature)
         out = []
-        for start in range(0, len(hidden), CHUNK):
-            part = slice(start, start + CHUNK)
+        for part in HeadLogprobs._chunks(hidden, weight):
             logits = HeadLogprobs._logits(
                 hidden[part], weight, bias, None if temperature is None else temperature[part]
             )
@@ -193,8 +220,7 @@ class HeadLogprobs(torch.autograd.Function):
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         grad_bias = torch.zeros_like(bias) if ctx.needs_input_grad[2] else None
-        for start in range(0, len(hidden), CHUNK):
-            part = slice(start, start + CHUNK)
+        for part in HeadLogprobs._chunks(hidden, weight):
             scale = grad[part, None] if temperature is None else grad[part, None] / temperature[part, None]
             logits = HeadLogprobs._logits(
                 hidden[part], weight, bias, None if temperature is None else temperature[part]
@@ -206,8 +232,10 @@ class HeadLogprobs(torch.autograd.Function):
                 grad_bias += grad_logits.sum(0).to(bias.dtype)
             grad_logits = grad_logits.to(hidden.dtype)
             grad_hidden[part] = grad_logits @ weight.to(hidden.dtype)
-            if grad_weight is not None:
-                grad_weight += (grad_logits.T @ hidden[part]).to(weight.dtype)
+            if grad_weight is not None and weight.dtype == hidden.dtype:
+                grad_weight.addmm_(grad_logits.T, hidden[part])  # in place: the product would be as large as the head
+            elif grad_weight is not None:
+                grad_weight += grad_logits.T @ hidden[part]
         return grad_hidden, grad_weight, grad_bias, None, None
 
 

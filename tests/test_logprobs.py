@@ -1,11 +1,14 @@
 """Log-probs: equal to the plain way in value and gradient, and cheap in memory."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from prefnb import logprobs
 from prefnb.batches import tokenize
 from prefnb.logprobs import DatasetLogprobs, HeadLogprobs, Scorer, from_tokens
+from prefnb.recipes.common import with_checkpointing
 
 
 def plain_logprobs(model, prompt, response):
@@ -28,24 +31,28 @@ def test_padding_and_batching_change_no_logprob(model, tokenizer, pairs):
             assert (response.token[row, len(alone) :] == 0).all()
 
 
-def test_gradient_equals_the_plain_way(model, tokenizer, pairs):
-    """The recomputed log-sum-exp must give the gradient that autograd gives through full logits."""
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_gradient_equals_the_plain_way(model, tokenizer, pairs, checkpointing):
+    """The recomputed log-sum-exp must give the gradient that autograd gives through full logits; also where memory is
+    saved and the embedding's gradient joins the head's in place, batch after batch."""
+    with_checkpointing(model, SimpleNamespace(gradient_checkpointing=checkpointing)).train()
     examples = tokenize(pairs, tokenizer)
-    batch = examples.batch([1, 7])
-    scored = Scorer(model)(batch)
-    (scored.chosen.sum * torch.tensor([1.0, -2.0])).sum().backward()
+    for index, factor in ((1, 1.0), (7, -2.0)):
+        (factor * Scorer(model)(examples.batch([index])).chosen.sum.sum()).backward()
     ours = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
+    model.eval()
     sums = [plain_logprobs(model, examples.prompt_ids[i], examples.responses["chosen"][i]).sum() for i in (1, 7)]
     (sums[0] - 2 * sums[1]).backward()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(ours[name], parameter.grad, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 100])
-def test_head_by_chunks_passes_gradcheck(monkeypatch, chunk):
+@pytest.mark.parametrize("chunk, logits", [(1, 1000), (3, 1000), (100, 1000), (100, 10)])
+def test_head_by_chunks_passes_gradcheck(monkeypatch, chunk, logits):
     """Chunking and temperature: the hand-written backward against finite differences."""
     monkeypatch.setattr(logprobs, "CHUNK", chunk)
+    monkeypatch.setattr(logprobs, "LOGITS", logits)
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)  # gradcheck needs float64 throughout
     torch.manual_seed(0)
     hidden, weight, bias = (torch.randn(*s, dtype=torch.double, requires_grad=True) for s in ((7, 4), (5, 4), (5,)))
