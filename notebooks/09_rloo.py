@@ -1,0 +1,600 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 09 · RLOO: how does a model learn from a number that has no gradient?
+#
+# A pair says which of two answers is better. A *reward* says how good one answer is, and the answer may be the
+# model's own. There is more to learn from that, and a new difficulty: the reward comes from outside, so there is
+# nothing to differentiate. REINFORCE finds a gradient all the same, and RLOO (*REINFORCE leave-one-out*) makes it
+# quiet enough to be of use.
+#
+# You will see
+#
+# - how samples and their rewards give a gradient, worked by hand on a policy that knows two words;
+# - what a baseline is, why it changes nothing on average, and why a sample must be left out of its own;
+# - the noise of the gradient with and without it, *measured* on the same samples of a real policy;
+# - REINFORCE and RLOO in training: reward, KL, entropy and length;
+# - whether the trained policies win against SFT, and how DPO does beside them;
+# - what a policy does that follows a learnt judge instead of the true one, at two strengths of the KL;
+# - what happens at the edges: equal rewards, two samples, one token, no sample that ends.
+#
+# Nothing has to be run first. Pairs instead of rewards are in [02 · DPO](02_dpo.ipynb), the learnt judge in
+# [05 · Reward models](05_reward_model.ipynb).
+
+# %% tags=["parameters"]
+preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' model and data and wants a GPU
+seed: int = 0  # any whole number; the same seed gives the same numbers
+model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
+dataset: str = None  # where prompts come from: "pocket", a local file or a hub name; None takes the preset's
+prompts: int = None  # training prompts to choose from, 1 or more; None takes the preset's
+steps: int = None  # optimiser steps of each training, 1 or more; None takes the preset's
+batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's (pocket 16, qwen 8)
+samples: int = None  # answers to each prompt of a step, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
+learning_rate: float = None  # above 0, up to 1; None takes the preset's
+kl_weight: float = None  # weight of the KL from SFT in the first trainings, 0 to 100; None takes the preset's
+reward: str = None  # of the first trainings: "gold" or "proxy"; None is gold in the pocket world, else proxy
+kl_weights: str = "0,0.5"  # two KL weights, 0 to 100, for the trainings on the proxy
+max_response_tokens: int = None  # an answer is cut there, 1 or more; None takes the preset's
+variance_prompts: int = 8  # prompts of the variance measurement, 1 or more
+variance_samples: int = 32  # answers to each of them, 8 or more
+test_prompts: int = 150  # prompts that the policies are compared on, 20 or more
+output_dir: str = "runs/09_rloo"  # where the run leaves its numbers and figures
+
+# %%
+from prefnb import data, parameters, recipes
+
+p = parameters.check(globals(), recipes.RLOO, kl_weights=parameters.Numbers(0, 100),
+                     variance_prompts=parameters.Whole(1, 1000), variance_samples=parameters.Whole(8, 4096),
+                     test_prompts=parameters.Whole(20, 100_000))
+pocket = data.is_pocket(p.dataset)
+if reward is None and not pocket:
+    p.reward = "proxy"  # no program knows the answers of other data
+if len(set(p.kl_weights)) != 2:
+    raise parameters.ParameterError(f"'kl_weights' must be two different numbers such as 0,0.5, not {kl_weights!r}.")
+judge = recipes.judge_for(p)
+
+# %%
+from copy import copy
+from functools import partial
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import Markdown, display
+
+from prefnb import evaluate, judges, models, plots, widgets
+from prefnb.batches import from_samples
+from prefnb.logprobs import Scorer, from_tokens
+from prefnb.objectives.kl import sampled_kl
+from prefnb.objectives.policy_gradient import sample_metrics
+from prefnb.rollouts import Rollouts
+from prefnb.train import train
+
+plt.style.use("prefnb.book")
+
+# %% [markdown]
+# ## From pairs to rewards
+#
+# A policy $\pi_\theta$ draws an answer $y$ to a prompt $x$; a judge gives it a reward $R(y)$. We want the *expected*
+# reward to grow:
+#
+# $$J(\theta) = \mathbb{E}_{y \sim \pi_\theta}[R(y)] = \sum_y \pi_\theta(y)\, R(y).$$
+#
+# $R$ has no gradient, since a judge is no function of the weights. $\pi_\theta(y)$ has one: the weights decide how
+# often each answer is drawn. Nobody can sum over all answers, but $\nabla \pi = \pi\, \nabla \log \pi$ turns the
+# sum back into an average over samples:
+#
+# $$\nabla J = \sum_y R(y)\, \nabla \pi_\theta(y) = \mathbb{E}_{y \sim \pi_\theta}\big[R(y)\, \nabla S(y)\big], \qquad
+#   S(y) = \log \pi_\theta(y).$$
+#
+# In words: draw, look at the reward, and push each answer's log-prob up in proportion to it. The average of the
+# pushes is the gradient. This is the *score-function identity*; learning with it is REINFORCE (Williams 1992).
+#
+# ### Two words by hand
+#
+# Let the policy know two answers, $a$ and $b$, and have one weight: $\pi(a) = \sigma(\theta)$ with
+# $\theta = \log 3$, so $a$ is drawn three times in four. Let $R(a) = 2$ and $R(b) = 6$. Then
+#
+# - $J = \tfrac34 \cdot 2 + \tfrac14 \cdot 6 = 3$;
+# - $\nabla J = \pi(a)\,\pi(b)\,(R(a) - R(b)) = \tfrac{3}{16}\cdot(-4) = -\tfrac34$;
+# - $\nabla S(a) = 1 - \pi(a) = \tfrac14$ and $\nabla S(b) = -\pi(a) = -\tfrac34$;
+# - so a sample of $a$ estimates $2 \cdot \tfrac14 = \tfrac12$, and a sample of $b$ estimates
+#   $6 \cdot (-\tfrac34) = -\tfrac92$;
+# - on average that is $\tfrac34 \cdot \tfrac12 - \tfrac14 \cdot \tfrac92 = -\tfrac34$. Right, though neither sample is
+#   anywhere near it.
+#
+# Now take 3 away from both rewards, the reward that was to be expected. The samples estimate $-\tfrac14$ and
+# $-\tfrac94$. Their average is $-\tfrac34$ again, and they lie far closer together.
+
+# %%
+toy_rewards = torch.tensor([2.0, 6.0])
+probabilities = lambda theta: torch.stack([theta.sigmoid(), (-theta).sigmoid()])  # noqa: E731
+expected = lambda theta: (probabilities(theta) * toy_rewards).sum()  # noqa: E731
+theta = torch.tensor(3.0).log()
+differences = (expected(theta + 1e-2) - expected(theta - 1e-2)) / 2e-2  # no calculus in it
+pi = probabilities(theta)
+grad_log = torch.stack([1 - pi[0], -pi[0]])  # of S(a) and S(b)
+rows = [["reward counted as", "a sample of a says", "a sample of b says", "average", "variance"]]
+for name, baseline in (("R", 0.0), ("R - 3", expected(theta))):
+    says = (toy_rewards - baseline) * grad_log
+    mean = (pi * says).sum()
+    rows.append([name, *(float(x) for x in (*says, mean, (pi * (says - mean) ** 2).sum()))])
+widgets.show_table(*rows)
+print(f"The slope of the expected reward by finite differences: {differences:.3f}.")
+
+# %% [markdown]
+# ## A baseline, and whose reward must not be in it
+#
+# Any number $c$ may be taken from the reward, because
+# $\mathbb{E}[c\,\nabla S(y)] = c\,\nabla \sum_y \pi(y) = c\,\nabla 1 = 0$. It is called a *baseline*, and what remains is
+# the *advantage*: how much better an answer was than expected. In real life the expected reward is not known. RLOO
+# draws $K$ answers to the same prompt, and each takes the mean of the **others** for its baseline:
+#
+# $$A_i = R_i - \frac{1}{K - 1} \sum_{j \ne i} R_j.$$
+#
+# The proof above needs a $c$ that does not depend on $y$; the other samples do not. The mean of *all* $K$, written
+# $\bar R$, contains $R_i$ itself, and each answer then argues a little against itself:
+# $R_i - \bar R = \frac{K - 1}{K} A_i$, so the gradient is too small by that factor.
+#
+# Paper 001 (§6.3.1) prints no baseline at all; that is `plain` here. Below are both, and four answers to one prompt, with
+# rewards 1, 2, 3 and 6. Work out the first advantage before you look: the others' mean is $11/3$.
+
+# %%
+def plain(rewards):
+    """The reward itself: REINFORCE, (prompts, K)."""
+    return rewards
+
+
+def leave_one_out(rewards):
+    """R_i minus the mean of the other K - 1 rewards to the same prompt: RLOO, (prompts, K)."""
+    others = (rewards.sum(1, keepdim=True) - rewards) / (rewards.shape[1] - 1)
+    return rewards - others
+
+
+four = torch.tensor([[1.0, 2.0, 3.0, 6.0]])
+widgets.show_table(["", *(f"R = {r:g}" for r in four[0])],
+                   ["mean of the others", *map(float, (four - leave_one_out(four))[0])],
+                   ["advantage, leave-one-out", *map(float, leave_one_out(four)[0])],
+                   ["with the mean of all", *map(float, (four - four.mean(1, keepdim=True))[0])],
+                   ["and 4/3 of that", *map(float, (4 / 3 * (four - four.mean(1, keepdim=True)))[0])])
+
+# %% [markdown]
+# Back to the two words: here are many gradients, each estimated from four samples, without a baseline and with the
+# leave-one-out one. Four samples can hold $b$ none to four times, so there are five possible estimates each. Both
+# average to the line, which is the exact gradient; one lies a great deal further about it.
+
+# %%
+chance = torch.Generator().manual_seed(p.seed)
+draws = torch.multinomial(pi, 4 * 20_000, replacement=True, generator=chance).view(-1, 4)
+toy = {"plain": plain, "leave-one-out": leave_one_out}
+toy = {name: (how(toy_rewards[draws]) * grad_log[draws]).mean(1) for name, how in toy.items()}
+toy_figure, axis = plt.subplots(figsize=(7, 2.6))
+for (name, found), colour in zip(toy.items(), ("#555555", "#009E73")):
+    values, counts = np.unique(found.numpy().round(3), return_counts=True)
+    axis.bar(values, counts / counts.sum(), 0.07, color=colour,
+             label=f"{name}: mean {found.mean():.2f}, variance {found.var():.2f}")
+axis.axvline(float(differences), color="black", linewidth=1)
+axis.set(xlabel="gradient estimated from four samples (line: exact)", ylabel="share of estimates")
+axis.legend(loc="upper left")
+plt.close(toy_figure)
+toy_figure
+
+# %% [markdown]
+# ## The loss in full
+#
+# Training below uses this function; change it and run on. Autograd wants a loss, so we give it one whose gradient
+# is $-A\,\nabla S$. Its *number* means nothing: it is no cost that should fall.
+#
+# The second term keeps the policy near SFT, $\pi_\text{ref}$: the KL, "how much likelier the policy finds its own
+# answers than SFT does", in nats. It is an expectation over the policy's own samples, too, so its gradient is estimated
+# in the same way, with $S(y) - S_\text{ref}(y)$ as what a sample costs and the other samples as baseline;
+# `sampled_kl` (in `prefnb/objectives/kl.py`) does that, and reports the KL itself.
+
+# %%
+def reinforce(policy, reference=None, *, advantage, kl_weight=0.0):
+    """-A(y) * S(y) + kl_weight * KL(policy || reference), one number per sample."""
+    loss = -advantage * policy.sample.sum
+    metrics = sample_metrics(policy)  # entropy and length
+    if reference is not None:
+        penalty, kl_metrics = sampled_kl(policy, reference, weight=kl_weight)
+        loss, metrics = loss + penalty, {**metrics, **kl_metrics}
+    return loss, metrics
+
+
+# %% [markdown]
+# ## Data: the model's own answers
+#
+# There are no pairs and no demonstrations here, only prompts. The fine-tuned model (made now if the cache does not
+# have it) answers, and a judge reads. Below are a few prompts, each answered several times; the rewards of one prompt
+# are what is compared.
+
+# %%
+sft, tokenizer = recipes.starting_policy(p)
+small = copy(p)
+small.samples, small.prompts = p.variance_samples, p.variance_prompts
+source = recipes.rollouts(sft, tokenizer, small, judge, leave_one_out)
+drawn = source.draw(range(len(source.prompts)), p.seed)
+spread = drawn.rewards.std(1)
+display(Markdown(f"{len(drawn.prompts)} prompts were answered {p.variance_samples} times each. Rewards average "
+                 f"**{drawn.rewards.mean():.2f}**; within a prompt they lie **{spread.mean():.2f}** around their mean, "
+                 f"and the prompts' means **{drawn.rewards.mean(1).std(correction=0):.2f}** around theirs."))
+widgets.show_responses(drawn.prompts, {f"answer {i + 1}": drawn.samples[i::p.variance_samples] for i in range(3)},
+                       {f"answer {i + 1}": judges.Scores(drawn.rewards[:, i].numpy()) for i in range(3)}, rows=(0, 1))
+
+# %% [markdown]
+# ## How noisy is the gradient? Measured
+#
+# A gradient has as many entries as the model has weights. Take the gradient of $S(y)$ for every single sample, once.
+# Every estimator is a weighted sum of those same vectors, with the advantages for weights, so all of them can be
+# compared on the **same samples**, and only inner products of the vectors are needed.
+
+# %%
+def inner_products(policy, drawn):
+    """<grad S(y_i), grad S(y_j)> of all samples, (n, n), over all weights; of a large model only over its vectors."""
+    small = sum(weight.numel() for weight in policy.parameters()) < 5e6
+    weights = [weight for weight in policy.parameters() if small or weight.ndim == 1]
+    scorer, k = Scorer(policy.eval()), drawn.rewards.shape[1]
+    gradients = []
+    for i, one in enumerate(drawn.samples):
+        batch = from_samples([source.prompt_ids[i // k]], [one.ids]).to(policy.device)
+        parts = torch.autograd.grad(scorer(batch).sample.sum.sum(), weights)
+        gradients.append(torch.cat([part.flatten() for part in parts]).half())  # half the memory is precise enough
+    columns = torch.stack(gradients).split(50_000, dim=1)
+    return sum(part.float() @ part.float().T for part in columns).double().cpu().numpy()
+
+
+products = inner_products(sft, drawn)
+
+# %% [markdown]
+# An estimate uses $K$ samples of each prompt. To see how noisy it is, make two from *different* samples of the same
+# prompts: half their mean squared distance is the variance (the sum over all weights). And to see how well
+# it points, take its cosine with the gradient from all the samples that it has *not* seen. Both are averages over
+# many ways to choose the samples. `batch mean` takes the same number from all rewards: their mean over all prompts.
+
+# %%
+ESTIMATORS = {"plain": plain, "batch mean": lambda rewards: rewards - rewards.mean(), "leave-one-out": leave_one_out}
+
+
+def noise(products, rewards, advantages, k, repeats=200, seed=0):
+    """(variance, cosine) of gradients from k samples a prompt; rewards: (prompts, all samples)."""
+    prompts, total = rewards.shape
+    random, found = np.random.default_rng(seed), []
+    for _ in range(repeats):
+        order = np.stack([random.permutation(total) for _ in range(prompts)])
+        weights = np.zeros((3, prompts, total))  # of the two estimates, and of what the first has not seen
+        for row, (how, part) in zip(weights, ((advantages, order[:, :k]), (advantages, order[:, k:2 * k]),
+                                              (leave_one_out, order[:, k:]))):
+            chosen = how(torch.tensor(np.take_along_axis(rewards, part, 1))).numpy()
+            np.put_along_axis(row, part, chosen / chosen.size, 1)
+        one, two, unseen = weights.reshape(3, -1)
+        inner = lambda a, b: a @ products @ b  # noqa: E731
+        found.append([inner(one - two, one - two) / 2,
+                      inner(one, unseen) / max(np.sqrt(inner(one, one) * inner(unseen, unseen)), 1e-30)])
+    return np.mean(found, 0)
+
+
+# %%
+all_rewards = drawn.rewards.double().numpy()
+ks = [k for k in (2, 4, 8, 16) if 2 * k <= p.variance_samples]
+measured = {name: np.array([noise(products, all_rewards, how, k, seed=p.seed) for k in ks])
+            for name, how in ESTIMATORS.items()}
+variance_figure, axes = plt.subplots(1, 2, figsize=(8, 3))
+for (name, values), colour in zip(measured.items(), ("#555555", "#E69F00", "#009E73")):
+    axes[0].loglog(ks, values[:, 0], "o-", color=colour, label=name)
+    axes[1].semilogx(ks, values[:, 1], "o-", color=colour)
+for axis in axes:
+    axis.set_xticks(ks, [str(k) for k in ks])
+    axis.minorticks_off()
+    axis.set_xlabel("K, samples of each prompt")
+axes[0].set_title("variance of the gradient (log scale)")
+axes[1].set_title("cosine with the gradient of unseen samples")
+axes[0].legend()
+plt.close(variance_figure)
+display(variance_figure)
+rows = [["variance", *(f"K = {k}" for k in ks)]] + [[name, *map(float, v[:, 0])] for name, v in measured.items()]
+widgets.show_table(*rows)
+
+# %%
+ratio = measured["plain"][:, 0] / measured["leave-one-out"][:, 0]
+said = "as noisy as" if 0.95 < ratio[-1] < 1.05 else f"**{max(ratio[-1], 1 / ratio[-1]):.1f} times** " + (
+    "noisier than" if ratio[-1] > 1 else "less noisy than")
+display(Markdown(f"With K = {ks[-1]} the plain estimate is {said} the leave-one-out one, on the same samples "
+                 f"({', '.join(f'{r:.1f} at K = {k}' for r, k in zip(ratio, ks))}). Variance falls as the number of "
+                 "samples grows: that ratio is how many times as many the noisier one would need."))
+
+# %% [markdown]
+# Where does the difference come from? Plain rewards push **every** answer, good or bad, and the pushes cancel only on
+# average. If your judge's rewards happen to lie around 0, there is less to cancel.
+#
+# ## Training
+#
+# The same number of steps and samples for both, the same prompts, the same step size; the advantage is the only
+# difference. Rewards are those of the judge that you chose by `reward`.
+
+# %%
+WATCHED = ["reward", "kl_k3", "entropy", "length", "spread", "grad_norm"]
+
+
+def trained(label, judge, advantages, kl_weight, histories, live, watched=WATCHED):
+    """A copy of the SFT policy after training on its own samples; its history goes into `histories`."""
+    live.plot = lambda history: plots.plot_training({**histories, label: history}, watched)
+    policy = models.copy_model(sft)
+    source = recipes.rollouts(policy, tokenizer, p, judge, advantages, reference_model=sft)
+    histories[label] = train(policy, source, partial(reinforce, kl_weight=kl_weight), epochs=p.steps / len(source),
+                             learning_rate=p.learning_rate, schedule=p.schedule, live=live)
+    return policy
+
+
+policies, histories, live = {"SFT": sft}, {}, plots.LiveFigure()
+policies["REINFORCE"] = trained("REINFORCE", judge, plain, p.kl_weight, histories, live)
+policies["RLOO"] = trained("RLOO", judge, leave_one_out, p.kl_weight, histories, live)
+
+
+# %%
+def change(history, name, part=4):
+    """The mean of `name` over the first and over the last quarter of the steps."""
+    values = history[name][1]
+    size = max(1, len(values) // part)
+    return f"{values[:size].mean():.2f} to {values[-size:].mean():.2f}"
+
+
+widgets.show_table(["first quarter to last quarter of the steps", *histories],
+                   *[[name.replace("_", " "), *(change(history, name) for history in histories.values())]
+                     for name in (*WATCHED, "dead_groups", "unfinished") if name in histories["RLOO"].names])
+
+# %% [markdown]
+# How to read it. **Reward** should rise, if anything is learnt: it is the mean over the samples of a step, and each
+# step has other prompts, so single steps jump. **KL** says how far the policy has moved for it. **Entropy** (the mean
+# surprise of a token, in nats) falls when the policy becomes surer; answers that were possible before are no longer
+# drawn. **Length** tells whether the reward is bought by saying more or less. **Spread** is how much rewards differ
+# within a group; with no spread there is nothing to learn.
+#
+# The **gradient norm** is taken before it is clipped to 1. Where it is large, the clip throws the size away and only
+# the direction remains, and the direction is what you have seen the noise of.
+#
+# ## Training on a learnt judge
+#
+# The true judge is a luxury of the pocket world. Usually there is a reward model that learnt from pairs, the *proxy*.
+# It is right about answers like those that it has seen. A policy that follows it moves away from those, to wherever
+# the proxy's scores are high, for good reasons or not. The KL holds it back. So: the same training on the proxy, at two
+# KL weights, and where there is a gold judge, it reads the same samples and says nothing to the policy.
+
+# %%
+proxy_settings = copy(p)
+proxy_settings.reward = "proxy"
+proxy, gold = recipes.judge_for(proxy_settings), judges.GoldJudge()
+
+
+def watched_proxy(prompts, texts):
+    """The proxy's scores; what the gold judge thinks is written down, and not used."""
+    total = proxy(prompts, texts).total
+    return judges.Scores(total, {"gold": gold(prompts, texts).total} if pocket else {})
+
+
+on_proxy, live = {}, plots.LiveFigure()
+seen = ["reward", "reward_gold", "kl_k3", "entropy", "length", "spread"]
+for weight in p.kl_weights:
+    label = f"proxy, KL weight {weight:g}"
+    policies[label] = trained(label, watched_proxy, leave_one_out, weight, on_proxy, live, seen)
+
+# %% [markdown]
+# `reward` is the proxy's here. Below is the same story without the steps: what the proxy believes against what is
+# true, and both against the distance from SFT. Each point is the mean over a few steps, so over other prompts than the
+# one before: small turns are chance. The ring is the beginning. *Over-optimisation* is a path that goes on to the
+# right and turns down.
+
+# %%
+def blocks(history, name, parts=5):
+    """The means of `name` over at most `parts` stretches of the steps."""
+    return np.array([part.mean() for part in np.array_split(history[name][1], min(parts, len(history.rows)))])
+
+
+proxy_figure, axes = plt.subplots(1, 2, figsize=(8, 3))
+true = "reward_gold" if pocket else "reward"
+for (label, history), colour in zip(on_proxy.items(), ("#D55E00", "#0072B2")):
+    for axis, x in zip(axes, (blocks(history, "reward"), np.sqrt(blocks(history, "kl_k3").clip(min=0)))):
+        y = blocks(history, true)
+        axis.plot(x, y, ".-", color=colour, label=label)
+        axis.plot(x[0], y[0], "o", markersize=8, markerfacecolor="white", markeredgecolor=colour)
+axes[0].set(xlabel="proxy reward of the samples", ylabel=f"{'gold' if pocket else 'proxy'} reward of the samples")
+axes[1].set(xlabel=r"$\sqrt{KL}$ from SFT ($\sqrt{nats}$)")
+axes[1].legend()
+plt.close(proxy_figure)
+proxy_figure
+
+# %% [markdown]
+# ## Do they win?
+#
+# Every policy answers the same test prompts, which no training has seen. SFT is the baseline; DPO (made now if the
+# cache does not have it) learnt from pairs of the same world and stands beside them. A tie counts half, the bars are
+# 95% intervals.
+
+# %%
+policies["DPO"] = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model
+comparison = recipes.compare(policies, tokenizer, p)
+believed = {label: proxy(comparison.prompts, comparison.texts(label)).total for label in policies}
+checks = {label: evaluate.collapse_check(answers, comparison.answers["SFT"])
+          for label, answers in comparison.answers.items() if label != "SFT"}
+plots.plot_win_rates(comparison.win_rates, against="SFT") if comparison.judged else None
+
+# %%
+rates = comparison.win_rates
+rows = [["policy", "win rate against SFT", "gold", "proxy", "tokens", "collapsed?"]]
+for label, answers in comparison.answers.items():
+    rows.append([label, rates.get(label, "-"), float(comparison.scores[label].total.mean()) if rates else "-",
+                 float(believed[label].mean()), f"{evaluate.mean_length(answers):.1f}",
+                 "; ".join(checks[label].reasons) or "no" if label in checks else "-"])
+widgets.show_table(*rows)
+
+
+def verdict_against_sft(label):
+    """A sentence on one win rate, from its interval."""
+    low, high = rates[label].half_interval
+    what = "beats" if low > 0.5 else "loses to" if high < 0.5 else "cannot be told from"
+    return f"{label} (reward: {p.reward}) **{what}** SFT: {rates[label]}."
+
+
+if rates:
+    display(Markdown(" ".join(verdict_against_sft(label) for label in ("REINFORCE", "RLOO"))))
+
+# %%
+shown = ("SFT", "DPO", "RLOO", f"proxy, KL weight {min(p.kl_weights):g}")
+widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in shown},
+                       {label: comparison.scores[label] for label in shown} if rates else None, comparison.categories)
+
+# %% [markdown]
+# ### In which of its tasks, and in what?
+#
+# The gold score has four parts. Look at which of them rose, and at the categories that did not: a reward can choose
+# among what the model is able to say. It cannot teach a fact that no sample ever contains.
+
+# %%
+if rates:
+    scores = comparison.scores
+    display(plots.plot_parts({label: scores[label] for label in ("SFT", "DPO", "RLOO")}))
+    per_category = {label: evaluate.by_category(scores[label], scores["SFT"], comparison.categories, comparison.tie)
+                    for label in ("DPO", "RLOO")}
+    display(plots.plot_categories(per_category, against="SFT"))
+else:
+    print("No gold judge can know the right answers here, so there are no win rates and no parts to show.")
+
+# %% [markdown]
+# ### And the proxy's pupils?
+#
+# On the test prompts, against SFT's answers to the same: did what the proxy says rise, and did the truth?
+
+# %%
+def direction(differences):
+    """How paired differences (n,) went, in words, with their interval."""
+    low, high = evaluate.bootstrap_interval(differences)
+    return f"{'rose' if low > 0 else 'fell' if high < 0 else 'did not change for certain'} " \
+           f"({evaluate.mean_and_interval(differences)})"
+
+
+for label in on_proxy:
+    text = f"**{label}** (KL from SFT at the end: {on_proxy[label].last('kl_k3', 5):.1f} nats). The proxy's score " \
+           f"{direction(believed[label] - believed['SFT'])}"
+    if rates:
+        text += f"; the gold score {direction(comparison.scores[label].total - comparison.scores['SFT'].total)}"
+    display(Markdown(f"{text}. {checks[label]}"))
+
+# %% [markdown]
+# If the first number rises and the second falls, the policy has been over-optimised: it has found what the proxy likes
+# and nobody else does. If both rise, the proxy was good enough for this distance, and more `steps` or a larger
+# `learning_rate` will show where that ends.
+#
+# ## At the edges
+#
+# Four cases that break careless code. In each, look for a number where you might fear a NaN.
+
+# %%
+import warnings
+
+equal, pair, one_token = torch.full((1, 4), 3.0), torch.tensor([[3.0, 7.0]]), from_tokens(sample=[[-0.5], [-1.5]])
+loss, metrics = reinforce(one_token, advantage=leave_one_out(pair).flatten())
+never_ends = Rollouts(sft, tokenizer, drawn.prompts[:2], judge, leave_one_out, samples=2, max_new_tokens=1,
+                      seed=p.seed)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    short = never_ends.draw(range(len(never_ends.prompts)), p.seed)
+widgets.show_table(["case", "what comes out"],
+                   ["equal rewards 3, 3, 3, 3", f"advantages {leave_one_out(equal).tolist()[0]}: no push"],
+                   ["K = 2, rewards 3 and 7", f"advantages {leave_one_out(pair).tolist()[0]}: the difference"],
+                   ["answers of one token", f"losses {loss.tolist()}, lengths {metrics['length'].tolist()}"],
+                   ["answers cut after one token", f"ended: {sum(one.finished for one in short.samples)} of "
+                                                   f"{len(short.samples)}; warnings: {len(caught)}"])
+print(*(str(one.message) for one in caught), sep="\n")
+
+# %% [markdown]
+# A group of equal rewards is *dead*: all its samples were paid for and none of them teaches. The table after the
+# first training says how many there were. An answer that was cut is still judged, as it stands.
+#
+# ## The paper says, we measured
+#
+# Paper 001 describes RLOO as future work and prints no figures for it, so most of what we can hold it against is what
+# it expects. Its win rates (claim 16) are those of Qwen2.5-0.5B against the base model; ours are one seed, in a far
+# smaller world unless you changed the preset. Compare directions, not digits.
+
+# %%
+rows = [["claim", "the paper", "we measured", "verdict (one seed)"],
+        ["001 eq. in §6.3.1 has no baseline: is its gradient noisier?", "not measured",
+         f"variance {ratio[-1]:.1f} times leave-one-out's at K = {ks[-1]}", "yes" if ratio[-1] > 1 else "no"]]
+against_dpo = against_reinforce = None
+if rates:
+    versus = lambda one, other: evaluate.win_rate(  # noqa: E731
+        comparison.scores[one], comparison.scores[other], tie=comparison.tie)
+    against_dpo, against_reinforce = versus("DPO", "RLOO"), versus("RLOO", "REINFORCE")
+    rows += [["RLOO improves on SFT", "hoped for (§7)", rates["RLOO"], evaluate.verdict(rates["RLOO"].half_interval)],
+             ["the baseline helps: RLOO beats REINFORCE", "not run", against_reinforce,
+              evaluate.verdict(against_reinforce.half_interval)],
+             ["16: DPO is best (here: DPO beats RLOO)", ".605 against the base; SFT .485, reward-weighted .520",
+              against_dpo, evaluate.verdict(against_dpo.half_interval)]]
+widgets.show_table(*rows)
+if rates:
+    display(Markdown(f"The last row is not an even match: RLOO was trained on the {p.reward} reward"
+                     f"{', which is also the judge here' if p.reward == 'gold' else ''}, DPO on noisy pairs."))
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. Four answers have rewards 4, 4, 4 and 8. What are the leave-one-out advantages of the first and of the last?
+# 2. A policy draws $a$ half of the time, $\pi(a) = \sigma(0)$; $R(a) = 1$ and $R(b) = 3$. What is $\nabla J$?
+# 3. Add 100 to every reward and run the variance cell again (`all_rewards = ... + 100`). Predict first: by what factor
+#    does the leave-one-out variance change?
+#
+# <details><summary>Solutions</summary>
+#
+# 1. The first: $4 - 16/3 = -4/3$. The last: $8 - 4 = 4$. They sum to 0, as always.
+# 2. $\pi(a)\,\pi(b)\,(R(a) - R(b)) = \tfrac14 \cdot (-2) = -\tfrac12$: less of $a$.
+# 3. By 1, that is, not at all: the 100 is in the sample's reward and in the others' mean. The plain variance grows
+#    enormously.
+# </details>
+
+# %%
+answer_1 = None  # two numbers, such as (1, 2)
+answer_2 = None  # a number
+answer_3 = None  # a number
+
+
+def check_exercises():
+    """Hold the answers against the definitions."""
+    for number, given, right in ((1, answer_1, (-4 / 3, 4)), (2, answer_2, -0.5), (3, answer_3, 1)):
+        good = given is not None and np.shape(given) == np.shape(right) and np.allclose(given, right, atol=0.01)
+        print(f"{number}: {'not answered yet' if given is None else 'right' if good else 'not yet'}")
+
+
+check_exercises()
+
+# %%
+runs = {name.replace(",", ""): history for name, history in {**histories, **on_proxy}.items()}
+folder = recipes.record(p.output_dir, p, runs, comparison, reward=p.reward,
+                        variance={name: dict(zip(map(str, ks), v[:, 0].tolist())) for name, v in measured.items()},
+                        proxy={label: float(values.mean()) for label, values in believed.items()},
+                        dpo_against_rloo=None if against_dpo is None else against_dpo.half,
+                        collapsed={label: check.reasons for label, check in checks.items() if check.collapsed})
+for name, figure in {"toy": toy_figure, "book_variance": variance_figure, "book_proxy": proxy_figure}.items():
+    figure.savefig(folder / f"{name}.png")
+print(f"Parameters, histories, responses and figures are in {folder}.")
+
+# %% [markdown]
+# ## What you have seen
+#
+# - A reward needs no gradient: samples weighted by their rewards give one, exact on average.
+# - A baseline takes nothing from that average and much from the noise. Leaving a sample out of its own baseline keeps
+#   the average exact.
+# - The loss's number means nothing. Watch the reward, and beside it KL, entropy and length.
+# - A policy follows the judge that it is given, the learnt one's mistakes included; only another judge can tell.
+#
+# Previous: [08 · Multi-objective](08_multi_objective.ipynb). Next: [10 · GRPO](10_grpo.ipynb), which divides by the
+# group's spread and goes several steps on the same samples.
