@@ -83,13 +83,6 @@ from prefnb.train import schedule_factor, train
 
 plt.style.use("prefnb.book")
 
-
-def table(header, lines):
-    """Show a small table."""
-    rows = [header, ["---"] * len(header), *lines]
-    display(Markdown("\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)))
-
-
 # %% [markdown]
 # ## A base model continues; it does not answer
 #
@@ -137,9 +130,9 @@ if judged:
 
 # %%
 characters = np.array([len(text) for text in rows["response"]])
-table(["left out below", "demonstrations", "share"],
-      [[f"{line} characters{' (ours)' if line == p.min_response_chars else ''}", (characters < line).sum(),
-        f"{(characters < line).mean():.1%}"] for line in sorted({20, 75, p.min_response_chars})])
+widgets.show_table(["left out below", "demonstrations", "share"],
+                   *[[f"{line} characters{' (ours)' if line == p.min_response_chars else ''}", (characters < line).sum(),
+                      f"{(characters < line).mean():.1%}"] for line in sorted({20, 75, p.min_response_chars})])
 rows = rows.filter(lambda row: len(row["response"]) >= p.min_response_chars)
 
 # %% [markdown]
@@ -153,8 +146,9 @@ rows = rows.filter(lambda row: len(row["response"]) >= p.min_response_chars)
 uncut = tokenize(rows, tokenizer, ("response",), max_prompt_tokens=10**6, max_response_tokens=10**6)
 lengths = {"prompt": [len(ids) for ids in uncut.prompt_ids], "response": [len(ids) for ids in uncut.responses["response"]]}
 SMOLTALK = {50: (57, 225), 90: (179, 375), 95: (254, 419), 99: (1339, 576)}  # Hao's report, Table 1
-table(["percentile", "prompt, here", "response, here", "prompt, SmolTalk (Hao)", "response, SmolTalk (Hao)"],
-      [[f"{q}th", *(f"{np.percentile(lengths[side], q):.0f}" for side in lengths), *SMOLTALK[q]] for q in SMOLTALK])
+widgets.show_table(
+    ["percentile", "prompt, here", "response, here", "prompt, SmolTalk (Hao)", "response, SmolTalk (Hao)"],
+    *[[f"{q}th", *(f"{np.percentile(lengths[side], q):.0f}" for side in lengths), *SMOLTALK[q]] for q in SMOLTALK])
 
 # %%
 cut = {side: int(np.percentile(lengths[side], p.percentile)) for side in lengths}
@@ -467,9 +461,9 @@ toy = from_tokens(sample=[[-1.0] * n for n in (12, 18, 20, 30)])
 toy.sample.token.requires_grad_()
 loss, seen = length_penalty(toy, target_length=torch.full((4,), 15.0), factor=p.length_factor)
 push = torch.autograd.grad(loss.sum(), toy.sample.token)[0][:, 0]
-table(["sample", "demonstration", "excess", "cost", "push on its log-prob"],
-      [[f"{toy.sample.length[i]:.0f} tokens", "15 tokens", f"{seen['excess'][i]:.0f}", f"{seen['penalty'][i]:.3f}",
-        f"{-push[i]:+.3f}"] for i in range(4)])
+widgets.show_table(["sample", "demonstration", "excess", "cost", "push on its log-prob"],
+                   *[[f"{toy.sample.length[i]:.0f} tokens", "15 tokens", f"{seen['excess'][i]:.0f}",
+                      f"{seen['penalty'][i]:.3f}", f"{-push[i]:+.3f}"] for i in range(4)])
 
 # %% [markdown]
 # ## No penalty, printed, estimated
@@ -530,7 +524,8 @@ def measures(name):
 
 measured = {name: measures(name) for name in policies}
 columns = list(measured["base"])
-table(["policy", *columns], [[name, *(f"{row[column]:.2f}" for column in columns)] for name, row in measured.items()])
+widgets.show_table(["policy", *columns],
+                   *[[name, *(f"{row[column]:.2f}" for column in columns)] for name, row in measured.items()])
 print("Shares of responses for the flaws; perplexity on held-out demonstrations, whose own flaws a better policy need not share.")
 
 # %% [markdown]
@@ -577,7 +572,8 @@ for claim, paper, name, other, where in CLAIMS if judged else []:
     rate = evaluate.win_rate(comparison.scores[name], comparison.scores[other], tie=judge.tie)
     lines.append([claim, paper, str(rate), verdict(rate.half_interval, where)])
 if judged:
-    table(["the report says", "its win rate", f"we measured ({p.test_prompts} prompts, seed {p.seed})", "verdict, one seed"], lines)
+    widgets.show_table(["the report says", "its win rate", f"we measured ({p.test_prompts} prompts, seed {p.seed})",
+                        "verdict, one seed"], *lines)
 else:
     print("Without a judge that knows the answers there is no win rate: compare the perplexities above.")
 

@@ -121,14 +121,8 @@ def dpo(policy, reference, *, beta):
 # %%
 import torch
 from IPython.display import Markdown, display
+from prefnb import evaluate, widgets
 from prefnb.logprobs import from_tokens
-
-
-def table(columns, rows):
-    """A Markdown table; numbers get three decimals."""
-    cells = [[f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
-    return Markdown("\n".join("| " + " | ".join(row) + " |" for row in [columns, ["---"] * len(columns), *cells]))
-
 
 toy_chosen = torch.tensor([[-10.0], [-13.0], [-15.0], [-12.0]], requires_grad=True)
 toy_policy = from_tokens(chosen=toy_chosen, rejected=[[-15.0], [-18.0], [-13.0], [-12.0]])
@@ -136,9 +130,9 @@ toy_reference = from_tokens(chosen=[[-12.0]] * 4, rejected=[[-12.0]] * 4)
 toy_loss, toy = dpo(toy_policy, toy_reference, beta=0.1)
 toy_loss.sum().backward()
 names = ["both move the right way", "both fall, the rejected one more", "the wrong one gains", "step 0: nothing has moved"]
-table(["pair", "d(chosen)", "d(rejected)", "margin", "loss", "gradient"],
-      zip(names, (toy["logp_chosen"] + 12).tolist(), (toy["logp_rejected"] + 12).tolist(), toy["margin"].tolist(),
-          toy_loss.tolist(), toy_chosen.grad[:, 0].tolist()))
+widgets.show_table(["pair", "d(chosen)", "d(rejected)", "margin", "loss", "gradient"],
+                   *zip(names, (toy["logp_chosen"] + 12).tolist(), (toy["logp_rejected"] + 12).tolist(),
+                        toy["margin"].tolist(), toy_loss.tolist(), toy_chosen.grad[:, 0].tolist()))
 
 # %% [markdown]
 # Compare the first two rows. In one the chosen response became more likely, in the other *less* likely, and
@@ -261,27 +255,12 @@ policies[p.beta], histories[p.beta] = train_dpo(partial(dpo, beta=p.beta), live=
 # pairs, where batches play no part: the mean of $d(y)$, with a 95% interval.
 
 # %%
-from prefnb import evaluate
-
-
-def mean_and_interval(values):
-    """The mean of a tensor with its 95% interval, as text."""
-    low, high = evaluate.bootstrap_interval(values.numpy())
-    return f"{values.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
-
-
-def fell(values):
-    """What became of a log-prob, told from the interval of its change."""
-    low, high = evaluate.bootstrap_interval(values.numpy())
-    return "fell" if high < 0 else "rose" if low > 0 else "did not move by more than chance"
-
-
 after = on_held_out(policies[p.beta], p.beta)
 display(plots.plot_logprobs(histories[p.beta]))
-Markdown(f"""On {len(held_out)} held-out pairs, in nats per response: the chosen one **{fell(after['d_chosen'])}**
-($d(y_w)$ = {mean_and_interval(after['d_chosen'])}), the rejected one **{fell(after['d_rejected'])}**
-($d(y_l)$ = {mean_and_interval(after['d_rejected'])}). The margin went from 0
-to {mean_and_interval(after['margin'])} and accuracy to {after['accuracy'].mean():.2f}. Where a log-prob falls,
+Markdown(f"""On {len(held_out)} held-out pairs, in nats per response: the chosen one **{evaluate.change(after['d_chosen'])}**
+($d(y_w)$ = {evaluate.mean_and_interval(after['d_chosen'])}), the rejected one **{evaluate.change(after['d_rejected'])}**
+($d(y_l)$ = {evaluate.mean_and_interval(after['d_rejected'])}). The margin went from 0
+to {evaluate.mean_and_interval(after['margin'])} and accuracy to {after['accuracy'].mean():.2f}. Where a log-prob falls,
 its probability has gone to responses that are not in the data at all: the loss says nothing about which.""")
 
 # %% [markdown]
@@ -309,11 +288,13 @@ def kl_from_sft(policy, count=64):
 kls = {value: kl_from_sft(policies[value]) for value in all_betas}
 display(plots.plot_training({f"beta {value:g}": histories[value] for value in all_betas}, ["loss", "margin", "accuracy"]))
 seen = {value: on_held_out(policies[value], value) for value in all_betas}
-table(["beta", "held-out accuracy", "held-out margin", "gap d(chosen) - d(rejected)", "sampled KL, k3 (nats)", "95% interval"],
-      [[f"{value:g}", float(seen[value]["accuracy"].mean()), float(seen[value]["margin"].mean()),
-        float((seen[value]["d_chosen"] - seen[value]["d_rejected"]).mean()), kls[value]["k3"],
-        "{:.2f} to {:.2f}".format(*kls[value]["interval"])]
-       for value in all_betas])
+widgets.show_table(
+    ["beta", "held-out accuracy", "held-out margin", "gap d(chosen) - d(rejected)", "sampled KL, k3 (nats)",
+     "95% interval"],
+    *[[f"{value:g}", float(seen[value]["accuracy"].mean()), float(seen[value]["margin"].mean()),
+       float((seen[value]["d_chosen"] - seen[value]["d_rejected"]).mean()), kls[value]["k3"],
+       "{:.2f} to {:.2f}".format(*kls[value]["interval"])]
+      for value in all_betas])
 
 # %%
 def order_of_kls():
@@ -431,7 +412,7 @@ for label, objective in variants.items():
     policy, history = train_dpo(objective, epochs=p.shorter, on_policy=sampled if label == "sampled KL" else None)
     pairs_seen, found = on_held_out(policy, p.beta), kl_from_sft(policy)
     variant_shifts[label] = pairs_seen["d_chosen"], pairs_seen["d_rejected"]
-    variant_rows.append([label, float(pairs_seen["accuracy"].mean()), *(mean_and_interval(d) for d in variant_shifts[label]),
+    variant_rows.append([label, float(pairs_seen["accuracy"].mean()), *(evaluate.mean_and_interval(d) for d in variant_shifts[label]),
                          history.last("penalty") if "penalty" in history.names else "", found["k3"],
                          "{:.2f} to {:.2f}".format(*found["interval"])])
     histories[label] = history
@@ -454,18 +435,18 @@ axis.set_yticks(range(len(variant_shifts)), list(reversed(variant_shifts)))
 axis.set_xlabel("change of log-prob from the reference, $d(y)$ (nats, mean and 95% interval)")
 shift_figure.legend(loc="outside upper left", ncols=2)
 plt.close(shift_figure)
-display(table(["variant", "accuracy", "d(chosen)", "d(rejected)", "penalty, last steps", "sampled KL, k3", "95% interval"],
-              variant_rows))
+widgets.show_table(["variant", "accuracy", "d(chosen)", "d(rejected)", "penalty, last steps", "sampled KL, k3",
+                    "95% interval"], *variant_rows)
 shift_figure
 
 # %%
 kept = [label for label, (d, _) in variant_shifts.items()
         if label.startswith("DPO-Positive") and evaluate.bootstrap_interval(d.numpy())[0] >= 0]
 printed_value = histories['"KL" as printed'].last("penalty")
-Markdown(f"""The chosen response {fell(variant_shifts['DPO'][0])} under plain DPO. Of the two forms of DPO-Positive,
+Markdown(f"""The chosen response {evaluate.change(variant_shifts['DPO'][0])} under plain DPO. Of the two forms of DPO-Positive,
 {' and '.join(kept) + ' kept it' if kept else 'neither kept it'} clearly at or above the reference. The printed "KL" ended at
 {printed_value:+.3f}, {'below 0, where no KL can be' if printed_value < 0 else 'which happens to be no less than 0'};
-under it the rejected response {fell(variant_shifts['"KL" as printed'][1])}.""")
+under it the rejected response {evaluate.change(variant_shifts['"KL" as printed'][1])}.""")
 
 # %% [markdown]
 # ## Does it win?
@@ -485,9 +466,9 @@ if comparison.judged:
     display(rates_figure, plots.plot_categories(categories, against="SFT"))
     display(plots.plot_parts({label: comparison.scores[label] for label in ("SFT", main)}))
 else:
-    display(table(["policy", "held-out accuracy", "held-out margin"],
-                  [[f"beta {value:g}", float(seen[value]["accuracy"].mean()), mean_and_interval(seen[value]["margin"])]
-                   for value in all_betas]))
+    widgets.show_table(["policy", "held-out accuracy", "held-out margin"],
+                       *[[f"beta {value:g}", float(seen[value]["accuracy"].mean()),
+                          evaluate.mean_and_interval(seen[value]["margin"])] for value in all_betas])
 
 # %%
 def how_they_ended(label):
@@ -509,8 +490,6 @@ Markdown("\n".join(how_they_ended(label) for label in contestants if label != "S
 # answers; a number never replaces reading.
 
 # %%
-from prefnb import widgets
-
 widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in ("SFT", main)},
                        {label: comparison.scores[label] for label in ("SFT", main)} if comparison.judged else None,
                        comparison.categories if any(comparison.categories) else None)
@@ -523,28 +502,23 @@ widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for
 # seed** and one setting: the leaderboard notebook is the place for verdicts.
 
 # %%
-def verdict(low, high, null=0.0):
-    """Told from a 95% interval of an effect that the paper says is above `null`."""
-    return "holds here" if low > null else "does not hold here" if high < null else "cannot be told"
-
-
 rows = []
 if comparison.judged:
     rate = comparison.win_rates[main]
-    rows.append(["004: DPO beats SFT", ".759 against SFT", str(rate), verdict(*rate.half_interval, 0.5)])
+    rows.append(["004: DPO beats SFT", ".759 against SFT", str(rate), evaluate.verdict(rate.half_interval)])
     rows.append(["001, 003: DPO beats what they compare with", ".605 against the base model, .593 against Instruct",
                  f"{rate} against SFT", "another opponent"])
 d_fell = evaluate.bootstrap_interval(-variant_shifts["DPO"][0].numpy())
 rows.append(["002: DPO can lose on the chosen response too", "no figure",
-             f"d(chosen) {mean_and_interval(variant_shifts['DPO'][0])}", verdict(*d_fell)])
+             f"d(chosen) {evaluate.mean_and_interval(variant_shifts['DPO'][0])}", evaluate.verdict(d_fell, 0)])
 for label in ("DPO-Positive, added", "DPO-Positive, inside"):
     gain = variant_shifts[label][0] - variant_shifts["DPO"][0]
-    rows.append([f"002: {label}, holds the chosen one up", "no figure", f"{mean_and_interval(gain)} nats over DPO",
-                 verdict(*evaluate.bootstrap_interval(gain.numpy()))])
+    rows.append([f"002: {label}, holds the chosen one up", "no figure", f"{evaluate.mean_and_interval(gain)} nats over DPO",
+                 evaluate.verdict(evaluate.bootstrap_interval(gain), 0)])
 (low_beta, high_beta) = (kls[value]["interval"] for value in (all_betas[0], all_betas[-1]))
 gap_in_kl = low_beta[0] - high_beta[1], low_beta[1] - high_beta[0]  # wide on purpose: the ends of both intervals
-rows.append(["Rafailov et al.: a higher beta stays closer", "theory", order_of_kls(), verdict(*gap_in_kl)])
-table(["claim", "the paper", "we measured", "verdict (one seed)"], rows)
+rows.append(["Rafailov et al.: a higher beta stays closer", "theory", order_of_kls(), evaluate.verdict(gap_in_kl, 0)])
+widgets.show_table(["claim", "the paper", "we measured", "verdict (one seed)"], *rows)
 
 # %% [markdown]
 # ## Exercises

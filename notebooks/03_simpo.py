@@ -76,15 +76,8 @@ p = parameters.check(globals(), recipes.SIMPO, dpo_beta=parameters.Number(above=
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
-from prefnb import plots
+from prefnb import evaluate, plots, widgets
 from prefnb.logprobs import from_tokens
-
-
-def table(columns, rows):
-    """A Markdown table; numbers get three decimals."""
-    cells = [[f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
-    return Markdown("\n".join("| " + " | ".join(row) + " |" for row in [columns, ["---"] * len(columns), *cells]))
-
 
 plt.style.use("prefnb.book")
 toy = {"A, short": [-1.0] * 4, "B, long": [-0.5] * 12, "B said twice": [-0.5] * 24}
@@ -99,8 +92,8 @@ axes[0].set(xlabel="token", title="sum so far, $S$ (nats)")
 axes[1].set(xlabel="token", title="mean so far, $S/|y|$ (nats per token)", ylim=(-1.5, 0))
 axes[0].legend()
 plt.close(toy_figure)
-display(table(["response", "tokens", "S (sum)", "S / tokens (mean)"],
-              zip(toy, map(len, toy.values()), sums_and_means.sum.tolist(), sums_and_means.mean.tolist())))
+widgets.show_table(["response", "tokens", "S (sum)", "S / tokens (mean)"],
+                   *zip(toy, map(len, toy.values()), sums_and_means.sum.tolist(), sums_and_means.mean.tolist()))
 toy_figure
 
 # %% [markdown]
@@ -175,10 +168,10 @@ right.set(xlabel="tokens in the response", title="push on each of its tokens, at
 for axis in (left, right):
     axis.legend()
 plt.close(loss_figure)
-display(table(["pair", "margin", "loss", "gradient, one chosen token", "all chosen tokens"],
-              zip(("B over A", "A over B", "B said twice, over A"), toy_metrics["margin"].tolist(), toy_loss.tolist(),
-                  [tokens.grad[0].item() for tokens in toy_chosen],
-                  [tokens.grad.sum().item() for tokens in toy_chosen])))
+widgets.show_table(["pair", "margin", "loss", "gradient, one chosen token", "all chosen tokens"],
+                   *zip(("B over A", "A over B", "B said twice, over A"), toy_metrics["margin"].tolist(),
+                        toy_loss.tolist(), [tokens.grad[0].item() for tokens in toy_chosen],
+                        [tokens.grad.sum().item() for tokens in toy_chosen]))
 loss_figure
 
 # %% [markdown]
@@ -190,7 +183,7 @@ loss_figure
 # for what is left of it.
 
 # %%
-from prefnb import data, evaluate, models
+from prefnb import data, models
 from prefnb.batches import Batches, prompt_ids
 from prefnb.logprobs import DatasetLogprobs
 
@@ -275,18 +268,6 @@ policies["SimPO"], histories["SimPO"] = train_from_sft(partial(simpo, beta=p.bet
 # further.
 
 # %%
-def mean_and_interval(values):
-    """The mean of a tensor with its 95% interval, as text."""
-    low, high = evaluate.bootstrap_interval(values.numpy())
-    return f"{values.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
-
-
-def fell(values):
-    """What became of a log-prob, told from the interval of its change."""
-    low, high = evaluate.bootstrap_interval(values.numpy())
-    return "fell" if high < 0 else "rose" if low > 0 else "did not move by more than chance"
-
-
 def share(which):
     """The share of pairs for which this is true."""
     return float(which.float().mean())
@@ -302,23 +283,24 @@ def measure(label):
             "by_mean": share(now.chosen.mean > now.rejected.mean), "by_change": share(d_chosen > d_rejected)}
 
 
-def moved(labels):
+def show_moved(labels):
     """The measures of some policies as a table."""
     columns = ["policy", "accuracy by the mean", "by the change of the sum", "d(chosen)", "d(rejected)",
                "sampled KL, k3", "95% interval"]
     found = [measured[label] for label in labels]
-    return table(columns, [[label, one["by_mean"], one["by_change"], mean_and_interval(one["d_chosen"]),
-                            mean_and_interval(one["d_rejected"]), one["kl"]["k3"],
-                            "{:.2f} to {:.2f}".format(*one["kl"]["interval"])] for label, one in zip(labels, found)])
+    widgets.show_table(columns, *[[label, one["by_mean"], one["by_change"], evaluate.mean_and_interval(one["d_chosen"]),
+                                   evaluate.mean_and_interval(one["d_rejected"]), one["kl"]["k3"],
+                                   "{:.2f} to {:.2f}".format(*one["kl"]["interval"])]
+                                  for label, one in zip(labels, found)])
 
 
 prompts = [row["prompt"] for row in data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
            if len(prompt_ids(tokenizer, row["prompt"])) <= p.max_prompt_tokens]
 before = DatasetLogprobs.compute(sft, held_out).all()
 measured = {label: measure(label) for label in policies}
-display(moved(measured))
-sentences = [f"Under **{label}** the chosen response {fell(found['d_chosen'])}, "
-             f"the rejected one {fell(found['d_rejected'])}." for label, found in measured.items()]
+show_moved(measured)
+sentences = [f"Under **{label}** the chosen response {evaluate.change(found['d_chosen'])}, "
+             f"the rejected one {evaluate.change(found['d_rejected'])}." for label, found in measured.items()]
 at_start = share(before.chosen.mean > before.rejected.mean)
 Markdown(f"{' '.join(sentences)} Before training, accuracy by the mean was {at_start:.3f}.")
 
@@ -375,7 +357,7 @@ axis.set_yticks(range(len(losses)), list(reversed(losses)))
 axis.set(xlim=(-0.03, 1.03), ylim=(-0.5, len(losses) - 0.5),
          xlabel="weight of a held-out pair, $\\sigma(\\gamma - m)$ (grey: before training)")
 plt.close(mistake_figure)
-display(moved(losses))
+show_moved(losses)
 mistake_figure
 
 # %%
@@ -453,9 +435,6 @@ grid_figure
 # lengths that left those of SFT, and for the sentence about collapse. Then read some answers.
 
 # %%
-from prefnb import widgets
-
-
 def how_it_ended(label):
     """A policy's win rate against SFT in words, and whether its answers collapsed."""
     words = []
@@ -488,11 +467,6 @@ widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for
 # notebook is the place for verdicts.
 
 # %%
-def verdict(low, high, null=0.0):
-    """Told from a 95% interval of an effect that the paper says is above `null`."""
-    return "holds here" if low > null else "does not hold here" if high < null else "cannot be told"
-
-
 def overall(verdicts):
     """A claim about every setting: it takes all to hold, and one to fail."""
     return next((word for word in ("does not hold here", "cannot be told") if word in verdicts), "holds here")
@@ -511,15 +485,16 @@ for (gamma_here, beta_here), label in labels.items() if comparison.judged else (
     rows.append([f"gamma {gamma_here:g}, beta {beta_here:g}",
                  "not tried" if printed is None else f"SimPO {printed}, DPO {PAPER_DPO}",
                  f"SimPO {comparison.win_rates[label]}, DPO {comparison.win_rates['DPO'].half:.2f}",
-                 mean_and_interval(lead), verdict(*evaluate.bootstrap_interval(lead.numpy()))])
+                 evaluate.mean_and_interval(lead), evaluate.verdict(evaluate.bootstrap_interval(lead), 0)])
 if rows:
     conclusion = overall([row[-1] for row in rows])
     rows.append(["**claim 6: at every setting tried, SimPO is below DPO**", f"SimPO 0.542 to 0.688, DPO {PAPER_DPO}",
                  "", "", f"**{conclusion}**"])
-    display(table(["SimPO's setting", "the paper", "we measured, over SFT", "DPO's lead", "verdict (one seed)"], rows))
+    widgets.show_table(["SimPO's setting", "the paper", "we measured, over SFT", "DPO's lead", "verdict (one seed)"],
+                       *rows)
 else:
     conclusion = "cannot be told: no gold judge knows the answers here"
-    display(moved(losses))
+    show_moved(losses)
 Markdown(f"That SimPO without careful tuning is below DPO **{conclusion}**.")
 
 # %% [markdown]

@@ -85,12 +85,6 @@ def say(text):
     display(Markdown(text))
 
 
-def table(*rows):
-    """Show rows of cells as a table; the first row is the header."""
-    lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
-    say("\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]]))
-
-
 # %% [markdown]
 # ## The idea
 #
@@ -172,9 +166,9 @@ toy = from_tokens(chosen=[[-1.0, -2.0], [-1.0, -1.5], [-1.0, -1.0], [-0.5, -0.5]
 r = vote(toy)
 forms = {"linear": ("linear", 0), "quadratic": ("quadratic", 0), "square root": ("square_root", 0),
          "expectile, $\\zeta=0.5$": ("expectile", 0.5), "expectile, $\\zeta=0.1$": ("expectile", 0.1)}
-table(["pair", "$S(y_w)$", "$S(y_l)$", "$r$", *forms],
-      *[[i + 1, f"{toy.chosen.sum[i]:.2f}", f"{toy.rejected.sum[i]:.2f}", f"{r[i]:.2f}",
-         *[f"{weight_of(r, *form)[i] + 0:.2f}" for form in forms.values()]] for i in range(4)])
+widgets.show_table(["pair", "$S(y_w)$", "$S(y_l)$", "$r$", *forms],
+                   *[[i + 1, f"{toy.chosen.sum[i]:.2f}", f"{toy.rejected.sum[i]:.2f}", f"{r[i]:.2f}",
+                      *[f"{weight_of(r, *form)[i] + 0:.2f}" for form in forms.values()]] for i in range(4)])
 
 # %%
 x = torch.linspace(-1, 1, 401)
@@ -267,7 +261,7 @@ for (name, at), expected in by_hand.items():
     assert math.isclose(metrics["penalty"].item(), expected, abs_tol=1e-6)
     label = name.replace("_", " ") + (f", {at}" if name == "unlikelihood" else "")
     rows.append([label, f"{expected:.4f}", f"{metrics['penalty'].item():.4f}", f"{loss.item():.4f}"])
-table(*rows)
+widgets.show_table(*rows)
 
 # %% [markdown]
 # ### How hard each one pushes
@@ -318,7 +312,7 @@ for n in (1, 2, 5, 10, 20, 40, 80):
     tokens = torch.full((n,), math.log(0.8))
     pushes = [unlikelihood_gradient(tokens, at)[0] for at in ("token", "sequence")]
     rows.append([n, f"{tokens.sum().exp():.1e}", *(f"{push:.1e}" for push in pushes)])
-table(*rows)
+widgets.show_table(*rows)
 
 # %% [markdown]
 # ## Data: what the model would have said
@@ -341,7 +335,7 @@ NAMES = {"chosen": "chosen $y_w$", "rejected": "rejected $y_l$", "generated": "t
 for role, name in NAMES.items():
     response = getattr(start, role)
     rows.append([name, *(f"{value.mean():.2f}" for value in (response.length, response.sum, response.mean))])
-table(*rows)
+widgets.show_table(*rows)
 prompt_tokens = np.mean([len(ids) for ids in pairs_only.prompt_ids])
 print(f"{len(pairs_only)} pairs; a prompt has {prompt_tokens:.1f} tokens on average.")
 
@@ -401,7 +395,7 @@ rows = [["unlikelihood", "gradient on a token: median", "mean"]]
 for at in ("token", "sequence"):
     pushes = torch.cat([unlikelihood_gradient(tokens, at) for tokens in own])
     rows.append([f"by {at}", f"{pushes.median():.2g}", f"{pushes.mean():.2g}"])
-table(*rows)
+widgets.show_table(*rows)
 
 # %% [markdown]
 # By sequence there is nothing to feel unless the responses are very short. By token, compare median and mean:
@@ -473,7 +467,7 @@ seen |= {label: DatasetLogprobs.compute(policies[label], heldout).all() for labe
 rows = [["mean log-prob, held-out", "$S(y_w)$", "$S(y_l)$", "$S(y_{gen})$"]]
 for label, found in seen.items():
     rows.append([label, *(f"{getattr(found, role).sum.mean():.1f}" for role in heldout.roles)])
-table(*rows)
+widgets.show_table(*rows)
 
 # %% [markdown]
 # With `-p alpha 0` the two trainings must be one and the same:
@@ -524,7 +518,7 @@ strength |= {label: a for a, label in sweep.items()} | {"DPPO": p.alpha}
 rows = [["policy", "$\\alpha$", "sampled KL (k3)", "verdict"]]
 for label, check in checks.items():
     rows.append([label, f"{strength[label]:g}", f"{kls[label]['k3']:.1f}" if label in kls else "", check])
-table(*rows)
+widgets.show_table(*rows)
 fallen = [label for label, check in checks.items() if check.collapsed]
 say(f"Collapsed: **{', '.join(fallen)}**. Their win rates below are those of broken policies." if fallen
     else "By this check, **none of the policies has collapsed**.")
@@ -561,9 +555,7 @@ def wins(label):
 
 def verdict(difference):
     """Of the claim that `difference` is above 0 on average: its mean with interval, and the verdict in words."""
-    low, high = evaluate.bootstrap_interval(difference)
-    word = "holds" if low > 0 else "does not hold here" if high < 0 else "cannot be told"
-    return f"{difference.mean():+.2f} [{low:+.2f}, {high:+.2f}]", word
+    return evaluate.mean_and_interval(difference), evaluate.verdict(evaluate.bootstrap_interval(difference), 0)
 
 
 # %%
@@ -575,9 +567,9 @@ if comparison.judged:
     for a, label in sorted(sweep.items()):
         if a > 0:
             found, word = verdict(wins(label) - wins("DPO"))
-            word = {"holds": "better", "does not hold here": "worse", "cannot be told": "cannot be told"}[word]
+            word = {"holds here": "better", "does not hold here": "worse", "cannot be told": "cannot be told"}[word]
             rows.append([f"{a:g}", found, word, "collapsed" if label in fallen else ""])
-    table(*rows)
+    widgets.show_table(*rows)
 
 # %% [markdown]
 # By category of prompt. There are few prompts in each, so the intervals are wide: only large differences mean
@@ -626,7 +618,7 @@ rows = [["policy", "held-out accuracy", "95% interval", "mean reward"]]
 for label, share in accuracy.items():
     low, high = evaluate.wilson_interval(share * len(heldout), len(heldout))
     rows.append([label, f"{share:.2f}", f"{low:.2f} to {high:.2f}", f"{rewards[label].mean():.2f}"])
-table(*rows)
+widgets.show_table(*rows)
 
 # %% [markdown]
 # ## The paper says, we measured
@@ -666,9 +658,10 @@ if comparison.judged and inner:
     ends = {end: verdict(wins(sweep[best]) - wins(sweep[end])) for end in (0.0, max(sweep))}
     found = "; ".join(f"over {end:g}: {difference}" for end, (difference, _) in ends.items())
     words = {word for _, word in ends.values()}
-    word = next(word for word in ("does not hold here", "cannot be told", "holds") if word in words)
+    word = next(word for word in ("does not hold here", "cannot be told", "holds here") if word in words)
     rows.append([what, said, f"best of those between at {best:g}; {found}", f"**{word}**"])
-table(["claim", "the paper says", "we measured", "verdict, one seed"], *sorted(rows, key=lambda row: row[0][0]))
+widgets.show_table(["claim", "the paper says", "we measured", "verdict, one seed"],
+                   *sorted(rows, key=lambda row: row[0][0]))
 if not comparison.judged:
     print("Claims 1 and 4 are about win rates; without a judge that knows the answers they are not measured here.")
 

@@ -74,13 +74,6 @@ from prefnb.train import train
 
 plt.style.use("prefnb.book")
 
-
-def table(*rows):
-    """Show rows of cells as a table; the first row is the header."""
-    lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
-    display(Markdown("\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])))
-
-
 # %% [markdown]
 # ## The idea
 #
@@ -132,8 +125,9 @@ own = [one.ids for one in recipes.samples_of(sft, tokenizer, original.prompt_ids
                                              max_new_tokens=p.max_response_tokens, seed=p.seed)]
 mixtures = {f"RS-DPO, {share:.0%}": mixture(original, own, share, p.seed)[0] for share in p.shares}
 full_of_own, _ = mixture(original, own, 1.0, p.seed)
-table(["training set", "pairs", "of them with the model's own answer"], ["DPO", len(original), 0],
-      *[[label, len(mixed), round(share * len(mixed))] for (label, mixed), share in zip(mixtures.items(), p.shares)])
+widgets.show_table(
+    ["training set", "pairs", "of them with the model's own answer"], ["DPO", len(original), 0],
+    *[[label, len(mixed), round(share * len(mixed))] for (label, mixed), share in zip(mixtures.items(), p.shares)])
 
 # %% [markdown]
 # ### Can the sides be told apart by whose words they are?
@@ -163,9 +157,10 @@ def shortcut(logprobs):
 
 
 rule = {"pairs of the data": shortcut(known["dpo"]), "pairs against the model's own": shortcut(known["own"])}
-table(["\"the less likely per token is the chosen one\"", "right", "95% interval"],
-      *[[label, f"{hits.mean():.2f}", "{:.2f} to {:.2f}".format(*evaluate.wilson_interval(hits.sum(), len(hits)))]
-        for label, hits in rule.items()])
+widgets.show_table(
+    ["\"the less likely per token is the chosen one\"", "right", "95% interval"],
+    *[[label, f"{hits.mean():.2f}", "{:.2f} to {:.2f}".format(*evaluate.wilson_interval(hits.sum(), len(hits)))]
+      for label, hits in rule.items()])
 
 # %% [markdown]
 # A rule at one half knows nothing. Compare the two rows: the further the second lies above the first, the more
@@ -230,10 +225,11 @@ widgets.show_responses(prompts, {label: final[label] for label in shown},
 
 # %%
 checks = {label: evaluate.collapse_check(drawn, sft_answers) for label, drawn in final.items() if label != "SFT"}
-table(["policy", "tokens a response", "of SFT's", "distinct-2, of SFT's", "never end", "collapsed?"],
-      *[[label, f"{evaluate.mean_length(final[label]):.1f}", f"{check.measures['length_ratio']:.2f}",
-         f"{check.measures['distinct_ratio']:.2f}", f"{check.measures['unfinished']:.0%}",
-         "; ".join(check.reasons) if check.collapsed else "no"] for label, check in checks.items()])
+widgets.show_table(
+    ["policy", "tokens a response", "of SFT's", "distinct-2, of SFT's", "never end", "collapsed?"],
+    *[[label, f"{evaluate.mean_length(final[label]):.1f}", f"{check.measures['length_ratio']:.2f}",
+       f"{check.measures['distinct_ratio']:.2f}", f"{check.measures['unfinished']:.0%}",
+       "; ".join(check.reasons) if check.collapsed else "no"] for label, check in checks.items()])
 
 # %% [markdown]
 # ## Does it win? At thirds of the epoch
@@ -285,7 +281,7 @@ for label in ("DPO", most, "DPO, faster", "full RS-DPO, faster"):
     rows.append([label, f"{histories[label].last('loss', 5):.3f}", f"{histories[label].last('margin', 5):.2f}",
                  against(thirds[label][-1], sft_answers) if judged else "no judge",
                  f"{checks[label].measures['length_ratio']:.2f}", "; ".join(checks[label].reasons) or "no"])
-table(*rows)
+widgets.show_table(*rows)
 
 # %%
 full_loses = against(thirds["full RS-DPO, faster"][-1], thirds["DPO, faster"][-1]) if judged else None
@@ -343,7 +339,7 @@ for label in compared:
                             seed=p.seed)
     rows.append([label, f"{metrics['accuracy'].mean():.2f}", f"{metrics['margin'].mean():+.3f}",
                  f"{histories[label].last('margin', 5):.2f}", f"{kl['k3']:.2f}"])
-table(*rows)
+widgets.show_table(*rows)
 
 # %% [markdown]
 # Set the training margin beside the margin on held-out pairs of the data set. A policy whose training margin
@@ -356,11 +352,6 @@ table(*rows)
 # world unless you changed the preset. Compare directions, not digits.
 
 # %%
-def told(low, high, null=0.5):
-    """A verdict on "above `null`" from a 95% interval."""
-    return "holds here" if low > null else "does not hold here" if high < null else "cannot be told"
-
-
 rows = [["claim", "the paper", "we measured", "verdict (one seed)"]]
 if judged:
     full, tenth, fifth = (f"RS-DPO, {share}" for share in ("100%", "10%", "20%"))
@@ -369,18 +360,18 @@ if judged:
         lower = histories[full].last("loss", 5) < histories["DPO"].last("loss", 5)
         larger = histories[full].last("margin", 5) > histories["DPO"].last("margin", 5)
         rows.append(["8: the full replacement loses to DPO", ".10 to .15", last,
-                     told(1 - last.half_interval[1], 1 - last.half_interval[0])])
+                     evaluate.verdict((1 - last.half_interval[1], 1 - last.half_interval[0]))])
         rows.append(["8: ... and yet its loss is lower and its margin larger", "figs. 7, 8",
                      f"loss lower: {lower}, margin larger: {larger}",
                      "holds here" if lower and larger else "does not hold here"])
     if tenth in rates:
-        rows.append(["9: a tenth beats DPO", ".67", rates[tenth][-1], told(*rates[tenth][-1].half_interval)])
+        rows.append(["9: a tenth beats DPO", ".67", rates[tenth][-1], evaluate.verdict(rates[tenth][-1].half_interval)])
     if fifth in rates and len(rates[fifth]) == 3:
         early = [judge(answers).total for answers in (thirds[fifth][0], thirds[fifth][-1])]
         low, high = evaluate.bootstrap_interval(early[0] - early[1])
         rows.append(["9: a fifth is better early than late", ".62, then .48",
-                     " ".join(f"{rate.half:.2f}" for rate in rates[fifth]), told(low, high, 0.0)])
-    table(*rows)
+                     " ".join(f"{rate.half:.2f}" for rate in rates[fifth]), evaluate.verdict((low, high), 0)])
+    widgets.show_table(*rows)
 else:
     print("No gold judge knows the answers here; the tables above show margins, held-out accuracy and collapse instead.")
 

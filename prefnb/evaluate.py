@@ -66,6 +66,12 @@ def mean_and_interval(values, seed=0):
     return f"{values.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
+def change(values, seed=0):
+    """What became of a quantity, in words, from the interval of its changes (n,)."""
+    low, high = bootstrap_interval(values, seed)
+    return "fell" if high < 0 else "rose" if low > 0 else "did not move by more than chance"
+
+
 def verdict(interval, null=0.5):
     """What a 95% interval (low, high) says about the claim that the measured thing lies above `null`."""
     low, high = interval

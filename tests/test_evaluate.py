@@ -291,3 +291,9 @@ def test_a_verdict_needs_an_interval_clear_of_no_effect():
 def test_a_mean_is_shown_with_the_interval_it_has():
     """Guards against a sign or a bound lost in the text."""
     assert evaluate.mean_and_interval(np.full(9, -0.5)) == "-0.50 [-0.50, -0.50]"
+
+
+@pytest.mark.parametrize("shift, words", [(-1.0, "fell"), (1.0, "rose"), (0.0, "did not move by more than chance")])
+def test_a_change_is_told_from_its_interval(shift, words):
+    """Guards the words against a mean that chance alone would explain."""
+    assert evaluate.change(torch.linspace(-1, 1, 101) + shift) == words
