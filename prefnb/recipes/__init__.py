@@ -18,6 +18,7 @@ from prefnb.recipes.common import Trained, on_policy, samples_of
 from prefnb.recipes.comparison import Comparison, compare, record, sampled_kl
 from prefnb.recipes.multi_objective import (
     MULTI_OBJECTIVE,
+    OBJECTIVES,
     combiner,
     multi_objective,
     parts_judge,

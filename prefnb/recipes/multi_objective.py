@@ -21,31 +21,28 @@ from prefnb.train import train
 
 _FIELDS = {
     **{name: kind for name, kind in RLOO.fields.items() if name != "reward"},
-    "combine": Choice("weighted_gaps", "linear", "chebyshev", "learned"),
     "weights": Numbers(0, 1000),  # one for each objective that counts, in the judge's order
     "tau": Number(above=0, high=1e6),
-    "baseline": Choice("leave_one_out", "none"),
     "helpfulness_model": Source("folder"),
     "fluency_model": Source("folder"),
     "fluent_class": Whole(0, 1),  # of a fluency model with two classes
 }
-_OURS = dict(combine="weighted_gaps", weights=[0.5, 0.5], tau=10.0, baseline="leave_one_out", kl_weight=0.0)
 
 
 def _preset(name: str, **own) -> dict:
-    return {**{key: value for key, value in RLOO.presets[name].items() if key != "reward"}, **_OURS, **own}
+    shared = {key: value for key, value in RLOO.presets[name].items() if key != "reward"}
+    return {**shared, "kl_weight": 0.0, "weights": [0.5, 0.5], "tau": 10.0, **own}
 
 
-MULTI_OBJECTIVE = Schema(
+OBJECTIVES = Schema(  # what every rule shares: the parameters of a notebook that compares rules
     _FIELDS,
     {
         "pocket": _preset(
             "pocket",
-            pairs=400,
-            steps=12,
-            batch_size=8,
-            learning_rate=2e-3,
-            accumulation=1,
+            pairs=256,
+            steps=8,
+            learning_rate=1e-3,
+            max_response_tokens=80,
             helpfulness_model=None,
             fluency_model=None,
             fluent_class=1,
@@ -55,9 +52,18 @@ MULTI_OBJECTIVE = Schema(
             pairs=2000,
             helpfulness_model="OpenAssistant/reward-model-deberta-v3-large-v2",
             fluency_model="4i-ai/BERT_disfluency_cls",
-            fluent_class=0,  # its classes have no names; check on a sentence before a long run
+            fluent_class=0,  # its card names no classes: try a sentence of each kind before a long run
         ),
     },
+)
+_RULE = dict(combine="weighted_gaps", baseline="leave_one_out")
+MULTI_OBJECTIVE = Schema(
+    {
+        **_FIELDS,
+        "combine": Choice("weighted_gaps", "linear", "chebyshev", "learned"),
+        "baseline": Choice("leave_one_out", "none"),
+    },
+    {name: {**preset, **_RULE} for name, preset in OBJECTIVES.presets.items()},
 )
 
 
