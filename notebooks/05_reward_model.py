@@ -141,14 +141,23 @@ figure
 from prefnb import data, evaluate, judges, models
 from prefnb.batches import Batches, prompt_ids, tokenize
 
+
+def fitting(rows):
+    """The rows whose prompt is no longer than `max_prompt_tokens`."""
+    short = [i for i, one in enumerate(rows["prompt"]) if len(prompt_ids(tokenizer, one)) <= p.max_prompt_tokens]
+    if not short:
+        raise parameters.ParameterError(f"No prompt has at most 'max_prompt_tokens', {p.max_prompt_tokens}: raise it.")
+    return rows.select(short)
+
+
 judged, gold = data.is_pocket(p.dataset), judges.GoldJudge()
 sft, tokenizer = recipes.starting_policy(p)
 in_view = SimpleNamespace(**{**vars(p), "pairs": min(p.pairs, p.pairs_in_view)})
 view_rows = data.load_pairs(p.dataset, "train", limit=in_view.pairs, seed=p.seed)
 examples = recipes.pair_examples(in_view, tokenizer)
-test = data.load_pairs(p.dataset, "test", limit=p.held_out, seed=p.seed)
+test = fitting(data.load_pairs(p.dataset, "test", limit=p.held_out, seed=p.seed))
 test_pairs = {name: test[name][:] for name in ("prompt", "chosen", "rejected")}
-print(f"{len(examples)} pairs to train on in view, {p.pairs} for the full model, {len(test)} held out.")
+print(f"{len(examples)} pairs to train on in view, up to {p.pairs} for the full model, {len(test)} held out.")
 widgets.show_responses(view_rows["prompt"][:3], {name: view_rows[name][:3] for name in ("chosen", "rejected")})
 
 # %% [markdown]
@@ -190,8 +199,9 @@ histories = {"reward model in view": train(
 
 # %%
 full = recipes.reward_model(**{name: vars(p)[name] for name in recipes.REWARD_MODEL.specs})
-proxies = {f"proxy, {len(examples)} pairs": judges.RewardModel(small, tokenizer),
-           f"proxy, {p.pairs} pairs": judges.RewardModel(full.model, full.tokenizer)}
+proxies = {"in view": judges.RewardModel(small, tokenizer),
+           "full": judges.RewardModel(full.model, full.tokenizer)}
+proxy = proxies["full"]
 difference = lambda judge: (judge(test_pairs["prompt"], test_pairs["chosen"]).total
                             - judge(test_pairs["prompt"], test_pairs["rejected"]).total)
 margins = {label: difference(judge) for label, judge in proxies.items()}
@@ -203,7 +213,7 @@ def share(hits):
     return f"{hits.mean():.2f} [{{:.2f}}, {{:.2f}}]".format(*evaluate.wilson_interval(hits.sum(), len(hits)))
 
 
-rows = [["judge", "agrees with the label", "agrees with gold"]]
+rows = [["reward model", "agrees with the label", "agrees with gold"]]
 for label, margin in {**margins, **({"gold itself: the ceiling": gold_margin} if judged else {})}.items():
     apart = np.abs(gold_margin) > gold.tie if judged else None  # pairs that gold can tell apart
     agrees = share((margin * gold_margin > 0)[apart]) if judged else "no gold judge here"
@@ -211,9 +221,9 @@ for label, margin in {**margins, **({"gold itself: the ceiling": gold_margin} if
 widgets.show_table(*rows)
 
 # %% [markdown]
-# Compare the two proxies: is there much to gain from more pairs? And compare each with the ceiling. If the proxy
-# agrees with gold about as often as with the labels, it has learnt past some of the noise: a flipped label is a loss
-# for it in the first column and not in the second.
+# Compare the two proxies: is there much to gain from more pairs? And compare each with the ceiling. A flipped label
+# counts against a proxy in the first column and not in the second. So one that has learnt what the judge likes, and
+# not the noise, should agree with gold a little *more* often than with the labels.
 #
 # ## Does it know how sure it may be?
 #
@@ -250,12 +260,13 @@ def by_chance(margin, times=200):
 
 # %%
 calibration_figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True)
-errors = [["judge", "mean confidence", "share right", "calibration error", "if it were calibrated"]]
+errors = [["reward model", "mean confidence", "share right", "calibration error", "if it were calibrated"]]
 for axis, (label, margin), colour in zip(axes, margins.items(), (plots.CYCLE[1], plots.CYCLE[0])):
     confidence, right, low, high, _ = reliability(margin, margin > 0).T
     axis.plot([0.5, 1], [0.5, 1], ":", color="#888888", label="calibrated")
     axis.errorbar(confidence, right, [right - low, high - right], fmt="o", color=colour, capsize=3, label="this model")
-    axis.set(xlabel="confidence in the favoured answer", title=label, xlim=(0.48, 1.02), ylim=(0, 1.03))
+    axis.set(xlabel="confidence in the favoured answer", title=f"reward model, {label}",
+             xlim=(0.48, 1.02), ylim=(0, 1.03))
     errors.append([label, float((1 / (1 + np.exp(-np.abs(margin)))).mean()), float((margin > 0).mean()),
                    calibration_error(margin, margin > 0), by_chance(margin)])
 axes[0].set_ylabel("share right (labels)")
@@ -275,10 +286,9 @@ widgets.show_table(*errors)
 # and both judges score every answer.
 
 # %%
-prompt_rows = data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
-fits = [i for i, one in enumerate(prompt_rows["prompt"]) if len(prompt_ids(tokenizer, one)) <= p.max_prompt_tokens]
-prompts = [prompt_rows["prompt"][i] for i in fits]
-columns = {name: [prompt_rows[name][i] for i in fits] if name in prompt_rows.column_names else [""] * len(fits)
+prompt_rows = fitting(data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed))
+prompts = prompt_rows["prompt"][:]
+columns = {name: prompt_rows[name][:] if name in prompt_rows.column_names else [""] * len(prompts)
            for name in ("category", "reference")}
 
 
@@ -297,7 +307,6 @@ def score(judge, answers):
 
 
 # %%
-proxy = proxies[f"proxy, {p.pairs} pairs"]
 answers = draw(sft, p.samples, p.seed)
 table = {"proxy": score(proxy, answers).total.reshape(len(prompts), -1)}  # (prompts, samples)
 if judged:
@@ -539,15 +548,6 @@ def against(scores, baseline, tie, tied=0.5):
     return np.where(np.abs(gap) <= tie + 1e-9, tied, gap > 0).mean(2)
 
 
-dpo = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, pairs=pairs)
-dpo_answers, half = draw(dpo.model, p.best_of, p.seed + 1), p.samples // 2
-drawn = {"SFT": {name: scores[:, :half] for name, scores in table.items()},
-         "DPO": {"proxy": score(proxy, dpo_answers).total.reshape(len(prompts), -1)}}
-if judged:
-    drawn["DPO"]["gold"] = score(gold, dpo_answers).total.reshape(len(prompts), -1)
-
-
-# %%
 def outcomes(judge, tied=0.5):
     """Win rates over SFT, prompt by prompt, by that judge: {answers: (prompts,)}."""
     found = {}
@@ -559,6 +559,15 @@ def outcomes(judge, tied=0.5):
     return found
 
 
+dpo = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, pairs=pairs)
+dpo_answers, half = draw(dpo.model, p.best_of, p.seed + 1), p.samples // 2
+drawn = {"SFT": {name: scores[:, :half] for name, scores in table.items()},
+         "DPO": {"proxy": score(proxy, dpo_answers).total.reshape(len(prompts), -1)}}
+if judged:
+    drawn["DPO"]["gold"] = score(gold, dpo_answers).total.reshape(len(prompts), -1)
+
+
+# %%
 won = {judge: outcomes(judge) for judge in (("gold", "proxy") if judged else ("proxy",))}
 wins_figure, axis = plt.subplots(figsize=(8, 3), layout="constrained")
 for shift, (judge, found) in zip((0.12, -0.12), won.items()):
@@ -567,7 +576,7 @@ for shift, (judge, found) in zip((0.12, -0.12), won.items()):
     axis.errorbar(means, y, xerr=[means - low, high - means], fmt="o", color=pickers[judge], label=f"judged by {judge}")
 axis.axvline(0.5, color="#888888", linestyle=":")
 axis.set_yticks(np.arange(len(found))[::-1], list(found))
-axis.set(xlim=(0, 1), xlabel="win rate against SFT (a tie is half)")
+axis.set(xlim=(0, 1), ylim=(-0.6, len(found) - 0.4), xlabel="win rate against SFT (a tie is half)")
 wins_figure.legend(loc="outside upper left", ncols=2)
 plt.close(wins_figure)
 wins_figure
@@ -674,8 +683,10 @@ check_exercises()
 
 # %%
 comparison = recipes.Comparison(prompts, columns["category"], columns["reference"], picked, scores, {}, "SFT", gold.tie)
-rates = {label: {"half": float(found.mean()), "interval": evaluate.bootstrap_interval(found)}
-         for label, found in won.get("gold", {}).items()}
+strict = outcomes("gold", tied=0) if judged else {}
+rates = {label: {"half": float(won["gold"][label].mean()), "strict": float(one.mean()),
+                 "ties": 2 * float((won["gold"][label] - one).mean()),
+                 "interval": evaluate.bootstrap_interval(won["gold"][label])} for label, one in strict.items()}
 summary = {"win_rates": rates, "accuracy": {label: float((margin > 0).mean()) for label, margin in margins.items()},
            "calibration_error": {label: calibration_error(margin, margin > 0) for label, margin in margins.items()},
            "categories": {name: float(found.mean()) for name, found in understood.items()},
