@@ -20,6 +20,10 @@ from prefnb.batches import Examples
 class NoPairs(ValueError):
     """No prompt has two different samples of which one is better: there is nothing to learn from."""
 
+    def _render_traceback_(self):
+        """What a notebook shows: the sentence alone, without the calls that led to it."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 def mixture(pairs: Examples, samples: Sequence[list[int]], share: float, seed: int = 0) -> tuple[Examples, list[int]]:
     """`pairs`, a share of them with the policy's own sample in place of the rejected response (002 §3.2).

@@ -58,7 +58,7 @@ ROUNDS = Schema(
         "new_prompts": Source("file"),
     },
     {
-        "pocket": {**PREFERENCE_POCKET, **_CURRICULUM, "prompts": 128, "scout_prompts": 200},
+        "pocket": {**PREFERENCE_POCKET, **_CURRICULUM, "prompts": 96, "scout_prompts": 200},
         "qwen": {**PREFERENCE_QWEN, **_CURRICULUM, "prompts": 1000, "scout_prompts": 1000},
     },
 )
@@ -112,12 +112,14 @@ def self_improvement(**given) -> Trained:
 
 
 def check_rounds(p: SimpleNamespace) -> None:
-    """Refuse, before any work, parameters that cannot make rounds: ValueError with one sentence."""
+    """Refuse, before any work, parameters that cannot make rounds: ParameterError (a ValueError) with one sentence."""
     if len(p.temperatures) < 2:
-        raise ValueError("'temperatures' must name at least two, one per sample: a pair needs two samples to compare.")
+        raise parameters.ParameterError(
+            "'temperatures' must name at least two, one per sample: a pair needs two samples to compare."
+        )
     writes_its_own = p.new_prompts is None and data.is_pocket(p.dataset)
     if not writes_its_own and p.new_prompts in (None, "pocket"):
-        raise ValueError(
+        raise parameters.ParameterError(
             "'new_prompts' must be a file of prompts (a column 'prompt', perhaps 'category'). Only for its own data, "
             "with None, does the pocket world write them."
         )
