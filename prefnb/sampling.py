@@ -53,7 +53,6 @@ def sample(
     ends = [end] if tokenizer.eos_token_id in (None, end) else [end, tokenizer.eos_token_id]
     settings = dict(
         max_new_tokens=max_new_tokens,
-        num_return_sequences=samples,
         num_beams=beams,
         eos_token_id=ends,
         pad_token_id=tokenizer.pad_token_id,
@@ -76,13 +75,26 @@ def sample(
             part = order[start : start + per_batch]
             input_ids, mask = _left_padded([ids[i] for i in part], tokenizer.pad_token_id)
             with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
-                out = model.generate(
-                    input_ids=input_ids.to(model.device), attention_mask=mask.to(model.device), **settings
-                )
+                out = model.generate(**_repeated(model, input_ids, mask, samples), **settings)
             for k, row in enumerate(out[:, input_ids.shape[1] :].tolist()):
                 result[part[k // samples] * samples + k % samples] = _cut(row, ends, tokenizer)
     model.train(was_training)
     return result
+
+
+def _repeated(model, input_ids: torch.Tensor, mask: torch.Tensor, samples: int) -> dict:
+    """What `generate` takes to draw `samples` from each prompt: the prompts as often, and what the model remembers of
+    them, computed once. All but the last token, whose output `generate` needs."""
+    given = {"input_ids": input_ids.to(model.device), "attention_mask": mask.to(model.device)}
+    if samples == 1:
+        return given
+    past = None
+    if input_ids.shape[1] > 1:
+        position = (given["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+        before = {name: value[:, :-1] for name, value in {**given, "position_ids": position}.items()}
+        past = model.base_model(**before, use_cache=True).past_key_values
+        past.batch_repeat_interleave(samples)
+    return {name: value.repeat_interleave(samples, 0) for name, value in given.items()} | {"past_key_values": past}
 
 
 def _left_padded(rows: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:

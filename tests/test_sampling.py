@@ -70,3 +70,20 @@ def test_several_greedy_samples_are_refused(model, tokenizer):
     """K equal answers are a mistake, not a sample."""
     with pytest.raises(ValueError, match="temperature above 0"):
         sample(model, tokenizer, PROMPTS, temperature=0, samples=2)
+
+
+def test_k_samples_take_one_pass_over_the_prompt(model, tokenizer, monkeypatch):
+    """A prompt is read once, not once for each of its samples, and each is drawn as if it had been read for it alone."""
+    prompts = [prompt_ids(tokenizer, prompt) for prompt in PROMPTS]
+    seen, forward = [], model.base_model.forward
+
+    def counted(*args, **given):
+        seen.append(given["input_ids"].numel())
+        return forward(*args, **given)
+
+    monkeypatch.setattr(model.base_model, "forward", counted)
+    drawn = sample(model, tokenizer, prompts, samples=4, temperature=1.0, max_new_tokens=6)
+    width = max(map(len, prompts))
+    assert seen[:2] == [3 * (width - 1), 12] and set(seen[1:]) == {12}
+    apart = sample(model, tokenizer, [ids for ids in prompts for _ in range(4)], temperature=1.0, max_new_tokens=6)
+    assert sorted(one.ids for one in drawn) == sorted(one.ids for one in apart)
