@@ -478,7 +478,7 @@ def kl_bound(n):
 # Four pickers, each followed ever harder: the gold judge (the best that can be had from these answers), the proxy, the
 # fluency classifier, and chance. All three panels are about the **same** picks, and show what is gained over a single
 # answer. Left: in gold's score. Middle: in fluency alone, by gold. Right: in the proxy's score. N stands at the square
-# root of the KL bound.
+# root of the KL bound. (Without a gold judge only the proxy's own panel is left.)
 
 # %%
 sizes = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if n < p.samples] + [p.samples]
