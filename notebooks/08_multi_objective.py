@@ -35,36 +35,30 @@ preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the paper's model, d
 seed: int = 0  # any whole number; the same seed gives the same numbers
 model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
 dataset: str = None  # prompts and pairs: "pocket", a local file or a hub name; None takes the preset's
-helpfulness_model: str = None  # reward model, a local folder or a hub name; None: the gold judge, or a proxy trained here
+helpfulness_model: str = None  # reward model, a folder or a hub name; None: the gold judge, or a proxy made from pairs
 fluency_model: str = None  # classifier of fluent texts, likewise; None: the gold judge, or brevity in its place
 pairs: int = None  # pairs for the preference function and for DPO, 1 or more; None takes the preset's (256, 2000)
-steps: int = None  # optimiser steps of every training, 1 or more; None takes the preset's (pocket 8, qwen 1000)
-batch_size: int = None  # prompts a step, 1 to 4096; None takes the preset's (pocket 16, qwen 8)
+steps: int = None  # optimiser steps of every training, 1 or more; None takes the preset's (pocket 14, qwen 1000)
+batch_size: int = None  # prompts a step, 1 to 4096; None takes the preset's (8)
 samples: int = None  # answers a prompt, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
 learning_rate: float = None  # above 0, up to 1; None takes the preset's
 weights: str = "0.5,0.5"  # criticality weights of the first two objectives, two numbers from 0 to 1000
-mixes: str = "0,0.25,0.5,0.75,1"  # the sweep: weights a of helpfulness, 0 to 1; fluency has 1 - a
+mixes: str = "0,0.5,0.75,1"  # the sweep: weights a of helpfulness, 0 to 1; fluency has 1 - a
 tau: float = None  # sharpness of the soft Chebyshev rule, above 0; None takes the preset's (10)
-all_weights: str = "0.25,0.25,0.25,0.25"  # weights where all objectives count, numbers from 0 to 1000
+all_weights: str = "0.25,0.25,0.25,0.25"  # weights where all count, four from 0 to 1000; two objectives take two
 temperature: float = 1.0  # of the answers that are judged, above 0 to 2; 1 is what training samples at
 test_prompts: int = 100  # prompts that the policies are compared on, 20 or more
 output_dir: str = "runs/08_multi_objective"  # where the run leaves its numbers and figures
 
 # %%
-from prefnb import data, judges, parameters, recipes
+from prefnb import parameters, recipes
 
 p = parameters.check(globals(), recipes.OBJECTIVES, mixes=parameters.Numbers(0, 1),
                      all_weights=parameters.Numbers(0, 1000), temperature=parameters.Number(above=0, high=2),
                      test_prompts=parameters.Whole(20, 100_000))
-if len(p.weights) != 2:
-    raise parameters.ParameterError(f"'weights' needs two numbers, one for each of the first two objectives; it has "
-                                    f"{len(p.weights)}. Where all objectives count, 'all_weights' is used.")
-judge = recipes.parts_judge(p)
-names = list(judge([[{"role": "user", "content": "Hello?"}]], ["Hello."]).parts)
-if len(p.all_weights) < len(names):
-    raise parameters.ParameterError(f"'all_weights' needs {len(names)} numbers, for {', '.join(names)}; it has "
-                                    f"{len(p.all_weights)}.")
-first, second = names[:2]
+for name, given, needed in (("weights", p.weights, 2), ("all_weights", p.all_weights, 4)):
+    if len(given) != needed:
+        raise parameters.ParameterError(f"'{name}' needs {needed} numbers, one for each objective; it has {len(given)}.")
 
 # %% [markdown]
 # ## The idea: scores, ideals, gaps, weights
@@ -85,7 +79,7 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from prefnb import evaluate, models, plots, widgets
+from prefnb import data, evaluate, judges, models, plots, widgets
 from prefnb.objectives.kl import sampled_kl
 from prefnb.objectives.multi_objective import PreferenceFunction, feature_names, features, fit_preference
 from prefnb.objectives.policy_gradient import leave_one_out, plain, sample_metrics
@@ -109,8 +103,8 @@ def weighted_gaps(gaps, weights):
 # ### Three answers by hand
 #
 # Answer A scores 0.9 in helpfulness and 0.5 in fluency, B the other way round, C 0.7 in both. With ideals of 1 and
-# weights of 0.5, A has gaps 0.1 and 0.5, so $r = -0.5 \cdot 0.1 - 0.5 \cdot 0.5 = -0.3$. Work out B and C before you look.
-# The last column is what a learner gets that compares each answer with the mean of the other two.
+# weights of 0.5, A has gaps 0.1 and 0.5, so $r = -0.5 \cdot 0.1 - 0.5 \cdot 0.5 = -0.3$. Work out B and C before you
+# look. The last column is what a learner gets that compares each answer with the mean of the other two.
 
 # %%
 toy = torch.tensor([[0.9, 0.5], [0.5, 0.9], [0.7, 0.7]], dtype=torch.float64)
@@ -121,9 +115,9 @@ widgets.show_table(["weights", "answer", "scores", "gaps", "reward r", "r less t
                      for label, r in toy_rewards.items() for i in range(3)])
 
 # %% [markdown]
-# With equal weights the three rewards are equal: helpfulness differs, fluency differs, and the differences **cancel**.
-# Nothing can be learnt from such a group, and the reward alone would never tell you why. So we keep an eye on every
-# objective's own spread, below as here.
+# With equal weights the three rewards are equal: helpfulness differs, fluency differs, and the differences
+# **cancel**. Nothing can be learnt from such a group, and the reward alone would never tell you why. So we keep an
+# eye on every objective's own spread, below as here.
 #
 # ## The printed loss in full
 #
@@ -131,8 +125,8 @@ widgets.show_table(["weights", "answer", "scores", "gaps", "reward r", "r less t
 #
 # $$L = -\log \pi_\theta(y \mid x) \cdot r .$$
 #
-# Here it is, with the reward's place taken by an *advantage* $A$ so that we can mend it in a moment; with $A = r$ it is
-# the printed loss. $S(y) = \log \pi_\theta(y \mid x)$ is `policy.sample.sum`. Training below uses this function.
+# Here it is, with the reward's place taken by an *advantage* $A$ so that we can mend it in a moment; with $A = r$ it
+# is the printed loss. $S(y) = \log \pi_\theta(y \mid x)$ is `policy.sample.sum`. Training below uses this function.
 
 # %%
 def reinforce(policy, reference=None, *, advantage, kl_weight=0.0):
@@ -147,27 +141,30 @@ def reinforce(policy, reference=None, *, advantage, kl_weight=0.0):
 # %% [markdown]
 # ### What it can and cannot do
 #
-# Since $r \le 0$, the loss is $|r| \log \pi_\theta(y)$, and making it small makes $y$ **less** likely, the best answer of the
-# group like the worst, only less hard. A sample's own term never raises it; what rises does so because something else
-# was pushed down and probabilities add up to one. And nothing stops it: as $\pi_\theta(y) \to 0$ the loss goes to minus
-# infinity.
+# Since $r \le 0$, the loss is $|r| \log \pi_\theta(y)$, and making it small makes $y$ **less** likely, the best
+# answer of the group like the worst, only less hard. A sample's own term never raises it; what rises does so because
+# something else was pushed down and probabilities add up to one. And nothing stops it: as $\pi_\theta(y) \to 0$ the
+# loss goes to minus infinity.
 #
 # Is it wrong, then? On average, no. A policy over four answers shows it. On average answer $i$'s logit is pushed by
-# $\pi_i \, (A_i - \sum_j \pi_j A_j)$, where a constant added to all $A$ drops out. So a baseline, such as the mean of the
-# group's *other* rewards (leave-one-out), changes nothing in the average. The noise of one draw is another matter. Dots
-# are averages, bars one standard deviation of what a single group of four samples does; compare the bars.
+# $\pi_i \, (A_i - \sum_j \pi_j A_j)$, where a constant added to all $A$ drops out. So a baseline, such as the mean
+# of the group's *other* rewards (leave-one-out), changes nothing in the average. The noise of one draw is another
+# matter. Dots are averages, bars one standard deviation of what a single group of four samples does; compare the
+# bars.
 
 # %%
 probability, reward = torch.tensor([0.4, 0.3, 0.2, 0.1]), torch.tensor([-0.5, -0.3, -0.6, -0.1])
-drawn = torch.multinomial(probability.expand(4000, 4), 4, replacement=True, generator=torch.Generator().manual_seed(p.seed))
+generator = torch.Generator().manual_seed(p.seed)
+drawn = torch.multinomial(probability.expand(4000, 4), 4, replacement=True, generator=generator)
 pushes = {}
 for label, advantages in {"as printed": plain, "leave-one-out": leave_one_out}.items():
     score = torch.eye(4)[drawn] - probability  # d log pi(y) / d logits, for every sample of every group
     pushes[label] = (advantages(reward[drawn])[:, :, None] * score).mean(1)
 exact = probability * (reward - (probability * reward).sum())
 toy_figure, axis = plt.subplots(figsize=(7, 2.4))
-for shift, (label, push), colour in zip((-0.12, 0.12), pushes.items(), (plots.ROLES["rejected"], plots.ROLES["policy"])):
-    axis.errorbar(np.arange(4) + shift, push.mean(0), push.std(0), fmt="o", capsize=3, color=colour, label=label)
+for shift, (label, push), role in zip((-0.12, 0.12), pushes.items(), ("rejected", "policy")):
+    axis.errorbar(np.arange(4) + shift, push.mean(0), push.std(0), fmt="o", capsize=3, color=plots.ROLES[role],
+                  label=label)
 axis.plot(range(4), exact, "k_", markersize=22, label="exact average")
 axis.axhline(0, color="#888888", linewidth=0.8)
 axis.set_xticks(range(4), [f"$\\pi$ = {a:.1f}, r = {b:.1f}" for a, b in zip(probability, reward)])
@@ -183,9 +180,11 @@ display(Markdown(f"All four logits together: the standard deviation is {noise['a
 # ## Data: prompts, and a judge of several parts
 #
 # The policy starts from the fine-tuned model (SFT; made now if the cache does not have it). Its answers to the test
-# prompts show how far each objective is from its ideal before anything is learnt.
+# prompts show how far each objective is from its ideal before anything is learnt. With other data than the pocket
+# world's, the judge is made of reward models: those of the parameters, or a proxy learnt from the pairs and brevity.
 
 # %%
+judge = recipes.parts_judge(p)
 sft, tokenizer = recipes.starting_policy(p)
 prompt_rows = data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
 prompts = prompt_rows["prompt"][:]
@@ -200,6 +199,8 @@ def look(label, policy):
 
 
 look("SFT", sft)
+names = list(scores["SFT"].parts)
+first, second = names[:2]
 widgets.show_table(["objective", "mean score of SFT [95% interval]", "mean gap to 1"],
                    *[[name, evaluate.mean_and_interval(part), float(1 - part.mean())]
                      for name, part in scores["SFT"].parts.items()])
@@ -217,25 +218,21 @@ def trained(label, reward, advantages=leave_one_out, live=None):
     combined = judges.Combined(judge, lambda parts: reward(recipes.score_vectors(parts)))
     source = recipes.rollouts(policy, tokenizer, p, combined, advantages,
                               reference_model=sft if p.kl_weight > 0 else None)
-    histories[label] = train(policy, source, partial(reinforce, kl_weight=p.kl_weight), epochs=p.steps / len(source),
-                             learning_rate=p.learning_rate, schedule=p.schedule, live=live)
+    histories[label] = train(policy, source, partial(reinforce, kl_weight=p.kl_weight),
+                             epochs=p.steps / len(source), learning_rate=p.learning_rate, schedule=p.schedule,
+                             live=live)
     look(label, policy)
-    return policy
 
 
 curves = partial(plots.plot_training, metrics=["reward", "length", "entropy"])
 paper_reward = lambda s: weighted_gaps(gaps(s[:, :2]), p.weights)
 trained("as printed", paper_reward, plain, live=plots.LiveFigure(curves))
-trained("with baseline", paper_reward);
-
-# %%
-pair_figure = curves({label: histories[label] for label in ("as printed", "with baseline")})
-pair_figure
+trained("with baseline", paper_reward)
 
 # %% [markdown]
-# Left to right: the mean reward of the samples, their length in tokens, and their entropy, the mean surprise per token
-# in nats. Look at how the two runs part. A policy that is pushed away from whatever it says has two easy ways out: say
-# less (fewer tokens to be blamed for), or say anything (higher entropy).
+# Both together: the mean reward of the samples, their length in tokens, and their entropy, the mean surprise per
+# token in nats. Look at how the two runs part. A policy that is pushed away from whatever it says has two easy ways
+# out: say less (fewer tokens to be blamed for), or say anything (higher entropy).
 
 # %%
 def change(label, name):
@@ -243,21 +240,24 @@ def change(label, name):
     return evaluate.mean_and_interval(scores[label].parts[name] - scores["SFT"].parts[name])
 
 
-checks = {label: evaluate.collapse_check(answers[label], answers["SFT"]) for label in ("as printed", "with baseline")}
+both = ("as printed", "with baseline")
+pair_figure = curves({label: histories[label] for label in both})
+display(pair_figure)
+checks = {label: evaluate.collapse_check(answers[label], answers["SFT"]) for label in both}
 for label, check in checks.items():
     history = histories[label]
-    display(Markdown(f"**{label}**: {first} {change(label, first)}, {second} {change(label, second)} against SFT on the "
-                     f"test prompts; while training, entropy {history['entropy'][1][0]:.2f} to "
+    display(Markdown(f"**{label}**, on the test prompts against SFT: {first} {change(label, first)}, {second} "
+                     f"{change(label, second)}. While training: entropy {history['entropy'][1][0]:.2f} to "
                      f"{history.last('entropy', 3):.2f}, length {history['length'][1][0]:.0f} to "
-                     f"{history.last('length', 3):.0f} tokens, gradient norm {history.last('grad_norm', p.steps):.1f} on "
-                     f"average. {check}"))
+                     f"{history.last('length', 3):.0f} tokens, gradient norm {history.last('grad_norm', p.steps):.1f} "
+                     f"on average. {check}"))
 
 # %% [markdown]
 # ## Three ways to make one number
 #
-# *Weighted gaps* you know. The *linear* reward of §6.3.1, $a\,s_1 + (1 - a)\,s_2$, needs no ideal; with ideals that no
-# score exceeds it differs from the weighted gaps by a constant, and with a baseline constants drop out: one method, two
-# names. The *soft Chebyshev* rule, which the paper proposed first, is another kind:
+# *Weighted gaps* you know. The *linear* reward of §6.3.1, $a\,s_1 + (1 - a)\,s_2$, needs no ideal; with ideals that
+# no score exceeds it differs from the weighted gaps by a constant, and with a baseline constants drop out: one
+# method, two names. The *soft Chebyshev* rule, which the paper proposed first, is another kind:
 #
 # $$r = -\frac{1}{\tau} \log \sum_i e^{\tau w_i g_i} .$$
 #
@@ -280,6 +280,7 @@ RULES = {"linear, 0.5 and 0.5": lambda s: linear(s, [0.5, 0.5]), "linear, 0.8 an
 axis_of_scores = torch.linspace(0, 1, 60, dtype=torch.float64)
 plane = torch.cartesian_prod(axis_of_scores, axis_of_scores)
 rules_figure, axes = plt.subplots(1, 3, figsize=(9, 3), sharey=True, layout="constrained")
+said = []
 for axis, (label, rule) in zip(axes, RULES.items()):
     axis.contour(axis_of_scores, axis_of_scores, rule(plane).reshape(60, 60).T, levels=9, cmap="viridis", linewidths=1)
     best = rule(toy) >= rule(toy).max() - 1e-9
@@ -287,29 +288,29 @@ for axis, (label, rule) in zip(axes, RULES.items()):
         axis.plot(*point, "o", color="black" if is_best else "#AAAAAA")
         axis.annotate(name, point.tolist(), xytext=(5, 4), textcoords="offset points", fontsize=9)
     axis.set(xlabel=first, title=label.replace(", tau", ",\ntau"))
+    said.append(f"**{label}** prefers {' = '.join(name for name, is_best in zip('ABC', best) if is_best)}")
 axes[0].set_ylabel(second)
 plt.close(rules_figure)
 display(rules_figure)
-display(Markdown("; ".join(f"**{label}** prefers {' = '.join(n for n, v in zip('ABC', rule(toy)) if v >= rule(toy).max() - 1e-9)}"
-                           for label, rule in RULES.items()) + ". Lines join scores of equal reward; yellow is better."))
+display(Markdown("; ".join(said) + ". Lines join scores of equal reward; yellow is better."))
 
 # %% [markdown]
 # ## A sweep: the Pareto front
 #
-# One training for each weight $a$, by the linear rule, and one by the soft Chebyshev rule. No policy is *best* here. One
-# **dominates** another if it is better in one objective and no worse in the other; what nothing dominates is the
+# One training for each weight $a$, by the linear rule, and one by the soft Chebyshev rule. No policy is *best* here.
+# One **dominates** another if it is better in one objective and no worse in the other; what nothing dominates is the
 # *Pareto front*, and choosing among it is a matter of taste, not of arithmetic.
 
 # %%
 for a in p.mixes:
     label = f"linear {a:g}"
     if p.weights == [a, 1 - a]:  # the run with a baseline above: the same advantages, so the same policy
-        answers[label], scores[label], histories[label] = (kept["with baseline"] for kept in (answers, scores, histories))
+        for kept in (answers, scores, histories):
+            kept[label] = kept["with baseline"]
     else:
         trained(label, lambda s: linear(s[:, :2], [a, 1 - a]))
 trained("Chebyshev", lambda s: soft_chebyshev(gaps(s[:, :2]), p.weights, p.tau))
 swept = [f"linear {a:g}" for a in p.mixes]
-print(f"{len(histories)} trainings so far, of {p.steps} steps with {p.batch_size} x {p.samples} samples each.")
 
 
 # %%
@@ -323,14 +324,15 @@ def dominated(points):
 def draw_front(labels):
     """Mean scores with 95% intervals in the plane of the two first objectives; dominated points are hollow."""
     figure, axis = plt.subplots(figsize=(7, 3.8), layout="constrained")
-    points = np.array([[scores[label].parts[name].mean() for name in (first, second)] for label in labels])
-    for label, point, beaten, colour in zip(labels, points, dominated(points), plt.get_cmap("tab10").colors * 2):
-        reach = [np.abs(np.array(evaluate.bootstrap_interval(scores[label].parts[name])) - mean)[:, None]
-                 for name, mean in zip((first, second), point)]
-        axis.errorbar(*point, xerr=reach[0], yerr=reach[1], fmt="s" if label == "SFT" else "o", color=colour, markersize=8,
-                      markerfacecolor="white" if beaten else colour, elinewidth=0.8, label=label)
-    front = sorted(point.tolist() for point, beaten in zip(points, dominated(points)) if not beaten)
-    axis.plot(*zip(*front), "k:", linewidth=1, zorder=0)
+    parts = [[scores[label].parts[name] for name in (first, second)] for label in labels]
+    points = np.mean(parts, axis=2)
+    beaten = dominated(points)
+    for i, (label, (x, y), colour) in enumerate(zip(labels, points, plt.get_cmap("tab10").colors * 2)):
+        across, up = (evaluate.bootstrap_interval(values) for values in parts[i])
+        axis.plot(across, (y, y), (x, x), up, color=colour, linewidth=0.8)
+        axis.plot(x, y, "s" if label == "SFT" else "o", color=colour, markersize=8, label=label,
+                  markerfacecolor="white" if beaten[i] else colour)
+    axis.plot(*zip(*sorted(points[~beaten].tolist())), "k:", linewidth=1, zorder=0)
     axis.set(xlabel=f"{first}, mean on test prompts", ylabel=f"{second}, mean on test prompts")
     axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title="hollow: dominated")
     plt.close(figure)
@@ -340,20 +342,19 @@ def draw_front(labels):
 draw_front(["SFT", "as printed", *swept, "Chebyshev"])
 
 # %% [markdown]
-# Bars are 95% intervals over prompts. Where bars overlap, "dominated" is a statement about these answers and not about
-# the policies. Now the spreads: within a prompt's group of samples, how much does the reward differ, and how much each
-# objective? An objective whose spread is near zero teaches nothing, whatever its weight. A reward whose spread is far
-# below its objectives' has objectives that cancel.
+# Bars are 95% intervals over prompts. Where bars overlap, "dominated" is a statement about these answers and not
+# about the policies.
+#
+# ### The spreads
+#
+# Within a prompt's group of samples, how much does the reward differ, and how much each objective? An objective whose
+# spread is near zero teaches nothing, whatever its weight. A reward whose spread is far below its objectives' has
+# objectives that cancel.
 
 # %%
-def spreads(label):
-    """The mean spreads over a training: of the reward and of both objectives, and the share of dead groups."""
-    found = [histories[label].last(name, p.steps) for name in ("spread", f"spread_{first}", f"spread_{second}", "dead_groups")]
-    return [label, *found]
-
-
-widgets.show_table(["training", "spread of the reward", f"of {first}", f"of {second}", "groups without any"],
-                   *[spreads(label) for label in (*swept, "Chebyshev")])
+spreads = {"the reward": "spread", first: f"spread_{first}", second: f"spread_{second}", "dead groups": "dead_groups"}
+spread_of = lambda label: [histories[label].last(name, p.steps) for name in spreads.values()]
+widgets.show_table(["training", *spreads], *[[label, *spread_of(label)] for label in (*swept, "Chebyshev")])
 
 # %% [markdown]
 # ## A rule that nobody set: the preference function
@@ -364,9 +365,9 @@ widgets.show_table(["training", "spread of the reward", f"of {first}", f"of {sec
 #
 # $$f(\vec r) = \mathbf w^\top \phi(\vec r), \qquad L = -\log \sigma\big(f(\vec r^{\,+}) - f(\vec r^{\,-})\big).$$
 #
-# The paper calls this "GRPO", for *Generalized Preference Optimization*; it is not notebook 10's GRPO. No policy occurs in
-# $L$: it trains $f$ alone. The fitted $f$ then serves as a reward. The loss is convex in $\mathbf w$, so Newton's method finds
-# the one minimum.
+# The paper calls this "GRPO", for *Generalized Preference Optimization*; it is not notebook 10's GRPO. No policy
+# occurs in $L$: it trains $f$ alone. The fitted $f$ then serves as a reward. The loss is convex in $\mathbf w$, so
+# Newton's method finds the one minimum.
 
 # %%
 chosen, rejected = recipes.scored_pairs(judge, p.dataset, limit=p.pairs, seed=p.seed)
@@ -380,7 +381,8 @@ def right(rule):
     return (0.5 * (1 + torch.where(difference.abs() < 1e-9, 0, difference).sign())).numpy()
 
 
-accuracy = {"learned f": right(f), f"weighted sum of {first} and {second}": right(lambda s: linear(s[:, :2], p.weights)),
+accuracy = {"learned f": right(f),
+            f"weighted sum of {first} and {second}": right(lambda s: linear(s[:, :2], p.weights)),
             "weighted sum of all": right(lambda s: linear(s, p.all_weights[:len(names)]))}
 if data.is_pocket(p.dataset):
     difference = held_out[0].total - held_out[1].total
@@ -391,9 +393,9 @@ axis.barh([feature_names(names)[i] for i in order], f.weights[order], color=plot
 axis.set(xlabel="weight of the standardised feature")
 plt.close(weights_figure)
 display(weights_figure)
-low_high = {label: evaluate.bootstrap_interval(hits) for label, hits in accuracy.items()}
+interval = lambda hits: "{:.3f} to {:.3f}".format(*evaluate.bootstrap_interval(hits))
 widgets.show_table(["rule", "held-out pairs in order", "95% interval"],
-                   *[[label, float(hits.mean()), "{:.3f} to {:.3f}".format(*low_high[label])] for label, hits in accuracy.items()])
+                   *[[label, float(hits.mean()), interval(hits)] for label, hits in accuracy.items()])
 
 # %% [markdown]
 # Features that go together share their weight, so read the bars as a group and not one by one. No rule reaches 1: the
@@ -402,8 +404,8 @@ widgets.show_table(["rule", "held-out pairs in order", "95% interval"],
 #
 # ## Four objectives, and the learned rule as a reward
 #
-# All of the above is written for $k$ objectives. Two more trainings: the weighted gaps of **all** the judge's objectives,
-# and the fitted $f$.
+# All of the above is written for $k$ objectives. Two more trainings: the weighted gaps of **all** the judge's
+# objectives, and the fitted $f$.
 
 # %%
 trained("all objectives", lambda s: weighted_gaps(gaps(s), p.all_weights[:len(names)]))
@@ -412,9 +414,8 @@ shown = ["SFT", "as printed", "with baseline", "all objectives", "learned f"]
 widgets.show_table(["policy", *names, "tokens"],
                    *[[label, *(float(part.mean()) for part in scores[label].parts.values()),
                       f"{evaluate.mean_length(answers[label]):.1f}"] for label in shown])
-widgets.show_table(["change against SFT", *names], *[[label, *(change(label, name) for name in names)] for label in shown[1:]])
-
-# %%
+widgets.show_table(["change against SFT", *names],
+                   *[[label, *(change(label, name) for name in names)] for label in shown[1:]])
 front_figure = draw_front(["SFT", "as printed", *swept, "Chebyshev", "all objectives", "learned f"])
 front_figure
 
@@ -437,17 +438,15 @@ if known:
     display(plots.plot_win_rates(rates, against="SFT"))
 else:
     print("No gold judge knows the answers here: the tables above show the objectives themselves.")
-
-# %%
-widgets.show_responses(prompts, {label: answers[label] for label in ("SFT", "as printed", "all objectives")},
-                       {label: scores[label] for label in ("SFT", "as printed", "all objectives")})
+side_by_side = ("SFT", "as printed", "all objectives")
+widgets.show_responses(prompts, *({label: kept[label] for label in side_by_side} for kept in (answers, scores)))
 
 # %% [markdown]
 # ## The paper says, we measured
 #
-# The paper trains Qwen2.5-0.5B and compares by Nemotron-70B with the base model; this is **one seed** in a far smaller
-# world unless you changed the preset. In the pocket world the base model has never seen a dialog, so everything that
-# was fine-tuned is far above it; the comparisons among the fine-tuned say more.
+# The paper trains Qwen2.5-0.5B and compares by Nemotron-70B with the base model; this is **one seed** in a far
+# smaller world unless you changed the preset. In the pocket world the base model has never seen a dialog, so
+# everything that was fine-tuned is far above it; the comparisons among the fine-tuned say more.
 
 # %%
 def difference(name, high, low):
@@ -460,15 +459,17 @@ rows = [["claim", "the paper", "we measured", "verdict (one seed)"]]
 if known:
     base = against("SFT", "base")
     low, high = base.half_interval
-    rows.append(["16: SFT is about the base", ".485", base, "holds here" if low <= 0.5 <= high else "does not hold here"])
-    for label, paper, other in (("DPO", ".605", "base"), ("as printed", ".520", "base"), ("as printed", "above SFT", "SFT"),
-                                ("DPO", "above multi-objective", "as printed"), ("with baseline", "not run", "SFT"),
-                                ("DPO", "not run", "with baseline")):
+    told = "holds here" if low <= 0.5 <= high else "does not hold here"
+    rows.append(["16: SFT is about the base", ".485", base, told])
+    for label, paper, other in (("DPO", ".605", "base"), ("as printed", ".520", "base"),
+                                ("as printed", "above", "SFT"), ("DPO", "above", "as printed"),
+                                ("with baseline", "not run", "SFT"), ("DPO", "not run", "with baseline")):
         rate = against(label, other)
         rows.append([f"16: {label} beats {other}", paper, rate, evaluate.verdict(rate.half_interval)])
 most, least = swept[int(np.argmax(p.mixes))], swept[int(np.argmin(p.mixes))]
 for name, high, low in ((first, most, least), (second, least, most)):
-    rows.append([f"17: weight on {name} buys {name} ({high} against {low})", "finer control", *difference(name, high, low)])
+    claim = f"17: weight on {name} buys {name} ({high} against {low})"
+    rows.append([claim, "finer control", *difference(name, high, low)])
 widgets.show_table(*rows)
 
 # %% [markdown]
@@ -483,7 +484,8 @@ widgets.show_table(*rows)
 # <details><summary>Solutions</summary>
 #
 # 1. $-(2 \cdot 0.4 + 1 \cdot 0.1) = -0.9$; the worst weighted gap is $0.8$, so $-0.8$.
-# 2. $-0.9 - (-0.45) = -0.45$; $-0.3 - (-0.75) = +0.45$; $-0.6 - (-0.6) = 0$. They add up to 0: some are raised, some lowered.
+# 2. $-0.9 - (-0.45) = -0.45$; $-0.3 - (-0.75) = +0.45$; $-0.6 - (-0.6) = 0$. They add up to 0: some are raised, some
+#    lowered.
 # 3. $0.9 a + 0.5 (1 - a) = 0.6 a + 0.7 (1 - a)$ gives $0.3 a = 0.2 (1 - a)$, so $a = 0.4$.
 # </details>
 
@@ -496,8 +498,9 @@ answer_3 = None  # a number
 def check_exercises():
     """Hold the answers against the definitions."""
     for number, given, solution in ((1, answer_1, (-0.9, -0.8)), (2, answer_2, (-0.45, 0.45, 0.0)), (3, answer_3, 0.4)):
-        given_right = given is not None and np.shape(given) == np.shape(solution) and np.allclose(given, solution, atol=1e-3)
-        print(f"{number}: {'not answered yet' if given is None else 'right' if given_right else 'not yet'}")
+        fits = given is not None and np.shape(given) == np.shape(solution)
+        right = fits and np.allclose(given, solution, atol=1e-3)
+        print(f"{number}: {'not answered yet' if given is None else 'right' if right else 'not yet'}")
 
 
 check_exercises()
@@ -522,7 +525,7 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 #   it is the right gradient all the same; what a baseline changes is the noise.
 # - With a baseline, weighted gaps and the linear rule are one method. Chebyshev is another: the worst gap decides.
 # - Weights choose a place on a front. Whether they reach it shows only in every objective's own score and spread.
-# - Weights can be learnt from pairs. What is learnt is a judge of score vectors; a policy still has to be trained on it.
+# - Weights can be learnt from pairs. What is learnt is a judge of score vectors; a policy has yet to be trained on it.
 #
-# Previous: [07_self_improvement](07_self_improvement.ipynb). Next: [09_rloo](09_rloo.ipynb), where the baseline gets a
-# notebook of its own.
+# Previous: [07_self_improvement](07_self_improvement.ipynb). Next: [09_rloo](09_rloo.ipynb), where the baseline gets
+# a notebook of its own.

@@ -1,4 +1,4 @@
-"""Several scores become one reward as defined, for two objectives and for more, and the learned rule is the best fit."""
+"""Several scores become one reward as defined, for two objectives and more, and the learned rule is the best fit."""
 
 import math
 
@@ -30,7 +30,8 @@ def test_rules_are_their_sums_by_hand(k):
         assert rules.weighted_gaps(found, weights)[i].item() == pytest.approx(-sum(terms))
         soft = -math.log(sum(math.exp(tau * term) for term in terms)) / tau
         assert rules.soft_chebyshev(found, weights, tau)[i].item() == pytest.approx(soft)
-        assert rules.linear(scores, weights)[i].item() == pytest.approx(sum(w * s for w, s in zip(weights, scores[i].tolist())))
+        total = sum(w * s for w, s in zip(weights, scores[i].tolist()))
+        assert rules.linear(scores, weights)[i].item() == pytest.approx(total)
 
 
 @pytest.mark.parametrize("k", K)
@@ -54,7 +55,7 @@ def test_gradients_with_respect_to_gaps_are_those_of_finite_differences(k):
 
 
 def test_with_ideals_at_the_top_the_weighted_gaps_are_the_linear_reward_less_a_constant():
-    """So both have the same leave-one-out advantages: the paper's two rewards teach the same once there is a baseline."""
+    """So both have the same leave-one-out advantages: the paper's two rewards are one method once there is a baseline."""
     scores, weights = vectors(3), [0.5, 0.2, 0.3]
     difference = rules.linear(scores, weights) - rules.weighted_gaps(rules.gaps(scores, 1.0), weights)
     assert torch.allclose(difference, torch.ones(6, dtype=torch.float64))
@@ -97,8 +98,8 @@ def test_the_fit_finds_the_rule_that_made_the_pairs():
     f = rules.fit_preference(*labelled(10), ridge=1e-4)
     chosen, rejected = labelled(20)
     assert (f(chosen) > f(rejected)).double().mean() > 0.97
-    sums = [(rules.linear(chosen, [a, 1 - a]) > rules.linear(rejected, [a, 1 - a])).double().mean() for a in (0, 0.5, 1)]
-    assert max(sums) < 0.9
+    for a in (0, 0.5, 1):
+        assert (rules.linear(chosen, [a, 1 - a]) > rules.linear(rejected, [a, 1 - a])).double().mean() < 0.9
 
 
 def test_pairs_that_can_all_be_told_apart_and_constant_scores_stay_finite():
@@ -114,7 +115,8 @@ def test_equal_sides_teach_nothing_and_cost_log_2():
     same = vectors(2)
     f = rules.fit_preference(same, same)
     assert f.weights.abs().max() == 0
-    assert torch.allclose(rules.preference_function_loss(f(same), f(same)), torch.full((6,), math.log(2), dtype=torch.float64))
+    loss = rules.preference_function_loss(f(same), f(same))
+    assert torch.allclose(loss, torch.full_like(loss, math.log(2)))
 
 
 @pytest.mark.parametrize("call, said", [
@@ -150,12 +152,13 @@ def test_several_judges_become_parts_and_their_rule_the_total():
     combined = judges.Combined(several, lambda parts: 10 * parts["helpfulness"] + parts["fluency"])
     scores = combined(PROMPTS, RESPONSES)
     assert scores.total.tolist() == [4, 12, 20]
-    assert {name: part.tolist() for name, part in scores.parts.items()} == {"helpfulness": [0, 1, 2], "fluency": [4, 2, 0]}
+    parts = {name: part.tolist() for name, part in scores.parts.items()}
+    assert parts == {"helpfulness": [0, 1, 2], "fluency": [4, 2, 0]}
 
 
 def test_scores_on_the_scale_of_a_probability():
     """The logistic function by its formula, without overflow; brevity falls with words, from 1 for none."""
-    squashed = judges.Probability(judges.Combined(judges.Several({"a": judge_of(-1e6, 0.3, 1e6)}), lambda parts: parts["a"]))
+    squashed = judges.Probability(judges.Several({"a": judge_of(-1e6, 0.3, 1e6)}))
     assert squashed(PROMPTS, RESPONSES).total.tolist() == pytest.approx([0, 1 / (1 + math.exp(-0.3)), 1])
     assert judges.Brevity(10)(PROMPTS, RESPONSES).total.tolist() == pytest.approx([math.exp(-0.1), math.exp(-0.2), 1])
 

@@ -1,4 +1,4 @@
-"""Several objectives at once: their scores become one reward, and REINFORCE or RLOO learns from it (001 §3.3, §6.3)."""
+"""Several objectives at once: one reward made of their scores, for REINFORCE or RLOO to learn from (001 §3.3, §6.3)."""
 
 from __future__ import annotations
 
@@ -40,8 +40,11 @@ OBJECTIVES = Schema(  # what every rule shares: the parameters of a notebook tha
         "pocket": _preset(
             "pocket",
             pairs=256,
-            steps=8,
-            learning_rate=1e-3,
+            steps=14,
+            batch_size=8,
+            learning_rate=5e-4,
+            schedule="constant",
+            accumulation=1,
             max_response_tokens=80,
             helpfulness_model=None,
             fluency_model=None,
