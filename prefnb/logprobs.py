@@ -90,6 +90,10 @@ class Scorer(torch.nn.Module):
                 )
         self.model = model
 
+    def tie_weights(self) -> None:
+        """Make one of embedding and head again where they were one: FSDP asks for it after it has moved the weights."""
+        self.model.tie_weights()
+
     def forward(self, batch) -> SimpleNamespace:
         head = self.model.get_output_embeddings()
         hidden = hidden_states(self.model, batch, head)

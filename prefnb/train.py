@@ -23,6 +23,7 @@ import torch
 from accelerate import Accelerator
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch.distributed.tensor import DTensor, distribute_tensor
 from tqdm.auto import tqdm
 
 from prefnb.logprobs import Scorer
@@ -161,11 +162,12 @@ def train(
         if monitor and ((monitor_every and (step + 1) % monitor_every == 0) or step + 1 == total):
             if monitored(history, step + 1, epoch):
                 break
-        if checkpoint and accelerator.is_main_process and (step + 1) % checkpoint_every == 0 and step + 1 < total:
-            _save(checkpoint, policy, optimizer, history)
+        if checkpoint and (step + 1) % checkpoint_every == 0 and step + 1 < total:
+            _save(checkpoint, policy, optimizer, history, write=accelerator.is_main_process)
         if live:
             live.update(history)
     bar.close()
+    _join_parts(policy)
     policy.eval()
     monitored.put_back_best()
     history.seconds = time.perf_counter() - started
@@ -292,15 +294,34 @@ class _Monitor:
             self.policy.load_state_dict(self.weights)
 
 
-def _save(folder: Path, policy, optimizer, history: History) -> None:
-    """The state of an unfinished run in one safetensors file: weights, Adam's moments, and the history as metadata."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    """All of a tensor of which FSDP has left every process a part; all processes must ask together."""
+    return tensor.detach().full_tensor() if isinstance(tensor, DTensor) else tensor.detach()
+
+
+def _join_parts(policy) -> None:
+    """After FSDP, give every process the whole policy again, as a plain model."""
+    if not any(isinstance(parameter, DTensor) for parameter in policy.parameters()):
+        return
+    plain = type(policy)(policy.config)
+    plain.load_state_dict({name: _whole(value) for name, value in policy.state_dict().items()})
+    vars(policy).update(vars(plain.to(policy.device)))
+
+
+def _save(folder: Path, policy, optimizer, history: History, write: bool) -> None:
+    """The state of an unfinished run in one safetensors file: weights, Adam's moments, and the history as metadata.
+
+    Every process takes part, since each may hold a part of the weights; the one with `write` has the file.
+    """
     tensors = {}
     for name, parameter in policy.named_parameters():
-        tensors[f"weight.{name}"] = parameter.detach()
+        tensors[f"weight.{name}"] = _whole(parameter)
         for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{key}.{name}"] = value.detach()
+            tensors[f"{key}.{name}"] = _whole(value)
+    if not write:
+        return
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     part = folder / "unfinished.part"
     save_file(
         {name: value.contiguous() for name, value in tensors.items()},
@@ -308,6 +329,14 @@ def _save(folder: Path, policy, optimizer, history: History) -> None:
         metadata={"history": json.dumps(vars(history))},
     )
     os.replace(part, folder / "unfinished.safetensors")
+
+
+def _like(tensor: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
+    """A whole tensor where the parameter is, and in parts if the parameter is."""
+    tensor = tensor.to(parameter.device)
+    if not isinstance(parameter, DTensor):
+        return tensor
+    return distribute_tensor(tensor, parameter.device_mesh, parameter.placements)
 
 
 def _resume(folder: Path, policy, optimizer, history: History) -> int:
@@ -331,9 +360,9 @@ def _resume(folder: Path, policy, optimizer, history: History) -> int:
         )
         return 0
     for parameter, weight, state in zip(policy.parameters(), weights, states):
-        parameter.data.copy_(weight)
+        parameter.data.copy_(_like(weight, parameter))
         optimizer.state[parameter] = {
-            key: value if key == "step" else value.to(parameter.device) for key, value in state.items()
+            key: value if key == "step" else _like(value, parameter) for key, value in state.items()
         }
     vars(history).update(seen)
     print(f"Going on after step {len(history.rows)} of an interrupted run.")

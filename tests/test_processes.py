@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from test_recipes import small_world  # noqa: F401  (a fixture)
 
 from prefnb import __main__ as command_line
 from prefnb import recipes
 from prefnb.batches import Batches, tokenize
+from prefnb.models import load_model
 from prefnb.train import History, train
 
 ROOT = Path(__file__).parents[1]
@@ -52,16 +54,16 @@ def settings(method: str, world: dict, folder: Path) -> list[str]:
     return f"--model {world['model']} --dataset {file} --batch_size 7 --epochs 2 {more}".split()
 
 
-def launch(folder: Path, commands: dict[str, list[str]]) -> None:
+def launch(folder: Path, commands: dict[str, list[str]], file="two_gpus.yaml", before="", after="") -> None:
     """Run the commands one after the other in two processes of Accelerate's, with a cache of their own."""
-    configuration = re.search(r"```yaml\n(# two_gpus.yaml\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (folder / "two_gpus.yaml").write_text(configuration.group(1))
+    configuration = re.search(rf"```yaml\n(# {file}\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (folder / file).write_text(configuration.group(1))
     script = folder / "script.py"  # one start for all of them: it takes longer than the training
     calls = [[method, *words, f"--output_dir={folder / method}"] for method, words in commands.items()]
-    script.write_text(f"from prefnb.__main__ import main\nfor words in {calls}:\n    main(words)\n")
+    script.write_text(f"{before}\nfrom prefnb.__main__ import main\nfor words in {calls}:\n    main(words)\n{after}")
     launcher = "-m accelerate.commands.launch --main_process_port 0 --config_file".split()
     done = subprocess.run(
-        [sys.executable, *launcher, str(folder / "two_gpus.yaml"), str(script)],
+        [sys.executable, *launcher, str(folder / file), str(script)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -70,6 +72,75 @@ def launch(folder: Path, commands: dict[str, list[str]]) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("The policy and history.json are in") == len(commands)  # one of the two writes and speaks
+
+
+# On CPUs Accelerate does not split weights, whatever its file says: here it is told to.
+SPLIT = """
+import accelerate
+import prefnb.train
+
+class Splitting(accelerate.Accelerator):
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.state.distributed_type = accelerate.DistributedType.FSDP
+        self.state.fsdp_plugin = accelerate.FullyShardedDataParallelPlugin()
+
+    def prepare(self, *things):
+        scorer, optimizer = super().prepare(*things)
+        assert all(type(p).__name__ == "DTensor" for p in scorer.parameters())
+        return scorer, optimizer
+
+prefnb.train.Accelerator = Splitting
+"""
+
+# A run that is cut off and goes on, beside one that is not, each with its weights in two parts.
+INTERRUPTED = """
+import json, sys
+from pathlib import Path
+from types import SimpleNamespace
+from prefnb import data, models
+from prefnb.batches import Batches, tokenize
+
+folder, model, file = Path({folder!r}), {model!r}, {file!r}
+examples = tokenize(data.load_pairs(file), models.load_tokenizer(model), ("chosen",), quiet=True)
+
+def run(name, **settings):
+    objective = lambda policy, reference: (-policy.chosen.mean, {{}})
+    return prefnb.train.train(models.load_model(model), Batches(examples, 4), objective, epochs=2, learning_rate=1e-2,
+                              progress=False, checkpoint=folder / name, checkpoint_every=3, **settings)
+
+def cut_off(history):
+    if len(history.rows) == 4:
+        raise KeyboardInterrupt
+
+whole = run("whole").rows
+try:
+    run("cut", live=SimpleNamespace(update=cut_off))
+except KeyboardInterrupt:
+    again = run("cut").rows
+if models.processes().is_main_process:
+    (folder / "losses.json").write_text(json.dumps([[row["loss"] for row in rows] for rows in (whole, again)]))
+"""
+
+
+def test_weights_in_parts_train_and_are_saved_whole(small_world, tmp_path):  # noqa: F811
+    """FSDP: the losses of one process, a saved policy that is all there, and an interrupted run that goes on.
+
+    Guards the tie of embedding and head, which splitting undoes, and files written from a part of the weights.
+    """
+    words = settings("dppo", small_world, tmp_path)
+    file = tmp_path / "dppo.jsonl"
+    after = INTERRUPTED.format(folder=str(tmp_path), model=small_world["model"], file=str(file))
+    launch(tmp_path, {"dppo": words}, "fsdp.yaml", before=SPLIT, after=after)
+    made = recipes.dppo(**command_line.named_values(words))
+    two = History.load(tmp_path / "dppo" / "history.json")
+    np.testing.assert_allclose(two["loss"][1], made.history["loss"][1], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(two["grad_norm"][1], made.history["grad_norm"][1], rtol=1e-4)
+    saved, expected = load_model(str(tmp_path / "dppo")).state_dict(), made.model.state_dict()
+    assert all(torch.allclose(saved[name], expected[name], atol=1e-5) for name in expected)
+    whole, again = json.loads((tmp_path / "losses.json").read_text())
+    assert len(whole) > 4
+    np.testing.assert_allclose(again, whole, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("main", [True, False])
