@@ -590,4 +590,5 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 # - With its own likelihood as judge a model learns to be more like itself; look at the samples' diversity and at a
 #   judge who knows.
 #
-# Previous: [06_rs_dpo](06_rs_dpo.ipynb). The judge of the pairs: [05_reward_model](05_reward_model.ipynb).
+# Previous: [06_rs_dpo](06_rs_dpo.ipynb). Next: [08_multi_objective](08_multi_objective.ipynb). The judge of the pairs:
+# [05_reward_model](05_reward_model.ipynb).
