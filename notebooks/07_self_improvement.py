@@ -312,9 +312,8 @@ plots.plot_training({f"{label}, {number}": one.history for label, made_rounds in
 # with the policy that it started from.
 
 # %%
-policies = {"SFT": sft, "start": start,
-            "DPO": recipes.dpo(**{name: getattr(p, name) for name in ("preset", "seed", "model", "dataset", "pairs",
-                                                                      "batch_size", "beta", "sft")}).model}
+shared = (set(recipes.DPO.specs) & set(vars(p))) - {"epochs", "learning_rate", "output_dir"}
+policies = {"SFT": sft, "start": start, "DPO": recipes.dpo(**{name: getattr(p, name) for name in shared}).model}
 chains = {label: ["start"] for label in done}  # the policies of a judge, in order
 for label, made_rounds in done.items():
     for number, one in enumerate(made_rounds, 1):
