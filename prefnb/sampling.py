@@ -8,9 +8,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from torch.distributed.tensor import DTensor
 from tqdm.auto import tqdm
 
 from prefnb.batches import end_of_turn_id, prompt_ids
+
+
+STAGE = 32  # new tokens after which responses that have ended leave the batch
 
 
 class Sample(NamedTuple):
@@ -43,6 +47,11 @@ def sample(
     temperature 0 is greedy; beams > 1 is beam search (`length_penalty` as in `generate`: above 1 favours long answers).
     The same seed gives the same samples on the same machine; the global random state is left as it was.
     """
+    if any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+        raise ValueError(
+            "FSDP has split this model's weights over processes, and sampling needs them whole: start with "
+            "distributed_type MULTI_GPU, or leave out what samples while training."
+        )
     if samples > 1 and temperature == 0:
         raise ValueError(
             "Greedy decoding (temperature 0) gives every sample alike; use samples=1 or a temperature above 0."
@@ -52,11 +61,11 @@ def sample(
     end = end_of_turn_id(tokenizer)
     ends = [end] if tokenizer.eos_token_id in (None, end) else [end, tokenizer.eos_token_id]
     settings = dict(
-        max_new_tokens=max_new_tokens,
         num_beams=beams,
         eos_token_id=ends,
         pad_token_id=tokenizer.pad_token_id,
         use_cache=True,
+        return_dict_in_generate=True,
     )
     if temperature > 0 and beams == 1:
         settings |= dict(do_sample=True, temperature=temperature, top_p=top_p, top_k=0)
@@ -75,11 +84,38 @@ def sample(
             part = order[start : start + per_batch]
             input_ids, mask = _left_padded([ids[i] for i in part], tokenizer.pad_token_id)
             with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
-                out = model.generate(**_repeated(model, input_ids, mask, samples), **settings)
-            for k, row in enumerate(out[:, input_ids.shape[1] :].tolist()):
+                rows = _responses(model, _repeated(model, input_ids, mask, samples), max_new_tokens, settings)
+            for k, row in enumerate(rows):
                 result[part[k // samples] * samples + k % samples] = _cut(row, ends, tokenizer)
     model.train(was_training)
     return result
+
+
+def _responses(model, given: dict, max_new_tokens: int, settings: dict) -> list[list[int]]:
+    """The new ids of every row by `generate`, in stages: one long response must not keep all others in the batch.
+
+    given: input_ids and attention_mask, and past_key_values if there are any. Beam search has one stage only.
+    """
+    stage = STAGE if settings["num_beams"] == 1 else max_new_tokens
+    rows = [[] for _ in given["input_ids"]]
+    going, left = list(range(len(rows))), max_new_tokens
+    while going and left > 0:
+        out = model.generate(**given, max_new_tokens=min(stage, left), **settings)
+        new = out.sequences[:, given["input_ids"].shape[1] :]
+        for number, ids in zip(going, new.tolist()):
+            rows[number] += ids
+        left -= stage
+        keep = (~torch.isin(new, torch.tensor(settings["eos_token_id"], device=new.device)).any(1)).nonzero()[:, 0]
+        going = [going[k] for k in keep.tolist()]
+        if going and left > 0:
+            out.past_key_values.batch_select_indices(keep)
+            seen = torch.cat([given["attention_mask"], torch.ones_like(new)], 1)
+            given = {
+                "input_ids": out.sequences[keep],
+                "attention_mask": seen[keep],
+                "past_key_values": out.past_key_values,
+            }
+    return rows
 
 
 def _repeated(model, input_ids: torch.Tensor, mask: torch.Tensor, samples: int) -> dict:

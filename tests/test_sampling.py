@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from prefnb import sampling
 from prefnb.batches import end_of_turn_id, prompt_ids
+from prefnb.models import load_model
 from prefnb.sampling import _cut, sample
 
 PROMPTS = [
@@ -87,3 +89,20 @@ def test_k_samples_take_one_pass_over_the_prompt(model, tokenizer, monkeypatch):
     assert seen[:2] == [3 * (width - 1), 12] and set(seen[1:]) == {12}
     apart = sample(model, tokenizer, [ids for ids in prompts for _ in range(4)], temperature=1.0, max_new_tokens=6)
     assert sorted(one.ids for one in drawn) == sorted(one.ids for one in apart)
+
+
+def test_responses_that_have_ended_leave_the_batch_and_change_nothing(tokenizer, monkeypatch):
+    """Guards the stages: the memory of rows that go on must be theirs, and rows that ended must not be sampled on."""
+    model = load_model("pocket")  # random models say one word over and over
+    said = [one.ids for one in sample(model, tokenizer, PROMPTS, temperature=0, max_new_tokens=40)]
+    common = max({i for ids in said for i in ids}, key=lambda i: len({ids.index(i) for ids in said if i in ids}))
+    monkeypatch.setattr(sampling, "end_of_turn_id", lambda tokenizer: common)  # ends that come at different places
+    sizes, generate = [], model.generate
+    monkeypatch.setattr(model, "generate", lambda **given: sizes.append(len(given["input_ids"])) or generate(**given))
+    drawn = []
+    for stage in (7, 100):
+        monkeypatch.setattr(sampling, "STAGE", stage)
+        drawn.append(sample(model, tokenizer, PROMPTS, temperature=0, max_new_tokens=40))
+    assert drawn[0] == drawn[1] and len({len(one.ids) for one in drawn[0]}) > 1
+    assert sizes[0] == len(PROMPTS) and sizes[-2] < len(PROMPTS)
+    assert max(len(one.ids) for one in drawn[0]) <= 40
