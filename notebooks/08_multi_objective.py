@@ -230,9 +230,10 @@ trained("as printed", paper_reward, plain, live=plots.LiveFigure(curves))
 trained("with baseline", paper_reward)
 
 # %% [markdown]
-# Both together: the mean reward of the samples, their length in tokens, and their entropy, the mean surprise per
-# token in nats. Look at how the two runs part. A policy that is pushed away from whatever it says has two easy ways
-# out: say less (fewer tokens to be blamed for), or say anything (higher entropy).
+# Both together: the mean reward of the samples, their length in tokens, and their entropy, the mean surprise per token
+# in nats. Every step asks other prompts, some harder than others, so both curves jump together; look at what lies
+# between them. A policy that is pushed away from whatever it says has two easy ways out: say less (fewer tokens to be
+# blamed for), or say anything (higher entropy).
 
 # %%
 def change(label, name):
@@ -444,9 +445,9 @@ widgets.show_responses(prompts, *({label: kept[label] for label in side_by_side}
 # %% [markdown]
 # ## The paper says, we measured
 #
-# The paper trains Qwen2.5-0.5B and compares by Nemotron-70B with the base model; this is **one seed** in a far
-# smaller world unless you changed the preset. In the pocket world the base model has never seen a dialog, so
-# everything that was fine-tuned is far above it; the comparisons among the fine-tuned say more.
+# The paper trains Qwen2.5-0.5B and compares by Nemotron-70B with the base model; this is **one seed** in a far smaller
+# world unless you changed the preset. The pocket world's base model has read raw text and no dialogs, so the
+# comparisons among the fine-tuned policies say more than those with it. A row with "not run" is ours alone.
 
 # %%
 def difference(name, high, low):
