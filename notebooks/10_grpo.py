@@ -386,7 +386,12 @@ say("Not a race on equal terms: the same `kl_weight` is another strength in the 
 # deviation of the differences, over $\sqrt2$) against how far the curve gets (its last third's mean against its
 # first's). 0 is a smooth rise; at 1 one step's noise is as large as all progress. The curves are of different things:
 # DPO's margin is an average over a batch of fixed pairs, GRPO's reward one over fresh samples that vary from step to
-# step. And GRPO's loss is no cost: the advantages of a group add up to 0, so all that is left of it is KL and noise.
+# step. And GRPO's loss is no cost, only its gradient means something. In the cited form, with one update and
+# `sequence`, the advantages add up to 0 and the number that is left is the KL; in the printed form it is how rewards
+# and log-probs happen to go together in this batch.
+#
+# Look at the two reward curves as well: they saw the same prompts in the same order. Where they shake together, it is
+# the prompts of that step that were easy or hard, not the method.
 
 # %%
 def roughness(values):
@@ -647,10 +652,10 @@ widgets.show_table(["15: GRPO trains less smoothly than DPO (printed, cited)", "
 #
 # Four cases that a formula must survive. *Equal rewards*: the deviation is 0, yet the advantages are exactly 0 and
 # not 0/0. *$k = 2$*: the advantages are a number and its negative; divided by the deviation they are $\pm 1/\sqrt2$
-# whatever the rewards: only who is better counts, not by how much. *One-token responses*: all three denominators see
-# the same thing up to a constant. *All unfinished*: no sample holds an end token, so only the reward can tell the
-# policy to stop, and if all are as bad for it, the group is dead; the history's `unfinished` shows it, and a warning
-# is printed.
+# whatever the rewards, if they differ: only who is better counts, not by how much. *One-token responses*: all three
+# denominators see the same thing up to a constant. *All unfinished*: no sample holds an end token, so only the reward
+# can tell the policy to stop, and if all are as bad for it, the group is dead; the history's `unfinished` shows it, and
+# a warning is printed.
 
 # %%
 group_of = lambda *values: group_relative(torch.tensor([values]))[0]
