@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import random_model
 
 from prefnb.batches import Batches, tokenize
 from prefnb.logprobs import DatasetLogprobs
