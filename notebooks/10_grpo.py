@@ -154,7 +154,7 @@ def toy_gradient(advantage):
     return torch.autograd.grad(-(advantage[0] * logits.log_softmax(0)[answers]).sum(), logits)[0]
 
 
-print("gradient, leave one out:       ", toy_gradient(toy["leave one out (printed)"]).numpy().round(3))
+print("gradient, leave one out:        ", toy_gradient(toy["leave one out (printed)"]).numpy().round(3))
 print("gradient, less the group's mean:", toy_gradient(toy["less the group's mean"]).numpy().round(3))
 
 # %% [markdown]
@@ -395,9 +395,11 @@ say("Not a race on equal terms: the same `kl_weight` is another strength in the 
 
 # %%
 def roughness(values):
-    """Step-to-step noise over progress; the lower, the smoother."""
+    """Step-to-step noise over progress; the lower, the smoother. Not a number for fewer than 6 steps."""
     values = np.asarray(values, dtype=float)
-    third = max(1, len(values) // 3)
+    if len(values) < 6:
+        return math.nan
+    third = len(values) // 3
     noise = np.diff(values).std() / math.sqrt(2)
     return float(noise / max(abs(values[-third:].mean() - values[:third].mean()), 1e-12))
 
@@ -608,7 +610,7 @@ bleu = {name: evaluate.bleu(comparison.answers[name], comparison.references)["bl
 rows = [["policy", "win rate: paper", "here, against SFT", "BLEU-4: paper", "here", "perplexity: paper", "here"]]
 for name in long:
     paper = PAPER[name.split(",")[0]] if name != "GRPO, cited" else ("", "", "")
-    won = comparison.win_rates.get(name, "0.5 by definition" if name == "SFT" else "no judge")
+    won = comparison.win_rates.get(name, "0.5 by definition" if name == "SFT" and comparison.judged else "no judge")
     win, four, perplexed = map(str, paper)
     rows.append([name, win, won, four, f"{bleu[name]:.1f}", perplexed, f"{perplexity[name]:.2f}"])
 widgets.show_table(*rows)
@@ -639,13 +641,19 @@ def step_up(worse, better):
 pairs_of = (("base", "SFT"), ("SFT", "DPO"), ("DPO", "GRPO, printed"), ("DPO", "GRPO, cited"))
 widgets.show_table(["14: step", "wins against the one before", "BLEU-4: paper; here", "perplexity: paper; here"],
                    *(step_up(*pair) for pair in pairs_of))
-rises, losses = ([rough[form][name] > rough["DPO"][other] for form in ("printed", "cited")]
-                 for name, other in (("reward", "margin"), ("loss", "loss")))
-said = {2: "holds here", 0: "does not hold here"}
-yes_no = lambda found: ", ".join("yes" if one else "no" for one in found)
+
+# %%
+def rougher(name, than):
+    """Is a curve of the printed and of the cited form rougher than one of DPO? In words, and the verdict."""
+    found = [rough[form][name] > rough["DPO"][than] for form in ("printed", "cited")]
+    if any(math.isnan(value) for of in rough.values() for value in of.values()):
+        return ["too few steps", "cannot be told"]
+    verdict = {2: "holds here", 0: "does not hold here"}.get(sum(found), "holds of one form only")
+    return [", ".join("yes" if one else "no" for one in found), verdict]
+
+
 widgets.show_table(["15: GRPO trains less smoothly than DPO (printed, cited)", "rougher?", "verdict (one seed)"],
-                   ["by what is to rise", yes_no(rises), said.get(sum(rises), "holds of one form only")],
-                   ["by the loss", yes_no(losses), said.get(sum(losses), "holds of one form only")])
+                   ["by what is to rise", *rougher("reward", "margin")], ["by the loss", *rougher("loss", "loss")])
 
 # %% [markdown]
 # ## At the edges

@@ -11,7 +11,8 @@ from prefnb.objectives import policy_gradient as library
 
 @pytest.fixture(scope="module")
 def notebook():
-    return load("10_grpo", "group_relative", "grpo", "push", "roughness", "answer_1", "answer_2", "answer_3", "check_exercises")
+    return load("10_grpo", "group_relative", "grpo", "push", "roughness", "rougher", "answer_1", "answer_2", "answer_3",
+                "check_exercises")
 
 
 def random_samples(seed, lengths=(3, 1, 5, 2)):
@@ -22,7 +23,7 @@ def random_samples(seed, lengths=(3, 1, 5, 2)):
 
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])
 def test_the_notebook_s_advantages_are_the_library_s(notebook, scale):
-    """Guards against a notebook that shows one advantage and a library that trains with another, dead groups included."""
+    """Guards against a notebook that shows one advantage and a library that trains with another, for dead groups too."""
     rewards = torch.tensor([[0.1, 0.7, 0.4], [0.3, 0.3, 0.3], [9.0, 2.0, 2.0]])
     ours = notebook.group_relative(rewards, scale_rewards=scale)
     assert torch.equal(ours, library.group_relative(rewards, scale_rewards=scale)) and (ours[1] == 0).all()
@@ -41,7 +42,8 @@ def test_the_notebook_s_loss_is_the_library_s(notebook, loss_type, kl_weight, mo
         tokens = random_samples(0)
         value, metrics = loss(from_tokens(sample=tokens), reference, advantage=advantage, old=old, clip=0.2,
                               kl_weight=kl_weight, loss_type=loss_type, max_length=6)
-        found.append((value.detach(), *torch.autograd.grad(value.sum(), tokens), *(metrics[n] for n in sorted(metrics))))
+        gradients = torch.autograd.grad(value.sum(), tokens)
+        found.append((value.detach(), *gradients, *(metrics[name] for name in sorted(metrics))))
     assert len(found[0]) == len(found[1])
     assert all(torch.allclose(ours, theirs) for ours, theirs in zip(*found))
 
@@ -63,6 +65,17 @@ def test_roughness_tells_noise_from_progress(notebook):
     assert notebook.roughness(line) == pytest.approx(0)
     assert notebook.roughness(noisy) > 0.2
     assert notebook.roughness(7 * noisy) == pytest.approx(notebook.roughness(noisy))
+
+
+def test_a_curve_of_few_steps_is_not_judged(notebook):
+    """Guards against a verdict on smoothness from a run that is too short for one."""
+    curves = {"DPO": {"margin": notebook.roughness([1, 2, 3])}, "printed": {"reward": 0.5}, "cited": {"reward": 0.7}}
+    names = notebook.rougher.__globals__
+    names["rough"] = curves
+    assert notebook.rougher("reward", "margin") == ["too few steps", "cannot be told"]
+    for of_dpo, verdict in ((0.4, "holds here"), (0.6, "holds of one form only"), (0.8, "does not hold here")):
+        names["rough"] = {**curves, "DPO": {"margin": of_dpo}}
+        assert notebook.rougher("reward", "margin")[1] == verdict
 
 
 def test_the_printed_solutions_pass_the_notebook_s_own_check(notebook, capsys):
