@@ -38,17 +38,17 @@ seed: int = 0  # any whole number; the same seed gives the same numbers
 model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
 dataset: str = None  # where prompts come from: "pocket", a local file or a hub name; None takes the preset's
 prompts: int = None  # training prompts to choose from, 1 or more; None takes the preset's
-steps: int = None  # optimiser steps of each training, 1 or more; None takes the preset's
+steps: int = None  # optimiser steps of each training, 1 or more; None takes the preset's (pocket 24, qwen 1000)
 batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's (pocket 16, qwen 8)
 samples: int = None  # answers to each prompt of a step, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
-learning_rate: float = None  # above 0, up to 1; None takes the preset's
-kl_weight: float = None  # weight of the KL from SFT in the first trainings, 0 to 100; None takes the preset's
+learning_rate: float = None  # above 0, up to 1; None takes the preset's (pocket 6e-4, qwen 1e-6)
+kl_weight: float = None  # weight of the KL from SFT in the first trainings, 0 to 100; None: the preset's
 reward: str = None  # of the first trainings: "gold" or "proxy"; None is gold in the pocket world, else proxy
 kl_weights: str = "0,0.5"  # two KL weights, 0 to 100, for the trainings on the proxy
 max_response_tokens: int = None  # an answer is cut there, 1 or more; None takes the preset's
 variance_prompts: int = 8  # prompts of the variance measurement, 1 or more
 variance_samples: int = 32  # answers to each of them, 8 or more
-test_prompts: int = 150  # prompts that the policies are compared on, 20 or more
+test_prompts: int = 200  # prompts that the policies are compared on, 20 or more
 output_dir: str = "runs/09_rloo"  # where the run leaves its numbers and figures
 
 # %%
@@ -137,9 +137,9 @@ print(f"The slope of the expected reward by finite differences: {differences:.3f
 # ## A baseline, and whose reward must not be in it
 #
 # Any number $c$ may be taken from the reward, because
-# $\mathbb{E}[c\,\nabla S(y)] = c\,\nabla \sum_y \pi(y) = c\,\nabla 1 = 0$. It is called a *baseline*, and what remains is
-# the *advantage*: how much better an answer was than expected. In real life the expected reward is not known. RLOO
-# draws $K$ answers to the same prompt, and each takes the mean of the **others** for its baseline:
+# $\mathbb{E}[c\,\nabla S(y)] = c\,\nabla \sum_y \pi(y) = c\,\nabla 1 = 0$. It is called a *baseline*. What
+# remains is the *advantage*: how much better an answer was than expected. In real life the expected reward is not
+# known. RLOO draws $K$ answers to the same prompt, and each takes the mean of the **others** for its baseline:
 #
 # $$A_i = R_i - \frac{1}{K - 1} \sum_{j \ne i} R_j.$$
 #
@@ -147,8 +147,8 @@ print(f"The slope of the expected reward by finite differences: {differences:.3f
 # $\bar R$, contains $R_i$ itself, and each answer then argues a little against itself:
 # $R_i - \bar R = \frac{K - 1}{K} A_i$, so the gradient is too small by that factor.
 #
-# Paper 001 (§6.3.1) prints no baseline at all; that is `plain` here. Below are both, and four answers to one prompt, with
-# rewards 1, 2, 3 and 6. Work out the first advantage before you look: the others' mean is $11/3$.
+# Paper 001 (§6.3.1) prints no baseline at all; that is `plain` here. Below are both, and four answers to one prompt,
+# with rewards 1, 2, 3 and 6. Work out the first advantage before you look: the others' mean is $11/3$.
 
 # %%
 def plain(rewards):
@@ -221,10 +221,10 @@ def reinforce(policy, reference=None, *, advantage, kl_weight=0.0):
 
 # %%
 sft, tokenizer = recipes.starting_policy(p)
-small = copy(p)
-small.samples, small.prompts = p.variance_samples, p.variance_prompts
-source = recipes.rollouts(sft, tokenizer, small, judge, leave_one_out)
-drawn = source.draw(range(len(source.prompts)), p.seed)
+many = copy(p)
+many.samples, many.temperatures = p.variance_samples, [1.0]
+source = recipes.rollouts(sft, tokenizer, many, judge, leave_one_out)
+drawn = source.draw(range(min(p.variance_prompts, len(source.prompts))), p.seed)
 spread = drawn.rewards.std(1)
 display(Markdown(f"{len(drawn.prompts)} prompts were answered {p.variance_samples} times each. Rewards average "
                  f"**{drawn.rewards.mean():.2f}**; within a prompt they lie **{spread.mean():.2f}** around their mean, "
@@ -316,6 +316,11 @@ display(Markdown(f"With K = {ks[-1]} the plain estimate is {said} the leave-one-
 # %% [markdown]
 # Where does the difference come from? Plain rewards push **every** answer, good or bad, and the pushes cancel only on
 # average. If your judge's rewards happen to lie around 0, there is less to cancel.
+#
+# Compare the other two as well. The mean over the batch knows nothing of the prompt, so it serves as well as the
+# group's own only if prompts do not differ much in their mean reward (both spreads stand under *Data* above). The
+# leave-one-out baseline does know, but it is a mean of $K - 1$ numbers, and with $K = 2$ of one: it brings some noise
+# of its own.
 #
 # ## Training
 #
