@@ -23,7 +23,7 @@ def random_samples(seed, lengths=(3, 1, 5, 2)):
 
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])
 def test_the_notebook_s_advantages_are_the_library_s(notebook, scale):
-    """Guards against a notebook that shows one advantage and a library that trains with another, for dead groups too."""
+    """Guards against a notebook that shows one advantage and a library that trains with another."""
     rewards = torch.tensor([[0.1, 0.7, 0.4], [0.3, 0.3, 0.3], [9.0, 2.0, 2.0]])
     ours = notebook.group_relative(rewards, scale_rewards=scale)
     assert torch.equal(ours, library.group_relative(rewards, scale_rewards=scale)) and (ours[1] == 0).all()
