@@ -157,7 +157,8 @@ class Rollouts:
 
     def batches(self, drawn: Drawn, parts: int = 1) -> list[Batch]:
         """The samples as `parts` batches, like lengths together, with all that the objective needs."""
-        prompts = [prompt_ids(self.tokenizer, prompt) for prompt in drawn.prompts for _ in range(self.samples)]
+        asked = [prompt_ids(self.tokenizer, prompt) for prompt in drawn.prompts]
+        prompts = [ids for ids in asked for _ in range(self.samples)]
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(drawn.samples[i].ids))
         advantage, metrics = drawn.advantages.flatten(), drawn.metrics()
         cut = []
