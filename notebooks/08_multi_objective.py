@@ -38,10 +38,11 @@ dataset: str = None  # prompts and pairs: "pocket", a local file or a hub name; 
 helpfulness_model: str = None  # reward model, a folder or a hub name; None: the gold judge, or a proxy made from pairs
 fluency_model: str = None  # classifier of fluent texts, likewise; None: the gold judge, or brevity in its place
 pairs: int = None  # pairs for the preference function and for DPO, 1 or more; None takes the preset's (256, 2000)
-steps: int = None  # optimiser steps of every training, 1 or more; None takes the preset's (pocket 14, qwen 1000)
+steps: int = None  # optimiser steps of every training, 1 or more; None takes the preset's (pocket 12, qwen 1000)
 batch_size: int = None  # prompts a step, 1 to 4096; None takes the preset's (8)
 samples: int = None  # answers a prompt, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
-learning_rate: float = None  # above 0, up to 1; None takes the preset's
+learning_rate: float = None  # above 0, up to 1; None takes the preset's (pocket 5e-4, qwen 1e-6)
+faster: float = 4.0  # learning rate of a second look at the printed loss, in multiples, above 0 to 1000
 weights: str = "0.5,0.5"  # criticality weights of the first two objectives, two numbers from 0 to 1000
 mixes: str = "0,0.5,0.75,1"  # the sweep: weights a of helpfulness, 0 to 1; fluency has 1 - a
 tau: float = None  # sharpness of the soft Chebyshev rule, above 0; None takes the preset's (10)
@@ -54,11 +55,12 @@ output_dir: str = "runs/08_multi_objective"  # where the run leaves its numbers 
 from prefnb import parameters, recipes
 
 p = parameters.check(globals(), recipes.OBJECTIVES, mixes=parameters.Numbers(0, 1),
-                     all_weights=parameters.Numbers(0, 1000), temperature=parameters.Number(above=0, high=2),
+                     all_weights=parameters.Numbers(0, 1000),
+                     faster=parameters.Number(above=0, high=1000), temperature=parameters.Number(above=0, high=2),
                      test_prompts=parameters.Whole(20, 100_000))
 for name, given, needed in (("weights", p.weights, 2), ("all_weights", p.all_weights, 4)):
     if len(given) != needed:
-        raise parameters.ParameterError(f"'{name}' needs {needed} numbers, one for each objective; it has {len(given)}.")
+        raise parameters.ParameterError(f"'{name}' needs {needed} numbers, one per objective; it has {len(given)}.")
 
 # %% [markdown]
 # ## The idea: scores, ideals, gaps, weights
@@ -209,18 +211,19 @@ widgets.show_table(["objective", "mean score of SFT [95% interval]", "mean gap t
 # ## As printed, and with a baseline
 #
 # Two trainings with the same prompts, the same number of samples and the same step size. One takes the reward as it
-# is, the other takes from each reward the mean of the other rewards of its prompt. The figure follows the first.
+# is, the other takes from each reward the mean of the other rewards of its prompt. A small step size can hide a bad
+# lesson, so both run once more with `faster` times the learning rate. The live figure follows the first.
 
 # %%
-def trained(label, reward, advantages=leave_one_out, live=None):
+def trained(label, reward, advantages=leave_one_out, faster=1.0, live=None):
     """Train a copy of SFT on `reward(score vectors)`, and let it answer the test prompts."""
     policy = models.copy_model(sft)
     combined = judges.Combined(judge, lambda parts: reward(recipes.score_vectors(parts)))
     source = recipes.rollouts(policy, tokenizer, p, combined, advantages,
                               reference_model=sft if p.kl_weight > 0 else None)
     histories[label] = train(policy, source, partial(reinforce, kl_weight=p.kl_weight),
-                             epochs=p.steps / len(source), learning_rate=p.learning_rate, schedule=p.schedule,
-                             live=live)
+                             epochs=p.steps / len(source), learning_rate=min(1.0, faster * p.learning_rate),
+                             schedule=p.schedule, live=live)
     look(label, policy)
 
 
@@ -228,12 +231,14 @@ curves = partial(plots.plot_training, metrics=["reward", "length", "entropy"])
 paper_reward = lambda s: weighted_gaps(gaps(s[:, :2]), p.weights)
 trained("as printed", paper_reward, plain, live=plots.LiveFigure(curves))
 trained("with baseline", paper_reward)
+trained("as printed, faster", paper_reward, plain, faster=p.faster)
+trained("with baseline, faster", paper_reward, faster=p.faster)
 
 # %% [markdown]
-# Both together: the mean reward of the samples, their length in tokens, and their entropy, the mean surprise per token
-# in nats. Every step asks other prompts, some harder than others, so both curves jump together; look at what lies
-# between them. A policy that is pushed away from whatever it says has two easy ways out: say less (fewer tokens to be
-# blamed for), or say anything (higher entropy).
+# Below, the mean reward of the samples, their length in tokens, and their entropy, the mean surprise per token in nats.
+# Every step asks other prompts, some harder than others, so both curves jump together; look at what lies between them.
+# A policy that is pushed away from whatever it says has two easy ways out: say less (fewer tokens to be blamed for), or
+# say anything (higher entropy).
 
 # %%
 def change(label, name):
@@ -241,17 +246,23 @@ def change(label, name):
     return evaluate.mean_and_interval(scores[label].parts[name] - scores["SFT"].parts[name])
 
 
-both = ("as printed", "with baseline")
-pair_figure = curves({label: histories[label] for label in both})
-display(pair_figure)
-checks = {label: evaluate.collapse_check(answers[label], answers["SFT"]) for label in both}
-for label, check in checks.items():
-    history = histories[label]
+def tell(label):
+    """A run in words: its scores against SFT, its curves' ends, and whether it has collapsed."""
+    history, checks[label] = histories[label], evaluate.collapse_check(answers[label], answers["SFT"])
     display(Markdown(f"**{label}**, on the test prompts against SFT: {first} {change(label, first)}, {second} "
                      f"{change(label, second)}. While training: entropy {history['entropy'][1][0]:.2f} to "
                      f"{history.last('entropy', 3):.2f}, length {history['length'][1][0]:.0f} to "
                      f"{history.last('length', 3):.0f} tokens, gradient norm {history.last('grad_norm', p.steps):.1f} "
-                     f"on average. {check}"))
+                     f"on average. {checks[label]}"))
+
+
+checks, printed_figures = {}, {}
+for speed in ("", ", faster"):
+    runs = {label: histories[label] for label in (f"as printed{speed}", f"with baseline{speed}")}
+    printed_figures[speed] = curves(runs)
+    display(printed_figures[speed])
+    for label in runs:
+        tell(label)
 
 # %% [markdown]
 # ## Three ways to make one number
@@ -515,7 +526,9 @@ folder = recipes.record(p.output_dir, p, histories, comparison,
                         collapsed={label: check.reasons for label, check in checks.items() if check.collapsed},
                         parts={label: {name: float(part.mean()) for name, part in found.parts.items()}
                                for label, found in scores.items()})
-for name, figure in {"book_printed": pair_figure, "book_front": front_figure, "rules": rules_figure}.items():
+pictures = {"printed": printed_figures[""], "book_printed": printed_figures[", faster"], "book_front": front_figure,
+            "rules": rules_figure}
+for name, figure in pictures.items():
     figure.savefig(folder / f"{name}.png")
 print(f"Parameters, histories, responses and figures are in {folder}.")
 

@@ -40,7 +40,7 @@ OBJECTIVES = Schema(  # what every rule shares: the parameters of a notebook tha
         "pocket": _preset(
             "pocket",
             pairs=256,
-            steps=14,
+            steps=12,
             batch_size=8,
             learning_rate=5e-4,
             schedule="constant",
