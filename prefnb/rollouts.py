@@ -42,7 +42,7 @@ class Drawn:
 
     def metrics(self) -> dict[str, torch.Tensor]:
         """What the history keeps of every sample, (prompts * K,): its reward and the parts of it, how much these
-        differ within its group (a spread of 0 teaches nothing), whether its group is dead, and whether it never ended."""
+        differ within its group (a spread of 0 teaches nothing), whether its group is dead, whether it never ended."""
         k = self.rewards.shape[1]
         columns = {"": self.rewards.flatten()} | {f"_{name}": torch.tensor(v).float() for name, v in self.parts.items()}
         spread = lambda v: v.reshape(-1, k).std(1, correction=0).repeat_interleave(k)  # noqa: E731
@@ -149,20 +149,25 @@ class Rollouts:
                 samples=k,
                 temperature=temperature,
                 max_new_tokens=self.max_new_tokens,
-                seed=seed + number,
+                seed=seed + number + len(self.temperatures) * state.process_index,  # no two draw alike
             )
             found += [(place, number, drawn[i * k : (i + 1) * k]) for i, place in enumerate(mine)]
         in_order = sorted(gather_object(found), key=lambda one: one[:2])
         return [Sample(*one) for _, _, samples in in_order for one in samples]
 
     def batches(self, drawn: Drawn, parts: int = 1) -> list[Batch]:
-        """The samples as `parts` batches, like lengths together, with all that the objective needs."""
-        asked = [prompt_ids(self.tokenizer, prompt) for prompt in drawn.prompts]
-        prompts = [ids for ids in asked for _ in range(self.samples)]
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(drawn.samples[i].ids))
-        advantage, metrics = drawn.advantages.flatten(), drawn.metrics()
+        """The samples as `parts` batches (fewer if there are fewer samples), like lengths together, with all that the
+        objective needs.
+
+        Where there is a reference, only prompts of like lengths are together. The baseline of a KL (`kl.sampled_kl`)
+        is the mean of a batch's other samples; if a sample's own length chose them, its gradient would be biased.
+        """
+        prompts = [ids for prompt in drawn.prompts for ids in [prompt_ids(self.tokenizer, prompt)] * self.samples]
+        answers = [one.ids if self.reference_model is None else [] for one in drawn.samples]
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(answers[i]))
+        advantage, metrics, parts = drawn.advantages.flatten(), drawn.metrics(), min(parts, len(order))
         cut = []
-        for part in range(min(parts, len(order))):
+        for part in range(parts):
             rows = order[part * len(order) // parts : (part + 1) * len(order) // parts]
             batch = from_samples(
                 [prompts[i] for i in rows],

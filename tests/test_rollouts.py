@@ -1,5 +1,6 @@
 """Samples as a source of batches: drawn by the policy as it is, judged, and never decoded and encoded again."""
 
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -171,6 +172,36 @@ def test_cutting_a_step_into_pieces_changes_nothing(rollouts, model):
         found.append(train(policy, source, reinforce, epochs=1, learning_rate=1e-3, progress=False).rows)
     for a, b in zip(*found):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-4) and a["reward"] == pytest.approx(b["reward"])
+
+
+def test_more_pieces_than_samples_are_as_many_as_samples(rollouts):
+    """Guards against pieces without a row, and against samples that no piece holds."""
+    source = rollouts(samples=2)
+    batches = source.batches(source.draw([0], seed=0), 7)
+    assert [len(batch) for batch in batches] == [1, 1]
+
+
+def test_with_a_kl_no_sample_s_own_length_chooses_its_company(rollouts, model):
+    """The KL's baseline is the mean of a piece's other samples: it must not depend on the sample, or it biases."""
+    source = rollouts(samples=3, reference_model=model)
+    drawn = source.draw([0, 1, 2], seed=0)
+    company = []
+    for lengths in (range(1, 10), range(9, 0, -1)):  # the very samples, cut in two ways
+        samples = [one._replace(ids=[5 + number] * n) for number, (one, n) in enumerate(zip(drawn.samples, lengths))]
+        batches = source.batches(replace(drawn, samples=samples), 4)
+        company.append([sorted(ids[0] for ids in rows(batch)) for batch in batches])
+    assert company[0] == company[1]
+
+
+def test_two_processes_do_not_draw_with_the_same_random_numbers(rollouts, monkeypatch):
+    """Each asks its own prompts; with one seed for both, their samples would go astray together."""
+    seeds = []
+    monkeypatch.setattr("prefnb.rollouts.gather_object", lambda found: found)
+    monkeypatch.setattr("prefnb.rollouts.sample", lambda *_, seed, **__: seeds.append(seed) or [])
+    for index in range(2):
+        monkeypatch.setattr("prefnb.rollouts.processes", lambda: SimpleNamespace(process_index=index, num_processes=2))
+        rollouts(temperatures=[0.5, 1.0])._answers([0, 1, 2], seed=5)
+    assert len(set(seeds)) == 4
 
 
 def test_an_interrupted_run_goes_on_with_the_same_numbers(rollouts, model, tmp_path):
