@@ -54,6 +54,15 @@ class Drawn:
         }
 
 
+def check_groups(samples: int, temperatures: Sequence[float]) -> None:
+    """ValueError if K samples a prompt cannot be drawn at these temperatures, as many at each."""
+    if samples % len(temperatures) or min(temperatures) <= 0:
+        raise ValueError(
+            f"{samples} samples a prompt cannot be shared evenly among the temperatures {list(temperatures)}; make "
+            "samples a multiple of their number, and every temperature greater than 0."
+        )
+
+
 class Rollouts:
     """`epoch(n)` yields, per optimiser step, the pieces of one batch of fresh samples, drawn when it is asked for.
 
@@ -85,11 +94,7 @@ class Rollouts:
     ):
         if len(prompts) == 0:
             raise ValueError("There is no prompt to answer; choose other data or a larger limit.")
-        if samples % len(temperatures) or min(temperatures) <= 0:
-            raise ValueError(
-                f"{samples} samples a prompt cannot be shared evenly among the temperatures {list(temperatures)}; make "
-                "samples a multiple of their number, and every temperature greater than 0."
-            )
+        check_groups(samples, temperatures)
         self.policy, self.tokenizer, self.prompts = policy, tokenizer, list(prompts)
         self.judge, self.advantages = judge, advantages
         self.prompts_per_step, self.samples, self.temperatures = prompts_per_step, samples, list(temperatures)

@@ -164,3 +164,26 @@ def test_the_qwen_preset_runs_on_a_local_model_and_file(small_world):
     made = recipes.dpo(preset="qwen", **small_world)
     assert made.history.rows[0]["loss"] == pytest.approx(0.6931472, abs=1e-5)
     assert max(row["learning_rate"] for row in made.history.rows) <= 5e-6
+
+
+@pytest.mark.parametrize(
+    "method, wrong, words",
+    [
+        ("rloo", {"samples": 8, "temperatures": "0.5,1,1.5", "reward": "proxy"}, "shared evenly"),
+        ("multi_objective", {"samples": 3, "temperatures": "0.5,1"}, "shared evenly"),
+        ("grpo", {"reward": "gold"}, "needs the pocket world"),
+    ],
+)
+def test_samples_that_cannot_be_drawn_or_judged_are_refused_before_any_work(
+    small_world, monkeypatch, method, wrong, words
+):
+    """Guards against a sentence that comes after minutes of training an SFT policy or a reward model."""
+
+    def work(*given, **more):
+        raise AssertionError("work has begun")
+
+    for name in ("starting_policy", "reward_judge"):
+        monkeypatch.setattr(recipes.policy_gradient, name, work)
+    given = {name: small_world[name] for name in ("model", "dataset")}
+    with pytest.raises(ValueError, match=words):
+        getattr(recipes, method)(**given, **wrong)

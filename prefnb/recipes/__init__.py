@@ -1,15 +1,15 @@
 """Whole methods as functions of their parameters, cached on disk: what a notebook calls for what an earlier one made.
 
-| file         | recipes                                   | and the parts that notebooks use as well                     |
-|--------------|-------------------------------------------|--------------------------------------------------------------|
-| `common`     |                                           | `Trained`, `on_policy`, `samples_of`                         |
-| `supervised` | `sft`                                     | `sft_examples`                                               |
-| `preference` | `dpo`, `simpo`, `dppo`                    | `starting_policy`, `pair_examples`, `reference`, `greedy_ids`|
-| `reward`     | `reward_model`                            |                                                              |
-| `own_samples`| `rs_dpo`, `self_improvement`              | `scout`, `weakest`, `new_prompts`, `improve`, `by_likelihood`|
-| `policy_gradient` | `rloo`, `grpo`                       | `judge_for`, `training_prompts`, `rollouts`                  |
-| `multi_objective` | `multi_objective`             | `parts_judge`, `combiner`, `score_vectors`, `scored_pairs`         |
-| `comparison` |                                           | `compare`, `sampled_kl`, `record`                            |
+| file              | recipes                      | and the parts that notebooks use as well                      |
+|-------------------|------------------------------|---------------------------------------------------------------|
+| `common`          |                              | `Trained`, `on_policy`, `samples_of`                          |
+| `supervised`      | `sft`                        | `sft_examples`                                                |
+| `preference`      | `dpo`, `simpo`, `dppo`       | `starting_policy`, `pair_examples`, `reference`, `greedy_ids` |
+| `reward`          | `reward_model`               | `reward_judge`                                                |
+| `own_samples`     | `rs_dpo`, `self_improvement` | `scout`, `weakest`, `new_prompts`, `improve`, `by_likelihood` |
+| `policy_gradient` | `rloo`, `grpo`               | `judge_for`, `training_prompts`, `rollouts`                   |
+| `multi_objective` | `multi_objective`            | `parts_judge`, `combiner`, `score_vectors`, `scored_pairs`    |
+| `comparison`      |                              | `compare`, `sampled_kl`, `record`                             |
 
 Every recipe has a schema of its parameters with the presets "pocket" and "qwen", by its name in capitals.
 """
@@ -36,7 +36,6 @@ from prefnb.recipes.own_samples import (
     draw_groups,
     improve,
     new_prompts,
-    reward_judge,
     round_start,
     rs_dpo,
     scout,
@@ -56,5 +55,5 @@ from prefnb.recipes.preference import (
     simpo,
     starting_policy,
 )
-from prefnb.recipes.reward import REWARD_MODEL, reward_model
+from prefnb.recipes.reward import REWARD_MODEL, reward_judge, reward_model
 from prefnb.recipes.supervised import SFT, sft, sft_examples

@@ -8,16 +8,14 @@ from typing import Callable
 
 import torch
 
-from prefnb import data, models, parameters
+from prefnb import data, parameters
 from prefnb.judges import Brevity, Combined, GoldJudge, Probability, RewardModel, Several
 from prefnb.objectives import multi_objective as rules
 from prefnb.objectives import policy_gradient as objectives
 from prefnb.parameters import Choice, Number, Numbers, Schema, Source, Whole
-from prefnb.recipes.common import Trained, trained, unfinished
-from prefnb.recipes.policy_gradient import RLOO, rollouts
-from prefnb.recipes.preference import starting_policy
-from prefnb.recipes.reward import reward_model
-from prefnb.train import train
+from prefnb.recipes.common import Trained
+from prefnb.recipes.policy_gradient import RLOO, learn_from_rewards
+from prefnb.recipes.reward import reward_judge
 
 _FIELDS = {
     **{name: kind for name, kind in RLOO.fields.items() if name != "reward"},
@@ -55,7 +53,7 @@ OBJECTIVES = Schema(  # what every rule shares: the parameters of a notebook tha
             pairs=2000,
             helpfulness_model="OpenAssistant/reward-model-deberta-v3-large-v2",
             fluency_model="4i-ai/BERT_disfluency_cls",
-            fluent_class=0,  # its card names no classes: try a sentence of each kind before a long run
+            fluent_class=1,  # as others who use it read it; its card names no classes, so try a sentence of each kind first
         ),
     },
 )
@@ -78,27 +76,13 @@ def multi_objective(**given) -> Trained:
     """
     p = parameters.check(given, MULTI_OBJECTIVE)
 
-    def make() -> Trained:
+    def make_judge() -> Combined:
         judge = parts_judge(p)
-        combined = Combined(judge, combiner(p, judge))
-        reference, tokenizer = starting_policy(p)
-        policy = models.copy_model(reference)
-        advantages = objectives.plain if p.baseline == "none" else objectives.leave_one_out
-        source = rollouts(
-            policy, tokenizer, p, combined, advantages, reference_model=reference if p.kl_weight > 0 else None
-        )
-        history = train(
-            policy,
-            source,
-            partial(objectives.reinforce, kl_weight=p.kl_weight),
-            epochs=p.steps / len(source),
-            learning_rate=p.learning_rate,
-            schedule=p.schedule,
-            checkpoint=unfinished("multi_objective", p),
-        )
-        return Trained(policy, tokenizer, history)
+        return Combined(judge, combiner(p, judge))
 
-    return trained("multi_objective", p, make)
+    advantages = objectives.plain if p.baseline == "none" else objectives.leave_one_out
+    objective = partial(objectives.reinforce, kl_weight=p.kl_weight)
+    return learn_from_rewards("multi_objective", p, make_judge, advantages, objective)
 
 
 def parts_judge(p: SimpleNamespace):
@@ -109,11 +93,7 @@ def parts_judge(p: SimpleNamespace):
     """
     if data.is_pocket(p.dataset) and p.helpfulness_model is None and p.fluency_model is None:
         return GoldJudge()
-    if p.helpfulness_model:
-        helpfulness = RewardModel.load(p.helpfulness_model)
-    else:
-        proxy = reward_model(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset)
-        helpfulness = RewardModel(proxy.model, proxy.tokenizer)
+    helpfulness = RewardModel.load(p.helpfulness_model) if p.helpfulness_model else reward_judge(p)
     if p.fluency_model is None:
         print("No fluency_model is given: the second objective is brevity, exp(-words / 100).")
         return Several({"helpfulness": Probability(helpfulness), "brevity": Brevity()})
@@ -121,9 +101,9 @@ def parts_judge(p: SimpleNamespace):
     return Several({"helpfulness": Probability(helpfulness), "fluency": Probability(fluency)})
 
 
-def score_vectors(parts: dict, objectives: int | None = None) -> torch.Tensor:
-    """A judge's parts as score vectors (n, objectives), of the first so many objectives or of all."""
-    return torch.stack([torch.as_tensor(part).double() for part in parts.values()][:objectives], 1)
+def score_vectors(parts: dict, k: int | None = None) -> torch.Tensor:
+    """A judge's parts as score vectors (n, k), of the first k objectives or of all."""
+    return torch.stack([torch.as_tensor(part).double() for part in parts.values()][:k], 1)
 
 
 def scored_pairs(judge: Callable, dataset: str, split: str = "train", limit: int | None = None, seed: int = 0):

@@ -11,7 +11,7 @@ from typing import Callable
 
 import numpy as np
 
-from prefnb import data, evaluate, judges, models, pairs, parameters, pocket
+from prefnb import data, evaluate, models, pairs, parameters, pocket
 from prefnb.batches import Batches, Examples, prompt_ids
 from prefnb.evaluate import WinRate
 from prefnb.logprobs import DatasetLogprobs
@@ -27,7 +27,7 @@ from prefnb.recipes.preference import (
     reference,
     starting_policy,
 )
-from prefnb.recipes.reward import reward_model
+from prefnb.recipes.reward import reward_judge
 from prefnb.sampling import Sample
 from prefnb.train import History, train
 
@@ -130,7 +130,7 @@ def check_rounds(p: SimpleNamespace) -> None:
 
 @dataclass
 class Scouting:
-    """What a policy and its baseline answered to prompts that are neither trained on nor evaluated on."""
+    """What a policy and its baseline answered to prompts that nothing is evaluated on."""
 
     prompts: list[list[dict]]
     categories: list[str]
@@ -149,17 +149,12 @@ def round_start(p: SimpleNamespace) -> Trained:
     return rs_dpo(**{name: getattr(p, name) for name in shared})
 
 
-def reward_judge(p: SimpleNamespace) -> judges.RewardModel:
-    """The proxy: the preset's reward model, trained on the same source of pairs."""
-    made = reward_model(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, sft=p.sft)
-    return judges.RewardModel(made.model, made.tokenizer)
-
-
 def scout(p: SimpleNamespace, baseline, policy, tokenizer) -> Scouting:
     """One answer of either model, at temperature 1, to `p.scout_prompts` prompts of the training split.
 
-    They are drawn with another seed than the training pairs: of a large source, few are in both. Choosing categories
-    on test prompts would choose what happened to be low there, and show it rising after.
+    They are drawn with another seed than the training pairs: where `p.pairs` are a small part of the source, few are in
+    both; where they are all of it, all are. Choosing categories on test prompts would choose what happened to be low
+    there, and show it rising after.
     """
     rows = data.load_prompts(p.dataset, "train", limit=p.scout_prompts, seed=p.seed + 1)
     asked = list(rows["prompt"])

@@ -8,13 +8,13 @@ from typing import Callable
 
 from prefnb import data, models, parameters
 from prefnb.batches import prompt_ids
-from prefnb.judges import GoldJudge, RewardModel
+from prefnb.judges import GoldJudge
 from prefnb.objectives import policy_gradient as objectives
 from prefnb.parameters import Choice, Flag, Number, Numbers, Schema, Whole
 from prefnb.recipes.common import POCKET, QWEN, TRAINING, Trained, trained, unfinished
 from prefnb.recipes.preference import starting_policy
-from prefnb.recipes.reward import reward_model
-from prefnb.rollouts import Rollouts
+from prefnb.recipes.reward import reward_judge
+from prefnb.rollouts import Rollouts, check_groups
 from prefnb.train import train
 
 _FIELDS = {
@@ -78,7 +78,8 @@ def rloo(**given) -> Trained:
     """REINFORCE with the leave-one-out baseline (Ahmadian et al. 2024; 001 §6.3.1, 003 eq. 6), with `RLOO`'s
     parameters."""
     p = parameters.check(given, RLOO)
-    return _policy_gradient("rloo", p, objectives.leave_one_out, partial(objectives.reinforce, kl_weight=p.kl_weight))
+    objective = partial(objectives.reinforce, kl_weight=p.kl_weight)
+    return learn_from_rewards("rloo", p, lambda: judge_for(p), objectives.leave_one_out, objective)
 
 
 def grpo(**given) -> Trained:
@@ -92,19 +93,21 @@ def grpo(**given) -> Trained:
         loss_type=p.loss_type,
         max_length=p.max_response_tokens,
     )
-    return _policy_gradient("grpo", p, advantages, objective, "token" if p.loss_type == "token" else "example")
+    average = "token" if p.loss_type == "token" else "example"
+    return learn_from_rewards(
+        "grpo", p, lambda: judge_for(p), advantages, objective, average=average, updates=p.updates
+    )
 
 
 def judge_for(p: SimpleNamespace):
     """The judge whose total is the reward: the pocket world's gold judge, or the proxy trained on `p.dataset`."""
-    if p.reward == "gold" and not data.is_pocket(p.dataset):
-        raise ValueError(
+    if p.reward == "proxy":
+        return reward_judge(p)
+    if not data.is_pocket(p.dataset):
+        raise parameters.ParameterError(
             "reward='gold' needs the pocket world, where a program knows the answers; use reward='proxy' with other data."
         )
-    if p.reward == "gold":
-        return GoldJudge()
-    proxy = reward_model(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset)
-    return RewardModel(proxy.model, proxy.tokenizer)
+    return GoldJudge()
 
 
 def training_prompts(p: SimpleNamespace, tokenizer) -> list[list[dict]]:
@@ -135,20 +138,27 @@ def rollouts(policy, tokenizer, p: SimpleNamespace, judge: Callable, advantages:
     )
 
 
-def _policy_gradient(name: str, p: SimpleNamespace, advantages, objective, average: str = "example") -> Trained:
+def learn_from_rewards(
+    name: str,
+    p: SimpleNamespace,
+    make_judge: Callable,
+    advantages: Callable,
+    objective: Callable,
+    *,
+    average: str = "example",
+    updates: int = 1,
+) -> Trained:
+    """The recipe `name`: from the policy that `p` says, `p.steps` steps on samples that `make_judge()` scores.
+
+    Raises ValueError before any work if the samples cannot be shared among the temperatures.
+    """
+    check_groups(p.samples, p.temperatures)
+
     def make() -> Trained:
-        judge = judge_for(p)
-        reference, tokenizer = starting_policy(p)
-        policy = models.copy_model(reference)
-        source = rollouts(
-            policy,
-            tokenizer,
-            p,
-            judge,
-            advantages,
-            reference_model=reference if p.kl_weight > 0 else None,
-            updates=getattr(p, "updates", 1),
-        )
+        judge = make_judge()
+        policy, tokenizer = starting_policy(p)
+        frozen = models.copy_model(policy) if p.kl_weight > 0 else None
+        source = rollouts(policy, tokenizer, p, judge, advantages, reference_model=frozen, updates=updates)
         history = train(
             policy,
             source,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prefnb import models, parameters
+from types import SimpleNamespace
+
+from prefnb import judges, models, parameters
 from prefnb.batches import Batches
 from prefnb.logprobs import RewardScorer
 from prefnb.objectives.reward_model import bradley_terry
@@ -48,3 +50,10 @@ def reward_model(**given) -> Trained:
         return Trained(model, tokenizer, history)
 
     return trained("reward_model", p, make, load_model=models.load_reward_model)
+
+
+def reward_judge(p: SimpleNamespace) -> judges.RewardModel:
+    """The judge that the preset's reward model makes, trained on the source of pairs that another method's parameters
+    `p` name, and from the model that it starts from."""
+    made = reward_model(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, sft=p.sft)
+    return judges.RewardModel(made.model, made.tokenizer)
