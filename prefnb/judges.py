@@ -86,8 +86,8 @@ class RewardModel:
     Its score is the model's one output, or of two classes the log-odds of the class `positive`, 0 or 1.
     reads: "dialog" (prompt, response and end-of-turn token through the chat template, as in training), "pair" (the
     last user turn and the response as a pair of texts, as deberta reads them) or "response" (that alone, as the papers'
-    fluency classifier does); None is the first where the tokenizer has a chat template, else the second. Texts are cut
-    to what the model can take.
+    fluency classifier does); None is the first where the tokenizer has a chat template, else the second. Pairs and
+    responses are cut to what the model can take, dialogs are read whole.
     """
 
     name = "proxy"

@@ -18,7 +18,7 @@ from torch.nn.functional import logsigmoid
 def gaps(scores: torch.Tensor, ideal=1.0) -> torch.Tensor:
     """g_i = |s_i - ideal_i|, (n, k): how far each score is from its ideal (001 §3.3). ideal: one for all, or (k,)."""
     scores = _vectors(scores)
-    ideal = torch.as_tensor(ideal, dtype=scores.dtype)
+    ideal = torch.as_tensor(ideal, dtype=scores.dtype, device=scores.device)
     if ideal.ndim and len(ideal) != scores.shape[1]:
         raise ValueError(
             f"There are {len(ideal)} ideals for {scores.shape[1]} objectives; give one each, or one for all."
@@ -93,9 +93,10 @@ def fit_preference(
     """The f of least mean `preference_function_loss` + ridge/2 |w|^2 on pairs of score vectors, both (n, k).
 
     Newton's method: the loss is convex in w, the ridge makes its minimum one point (also where the pairs can be told
-    apart without an error), so nothing depends on a seed. ValueError for sides of different shape or a ridge of 0.
+    apart without an error), so nothing depends on a seed. It is small, so it is found on the CPU. ValueError for sides
+    of different shape or a ridge of 0.
     """
-    chosen, rejected = _vectors(chosen).double(), _vectors(rejected).double()
+    chosen, rejected = _vectors(chosen).double().cpu(), _vectors(rejected).double().cpu()
     if chosen.shape != rejected.shape or len(chosen) == 0:
         raise ValueError(
             f"Chosen scores {tuple(chosen.shape)} and rejected scores {tuple(rejected.shape)} are no pairs: give a row "
