@@ -2,8 +2,8 @@
 
 All start from the pocket SFT policy and ask 16 training prompts a step for 8 samples each, at temperature 1, up to the
 same length; the gold judge's total is the reward. Learning rate, KL weight and number of steps are the same. TRL is
-told where a turn ends. Each runs in a process of its own. Set-up is left out: a step is sampling, judging, and the update. Both print their
-rewards along the way, so that nobody wonders whether they did the same work.
+told where a turn ends. Each runs in a process of its own. Set-up is left out: a step is sampling, judging, and the update.
+The rewards along the way stand beside the times, so that nobody wonders whether both did the same work.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
+
+from benchmarks.clock import Clock
 
 PROMPTS, SAMPLES, MAX_TOKENS = 16, 8, 96
 RATE = 5e-4
@@ -61,20 +62,6 @@ def run_one(way: str, method: str, steps: int) -> dict:
     return {"prefnb": here, "trl": in_trl}[way](start, prompts, method)
 
 
-class Clock:
-    """Seconds between the ends of steps; the first step is the warm-up."""
-
-    def __init__(self):
-        self.ends = []
-
-    def tick(self) -> None:
-        self.ends.append(time.perf_counter())
-
-    @property
-    def seconds(self) -> list[float]:
-        return [end - begin for begin, end in zip(self.ends, self.ends[1:])]
-
-
 def here(start, prompts: list, method: str) -> dict:
     """prefnb's own loop, as the notebooks use it."""
     from functools import partial
@@ -119,7 +106,7 @@ def in_trl(start, prompts: list, method: str) -> dict:
 
     from prefnb.judges import GoldJudge
 
-    judge, clock = GoldJudge(), Clock()
+    judge, clock, on_cpu = GoldJudge(), Clock(), start.model.device.type == "cpu"
     start.tokenizer.eos_token = "<|im_end|>"  # TRL stops at eos_token alone, which in Qwen2.5's base is another one
 
     def reward(prompts, completions, **_):
@@ -142,8 +129,8 @@ def in_trl(start, prompts: list, method: str) -> dict:
             lr_scheduler_type="constant",
             beta=KL[method],
             gradient_checkpointing=False,
-            bf16=False,
-            use_cpu=True,
+            bf16=not on_cpu,
+            use_cpu=on_cpu,
             report_to="none",
             save_strategy="no",
             logging_steps=1,

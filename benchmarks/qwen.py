@@ -20,6 +20,8 @@ import time
 from functools import partial
 from pathlib import Path
 
+from benchmarks.clock import Clock
+
 PROMPT, RESPONSE = 128, 384  # tokens
 SETTINGS = dict(learning_rate=1e-6, beta=0.1)
 WAYS = ("prefnb", "trl", "trl_cached")  # TRL with its defaults, and with reference log-probs computed beforehand
@@ -112,23 +114,6 @@ def _peak_resident() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-class Clock:
-    """Seconds between the ends of steps; the first, which warms caches up, is left out."""
-
-    def __init__(self):
-        self.ends = []
-
-    def tick(self) -> None:
-        import torch
-
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.ends.append(time.perf_counter())
-
-    def seconds(self) -> float:
-        return statistics.median(b - a for a, b in zip(self.ends, self.ends[1:]))
-
-
 def here(folder: str, tokenizer, data: list[dict], pairs: int) -> dict:
     """prefnb's own loop: the reference's log-probs first, by the same model, then training."""
     from types import SimpleNamespace
@@ -158,7 +143,7 @@ def here(folder: str, tokenizer, data: list[dict], pairs: int) -> dict:
         live=live,
     )
     losses = history["loss"][1]
-    return dict(setup=setup, step=clock.seconds(), first=float(losses[0]), last=float(losses[-1]))
+    return dict(setup=setup, step=statistics.median(clock.seconds), first=float(losses[0]), last=float(losses[-1]))
 
 
 def in_trl(folder: str, tokenizer, data: list[dict], pairs: int, way: str) -> dict:
@@ -206,7 +191,7 @@ def in_trl(folder: str, tokenizer, data: list[dict], pairs: int, way: str) -> di
     setup = time.perf_counter() - began
     trainer.train()
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-    return dict(setup=setup, step=clock.seconds(), first=losses[0], last=losses[-1])
+    return dict(setup=setup, step=statistics.median(clock.seconds), first=losses[0], last=losses[-1])
 
 
 def matrix_peak() -> float:
@@ -218,11 +203,11 @@ def matrix_peak() -> float:
     for _ in range(20):
         a @ a
         clock.tick()
-    return 2 * 8192**3 / clock.seconds()
+    return 2 * 8192**3 / statistics.median(clock.seconds)
 
 
 def table(seen: dict[str, dict], parameters: int, pairs: int, peak: float | None) -> str:
-    """The figures as a Markdown table. `state` is what any float32 training holds: weights, gradients, Adam's moments."""
+    """The figures as a Markdown table. `state` is what float32 training holds: weights, gradients, Adam's moments."""
     state = 4 * 4 * parameters / 1e9
     header = ["", "s a step", "tokens/s", "peak GB", f"above {state:.1f} GB", "of TRL's", "first loss", "last loss"]
     lines = []
