@@ -753,4 +753,5 @@ print(f"Parameters, histories, responses with scores, summary and figures are in
 #   is believed.
 # - The strength $\alpha$ from nothing to too much, and three claims with the verdicts of this one seed.
 #
-# Previous: [03 · SimPO](03_simpo.ipynb). Back to [02 · DPO](02_dpo.ipynb), or to the [overview](../README.md).
+# Previous: [03_simpo](03_simpo.ipynb). Next: [05_reward_model](05_reward_model.ipynb), where a judge is learnt from
+# the pairs, and asked how far it can be trusted.

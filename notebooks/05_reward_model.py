@@ -79,6 +79,7 @@ if p.best_of > p.samples // 2:
 # ## The loss in full
 #
 # Training below uses this very function; change it and run on. `policy` holds scores here, one number per response.
+# `reference` is there because the course's training loop hands one to every loss; this loss needs none.
 
 # %%
 from types import SimpleNamespace
@@ -194,8 +195,12 @@ histories = {"reward model in view": train(
 #
 # ## How often is it right on pairs it has not seen?
 #
-# There are two kinds of right: agreeing with the *label*, and with the *gold judge*. And there is a ceiling. Even the
+# There are two kinds of right: agreeing with the *label*, and with the *gold judge*. The second is asked only where
+# gold sees a difference; below the least one that counts for it, two answers *tie*. And there is a ceiling. Even the
 # gold judge itself does not agree with every label, since labels are noisy; nobody should do better than it.
+#
+# Both reward models are asked about the same pairs. So the last row subtracts them pair by pair before it draws an
+# interval, which tells more than two intervals side by side.
 
 # %%
 full = recipes.reward_model(**{name: vars(p)[name] for name in recipes.REWARD_MODEL.specs})
@@ -218,12 +223,14 @@ for label, margin in {**margins, **({"gold itself: the ceiling": gold_margin} if
     apart = np.abs(gold_margin) > gold.tie if judged else None  # pairs that gold can tell apart
     agrees = share((margin * gold_margin > 0)[apart]) if judged else "no gold judge here"
     rows.append([label, share(margin > 0), agrees])
+more = (margins["full"] > 0).astype(float) - (margins["in view"] > 0)
+rows.append(["full less in view", evaluate.mean_and_interval(more), ""])
 widgets.show_table(*rows)
 
 # %% [markdown]
-# Compare the two proxies: is there much to gain from more pairs? And compare each with the ceiling. A flipped label
-# counts against a proxy in the first column and not in the second. So one that has learnt what the judge likes, and
-# not the noise, should agree with gold a little *more* often than with the labels.
+# Is there much to gain from more pairs? And how far from the ceiling are both? A flipped label counts against a proxy
+# in the first column and not in the second. So one that has learnt what the judge likes, and not the noise, should
+# agree with gold a little *more* often than with the labels.
 #
 # ## Does it know how sure it may be?
 #
@@ -284,6 +291,12 @@ widgets.show_table(*errors)
 # Pairs of a data set were written by others. A proxy that is to be *followed* must judge what the policy itself says.
 # So the fine-tuned model now answers every test prompt `samples` times, once and for all (they are kept in the cache),
 # and both judges score every answer.
+#
+# A scatter of one score against the other over all answers would mix prompts, and that the loss never asked for. So
+# from each score the mean over its prompt's answers is taken away first. Then the question for each prompt: of the
+# pairs of its answers that gold tells apart, what share does the proxy put in the same order? One half is a coin,
+# one is perfect. (Twice this share less one is the rank correlation known as Goodman and Kruskal's gamma.) Above each
+# panel stands the mean share over the category's prompts, with its 95% interval.
 
 # %%
 prompt_rows = fitting(data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed))
@@ -301,28 +314,22 @@ def draw(policy, count, seed):
 
 
 def score(judge, answers):
-    """The judge's `Scores` of nested answers, in one row after another."""
-    return judge([one for one, group in zip(prompts, answers) for _ in group],
-                 [one.text for group in answers for one in group])
+    """What a judge says of nested answers: an array (prompts, count) for its total and for each of its parts."""
+    found = judge([one for one, group in zip(prompts, answers) for _ in group],
+                  [one.text for group in answers for one in group])
+    named = found if isinstance(found, dict) else {"total": found.total, **found.parts}
+    return {name: values.reshape(len(prompts), -1) for name, values in named.items()}
 
 
 # %%
 answers = draw(sft, p.samples, p.seed)
-table = {"proxy": score(proxy, answers).total.reshape(len(prompts), -1)}  # (prompts, samples)
+table = {"proxy": score(proxy, answers)["total"]}  # (prompts, samples)
 if judged:
-    gold_scores = score(gold, answers)
-    table["gold"] = gold_scores.total.reshape(len(prompts), -1)
-    table["gold fluency"] = gold_scores.parts["fluency"].reshape(len(prompts), -1)
+    by_gold = score(gold, answers)
+    table |= {"gold": by_gold["total"], "gold fluency": by_gold["fluency"]}
 repeats = 1 - np.mean([len({tuple(one.ids) for one in group}) / len(group) for group in answers])
 display(Markdown(f"{len(prompts)} prompts x {p.samples} answers; {repeats:.0%} of them repeat another answer to their "
                  "prompt, word for word."))
-
-# %% [markdown]
-# A scatter of one score against the other over all answers would mix prompts, and that the loss never asked for. So
-# from each score the mean over its prompt's answers is taken away first. Then the question for each prompt: of the
-# pairs of its answers that gold tells apart, what share does the proxy put in the same order? One half is a coin,
-# one is perfect. (Twice this share less one is the rank correlation known as Goodman and Kruskal's gamma.) Above each
-# panel stands the mean share over the category's prompts, with its 95% interval.
 
 # %%
 def order_right(score, gold, tie):
@@ -359,11 +366,11 @@ scatter_figure
 if judged:
     unclear = [name.replace("_", " ") for name, (low, _) in intervals.items() if low <= 0.5]
     best, *_, worst = (name.replace("_", " ") for name in [*understood, *understood])
-    display(Markdown(f"On the model's own answers the proxy has **{np.nanmean(right):.2f}** of the order right. It "
-                     f"understands *{best}* best and *{worst}* least. " + (
-                         f"It cannot be told from a coin on {', '.join(unclear)}." if unclear else
-                         "On every category it is better than a coin.")))
-    flaws = {name: has.reshape(len(prompts), -1) for name, has in score(gold.flaws, answers).items()}
+    display(Markdown(f"On the model's own answers the proxy has **{np.nanmean(right):.2f}** of the order right, "
+                     f"most on *{best}*, least on *{worst}*. " + (
+                         f"That it beats a coin cannot be told on {', '.join(unclear)}." if unclear else
+                         "On every category it beats a coin.") + " Now the writers' bad habits, one by one:"))
+    flaws = score(gold.flaws, answers)
     effect = lambda judge, has: (judge[has].mean() - judge[~has].mean()) / judge.std()
     widgets.show_table(["answers that are", "share of all", "proxy's step", "gold's step"],
                        *[[name, f"{has.mean():.0%}", *(effect(centred[judge], has) for judge in ("proxy", "gold"))]
@@ -372,10 +379,10 @@ else:
     print("No gold judge knows the answers here; a proxy can then only be held against labels, as above.")
 
 # %% [markdown]
-# The table shows what each judge makes of the writers' bad habits: the step is the mean score of answers with that
-# habit less that of answers without, in standard deviations of that judge's scores. Look for a habit that one of them
-# minds far more than the other. Look at the shape of the clouds, too. Answers far to the right and yet low are what a
-# policy finds when it is trained against this proxy: liked by the proxy, and bad.
+# In the table, the *step* is the mean score of answers with that habit less that of answers without, in standard
+# deviations of that judge's scores. Look for a habit that one of them minds far more than the other. Look at the shape
+# of the clouds, too. Answers far to the right and yet low are what a policy finds when it is trained against this
+# proxy: liked by the proxy, and bad.
 #
 # ## A second judge: is it fluent?
 #
@@ -388,6 +395,11 @@ else:
 # and the loss is $-\log\sigma(s)$ for a fluent answer and $-\log\sigma(-s)$ for a disfluent one. It is the same curve
 # as before, on one answer instead of a difference of two. So here 0 *means* something, and scores of different
 # prompts can be compared.
+#
+# Accuracy alone flatters a classifier whose classes are uneven: saying "fluent" every time is right often. *Balanced*
+# accuracy is the mean of the two shares found, of the fluent and of the disfluent; always saying the same gets one
+# half. It is asked about held-out answers of the writers and about the fine-tuned model's own, which nobody trained
+# the classifier on. Answers to one prompt are alike, so the intervals are over prompts, not over answers.
 
 # %%
 def two_classes(policy, reference=None, *, label):
@@ -417,27 +429,33 @@ if judged:
                                  learning_rate=p.learning_rate, schedule=p.schedule, live=plots.LiveFigure(watch))
     fluency = judges.RewardModel(classifier, tokenizer)
 
-# %% [markdown]
-# Accuracy alone flatters a classifier whose classes are uneven: saying "fluent" every time is right often. *Balanced*
-# accuracy is the mean of the two shares found, of the fluent and of the disfluent; always saying the same gets one
-# half. The second row asks about the fine-tuned model's own answers, which nobody trained the classifier on.
-
 # %%
+def accuracy(says, truth):
+    """The share of answers that are recognised."""
+    return float((says == truth).mean())
+
+
 def balanced(says, truth):
     """The mean of the shares of class 1 and of class 0 that are recognised."""
     return float(np.mean([(says == truth)[truth == one].mean() for one in (0, 1) if (truth == one).any()]))
 
 
+def by_prompt(measure, says, truth):
+    """A measure of (prompts, answers) with its 95% interval, as text: whole prompts are drawn again and again."""
+    rows = np.random.default_rng(p.seed).integers(len(truth), size=(1000, len(truth)))
+    low, high = np.percentile([measure(says[some], truth[some]) for some in rows], [2.5, 97.5])
+    return f"{measure(says, truth):.2f} [{low:.2f}, {high:.2f}]"
+
+
 if judged:
     rows, fluent = one_by_one(test)
-    found = fluency([row["prompt"] for row in rows], [row["response"] for row in rows])
-    says = {"writers' answers, held out": (found, fluent)}
-    scored = score(fluency, answers)
-    table["fluency"] = scored.total.reshape(len(prompts), -1)
-    says["the SFT model's own answers"] = (scored, (~flaws["disfluent"].ravel()).astype(int))
+    found = fluency([row["prompt"] for row in rows], [row["response"] for row in rows]).total > 0
+    table["fluency"] = score(fluency, answers)["total"]
+    says = {"writers' answers, held out": (found.reshape(-1, 2), fluent.reshape(-1, 2)),
+            "the fine-tuned model's own answers": (table["fluency"] > 0, ~flaws["disfluent"])}
     widgets.show_table(["answers", "accuracy", "always \"fluent\"", "balanced accuracy"],
-                       *[[name, share((found.total > 0) == truth), float(truth.mean()),
-                          balanced(found.total > 0, truth)] for name, (found, truth) in says.items()])
+                       *[[name, by_prompt(accuracy, *both), float(both[1].mean()), by_prompt(balanced, *both)]
+                         for name, both in says.items()])
 
 # %% [markdown]
 # ## Best of N
@@ -445,15 +463,21 @@ if judged:
 # The simplest way to follow a judge needs no training: draw $N$ answers and give the one that scores highest. The
 # larger $N$, the harder we lean on the judge.
 #
-# How far does that go from the model? The distribution of best-of-$N$ has a KL from the model's own of **at most**
-# $\log N - (N-1)/N$ nats. It is equal to that only if no two answers tie; where answers repeat, it is less.
-# So take it as a bound.
+# How far does that go from the model? The usual measure is the *KL divergence*: the mean, over the answers that are
+# given, of $\log$ (probability with best-of-$N$ / probability by the model). With the natural logarithm its unit is the
+# *nat*. For best-of-$N$ it is **at most** $\log N - (N-1)/N$. It is equal to that only if no two answers tie; where
+# answers repeat, it is less. So take it as a bound.
 #
 # For $N = 4$ one might look at the first four of our answers. It is less noisy to use all $K$ of them: the average over
 # *every* way to choose 4 of the $K$. No loop over subsets is needed. Sort the answers by score; the one at place $i$,
 # counted from 0, is the best of a subset if the other $N - 1$ come from the $i$ below it:
 #
 # $$P(\text{place } i \text{ is picked}) = \binom{i}{N-1} \Big/ \binom{K}{N}.$$
+#
+# Three pickers are followed ever harder: the gold judge (the best that can be had from these answers), the proxy and
+# the fluency classifier. All panels of the figure are about the **same** picks, and show what is gained over a single
+# answer picked by chance. Left: in gold's score. Middle: in fluency alone, by gold. Right: in the proxy's score. $N$
+# stands at the square root of the KL bound. (Without a gold judge only the proxy's own panel is left.)
 
 # %%
 from math import comb, log
@@ -473,12 +497,6 @@ def kl_bound(n):
     """The most that best-of-n can be away from the model itself, in nats."""
     return log(n) - (n - 1) / n
 
-
-# %% [markdown]
-# Four pickers, each followed ever harder: the gold judge (the best that can be had from these answers), the proxy, the
-# fluency classifier, and chance. All three panels are about the **same** picks, and show what is gained over a single
-# answer. Left: in gold's score. Middle: in fluency alone, by gold. Right: in the proxy's score. N stands at the square
-# root of the KL bound. (Without a gold judge only the proxy's own panel is left.)
 
 # %%
 sizes = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if n < p.samples] + [p.samples]
@@ -527,7 +545,8 @@ if judged:
     widgets.show_table(*rows)
     pays = max([1, *(n for n, step in steps.items() if step == "gold rises")])
     after = "gold falls" if "gold falls" in [step for n, step in steps.items() if n > pays] else "no gain can be told"
-    display(Markdown(f"**Following the proxy pays up to N = {pays}**" + (
+    paying = f"pays up to N = {pays}" if pays > 1 else "does not pay, as far as can be told"
+    display(Markdown(f"**Following the proxy {paying}**" + (
         f"; after that {after}, while the proxy's own score goes on rising." if pays < sizes[-1] else
         ", the most tried here: over-optimisation, if it comes, comes later.")))
 
@@ -535,11 +554,12 @@ if judged:
 # ## Best of five: does it win?
 #
 # Paper 002 let its DPO policy answer five times, kept the answer that the reward model liked best, and compared with
-# the SFT model. We do the same with a DPO policy (from the cache, or trained now) and with the SFT model itself.
+# the fine-tuned model, SFT (*supervised fine-tuning*). We do the same with a DPO policy (from the cache, or trained
+# now) and with SFT itself. A *win rate* is the share of comparisons that an answer wins, a tie counting half.
 #
-# One SFT answer to compare with would add a good deal of luck. So half of the SFT answers are kept apart, and every
-# answer meets all of them; a tie counts half. The SFT model against itself must then lie near one half. The figure
-# shows each rate twice: judged by gold, and judged by the proxy, which did the picking.
+# One SFT answer to compare with would add a good deal of luck. So half of the SFT answers are kept apart: nothing is
+# picked among them, and every other answer meets all of them. SFT against itself must then lie near one half. The
+# figure shows each rate twice: judged by gold, and judged by the proxy, which did the picking.
 
 # %%
 def against(scores, baseline, tie, tied=0.5):
@@ -562,22 +582,14 @@ def outcomes(judge, tied=0.5):
 dpo = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, pairs=pairs)
 dpo_answers, half = draw(dpo.model, p.best_of, p.seed + 1), p.samples // 2
 drawn = {"SFT": {name: scores[:, :half] for name, scores in table.items()},
-         "DPO": {"proxy": score(proxy, dpo_answers).total.reshape(len(prompts), -1)}}
-if judged:
-    drawn["DPO"]["gold"] = score(gold, dpo_answers).total.reshape(len(prompts), -1)
-
+         "DPO": {name: score(judge, dpo_answers)["total"]
+                 for name, judge in {"proxy": proxy, "gold": gold}.items() if name in table}}
 
 # %%
-won = {judge: outcomes(judge) for judge in (("gold", "proxy") if judged else ("proxy",))}
-wins_figure, axis = plt.subplots(figsize=(8, 3), layout="constrained")
-for shift, (judge, found) in zip((0.12, -0.12), won.items()):
-    y, means = np.arange(len(found))[::-1] + shift, np.array([values.mean() for values in found.values()])
-    low, high = np.array([evaluate.bootstrap_interval(values) for values in found.values()]).T
-    axis.errorbar(means, y, xerr=[means - low, high - means], fmt="o", color=pickers[judge], label=f"judged by {judge}")
-axis.axvline(0.5, color="#888888", linestyle=":")
-axis.set_yticks(np.arange(len(found))[::-1], list(found))
-axis.set(xlim=(0, 1), ylim=(-0.6, len(found) - 0.4), xlabel="win rate against SFT (a tie is half)")
-wins_figure.legend(loc="outside upper left", ncols=2)
+won = {judge: outcomes(judge) for judge in ("proxy", "gold") if judge in table}
+as_rate = lambda values: SimpleNamespace(half=values.mean(), half_interval=evaluate.bootstrap_interval(values))
+wins_figure = plots.plot_categories({f"judged by {judge}": {label: as_rate(values) for label, values in found.items()}
+                                     for judge, found in won.items()}, against="SFT")
 plt.close(wins_figure)
 wins_figure
 
@@ -595,7 +607,7 @@ widgets.show_responses(prompts, {label: picked[label] for label in shown},
                        columns["category"] if any(columns["category"]) else None)
 
 # %% [markdown]
-# Where the proxy judges, it judges its **own** picks. Compare with gold: how much of the lift is left? The one who
+# Where the proxy judges, it judges its **own** picks. Compare with gold: how much of the lift is left? Whoever
 # picks should not be the one who judges. (Paper 002 does not say that its picking and its judging models differ.)
 #
 # ## A reward model is an ordinary file
@@ -660,8 +672,8 @@ widgets.show_table(*rows)
 #    answer has 6: this proxy is worse than none.
 # 3. $\ln 4 - 3/4 \approx 0.636$.
 #
-# At a lower temperature the answers to a prompt are more alike, so there is less to choose from: every picker gains
-# less, gold too.
+# At a lower temperature the answers to a prompt are more alike, so there is less to choose from: expect every picker
+# to gain less, gold too.
 # </details>
 
 # %%

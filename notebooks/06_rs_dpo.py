@@ -434,4 +434,5 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 # - With several scored samples a prompt, both sides are the model's own and that shortcut is gone; the labels
 #   are then the reward model's.
 #
-# Previous: [04_dppo](04_dppo.ipynb). The loss itself: [02_dpo](02_dpo.ipynb).
+# Previous: [05_reward_model](05_reward_model.ipynb). Next: [07_self_improvement](07_self_improvement.ipynb), where both
+# sides of every pair are the model's own, round after round. The loss itself: [02_dpo](02_dpo.ipynb).

@@ -9,7 +9,7 @@ from prefnb import pairs as library
 
 @pytest.fixture(scope="module")
 def notebook():
-    return load("07_self_improvement", "best_and_worst", "LETTERS", "TOY", "toy_pair", "in_words", "agreement",
+    return load("07_self_improvement", "best_and_worst", "TOY", "toy_pair", "in_words", "agreement",
                 "answer_1", "answer_2", "check_exercises")
 
 
@@ -48,13 +48,14 @@ def test_later_rounds_are_put_in_words_by_their_interval(notebook, added, words)
     assert words in notebook.in_words(added)
 
 
-def test_agreement_is_a_mean_of_rank_correlations(notebook):
-    """By hand: one prompt ranked alike, one reversed, one without spread (left out)."""
+def test_agreement_is_the_rank_correlation_of_every_prompt(notebook):
+    """By hand: one prompt ranked alike, one reversed, one without spread (left out); level samples share a rank."""
     one = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
     other = np.array([[10.0, 20.0, 90.0], [3.0, 2.0, 1.0], [5.0, 5.0, 5.0]])
-    assert notebook.agreement(one, other) == pytest.approx(0.0)
-    assert notebook.agreement(one[:1], other[:1]) == pytest.approx(1.0)
-    assert notebook.agreement(one[2:], other[2:]) == 0.0
+    assert notebook.agreement(one, other) == pytest.approx([1.0, -1.0])
+    assert len(notebook.agreement(one[2:], other[2:])) == 0
+    level = np.array([[1.0, 1.0, 2.0, 3.0]]), np.array([[5.0, 5.0, 7.0, 7.0]])  # ranks 1.5 1.5 3 4 and 1.5 1.5 3.5 3.5
+    assert notebook.agreement(*level) == pytest.approx([np.corrcoef([1.5, 1.5, 3, 4], [1.5, 1.5, 3.5, 3.5])[0, 1]])
 
 
 def test_the_printed_solutions_pass_the_notebook_s_own_check(notebook, capsys):
