@@ -279,7 +279,7 @@ class _Monitor:
             raise ValueError(f"stop_on names '{self.stop_on}', but the monitor returns {', '.join(seen)}.")
         if seen[self.stop_on] > self.best:
             self.best, self.best_step, self.waited = seen[self.stop_on], step, 0
-            self.weights = {name: value.detach().cpu().clone() for name, value in self.policy.state_dict().items()}
+            self.weights = {name: _whole(value).cpu().clone() for name, value in self.policy.state_dict().items()}
             return False
         self.waited += 1
         if self.waited >= self.patience:

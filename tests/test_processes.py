@@ -15,7 +15,11 @@ from test_recipes import small_world  # noqa: F401  (a fixture)
 from prefnb import __main__ as command_line
 from prefnb import recipes
 from prefnb.batches import Batches, tokenize
-from prefnb.models import load_model
+from prefnb.judges import Scores
+from prefnb.models import load_model, load_tokenizer
+from prefnb.objectives.policy_gradient import leave_one_out, reinforce
+from prefnb.rollouts import Rollouts
+from prefnb.sampling import Sample
 from prefnb.train import History, train
 
 ROOT = Path(__file__).parents[1]
@@ -118,13 +122,18 @@ try:
     run("cut", live=SimpleNamespace(update=cut_off))
 except KeyboardInterrupt:
     again = run("cut").rows
+best = models.load_model(model)  # a monitor that never rises: the best weights are those of the beginning
+prefnb.train.train(best, Batches(examples, 4), lambda policy, reference: (-policy.chosen.mean, {{}}), epochs=1,
+                   learning_rate=1e-2, progress=False, monitor=lambda policy: {{"score": 0.0}}, stop_on="score")
+assert models.fingerprint(best) == models.fingerprint(models.load_model(model))
 if models.processes().is_main_process:
     (folder / "losses.json").write_text(json.dumps([[row["loss"] for row in rows] for rows in (whole, again)]))
 """
 
 
 def test_weights_in_parts_train_and_are_saved_whole(small_world, tmp_path):  # noqa: F811
-    """FSDP: the losses of one process, a saved policy that is all there, and an interrupted run that goes on.
+    """FSDP: the losses of one process, a saved policy that is all there, an interrupted run that goes on, and the best
+    weights put back.
 
     Guards the tie of embedding and head, which splitting undoes, and files written from a part of the weights.
     """
@@ -141,6 +150,59 @@ def test_weights_in_parts_train_and_are_saved_whole(small_world, tmp_path):  # n
     whole, again = json.loads((tmp_path / "losses.json").read_text())
     assert len(whole) > 4
     np.testing.assert_allclose(again, whole, rtol=0, atol=1e-5)
+
+
+# Samples drawn by two processes, written down with what was learnt from them.
+ROLLOUTS = """
+import json
+from pathlib import Path
+from prefnb import models
+from prefnb.train import train
+from test_processes import learning_from_samples
+
+policy, source, objective, settings = learning_from_samples({model!r})
+draw, drawn = source.draw, []
+source.draw = lambda index, seed: drawn.append(draw(index, seed)) or drawn[-1]
+rows = train(policy, source, objective, **settings).rows
+found = dict(rows=rows, samples=[one.samples for one in drawn], weights=models.fingerprint(policy))
+Path({folder!r}, f"rollouts{{models.processes().process_index}}.json").write_text(json.dumps(found))
+"""
+
+
+def learning_from_samples(model: str):
+    """Three prompts a step, so that the processes have two and one to ask; four samples each, cut into pieces."""
+    policy, tokenizer = load_model(model), load_tokenizer(model)
+    judge = lambda prompts, texts: Scores(np.array([-float(len(text)) for text in texts]))  # noqa: E731
+    source = Rollouts(
+        policy,
+        tokenizer,
+        [[{"role": "user", "content": f"What is {n}?"}] for n in range(4)],
+        judge,
+        leave_one_out,
+        prompts_per_step=3,
+        samples=4,
+        max_new_tokens=8,
+        accumulation=2,
+    )
+    return policy, source, reinforce, dict(epochs=2, learning_rate=1e-3, progress=False)
+
+
+@pytest.mark.filterwarnings("ignore:None of the")  # random models hardly ever stop
+def test_two_processes_learn_from_samples_as_one_does(small_world, tmp_path):  # noqa: F811
+    """Each draws its share, both know all of them, and on the same samples the steps are those of one process."""
+    model = small_world["model"]
+    after = ROLLOUTS.format(model=model, folder=str(tmp_path))
+    launch(tmp_path, {}, before=f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})", after=after)
+    first, second = (json.loads((tmp_path / f"rollouts{n}.json").read_text()) for n in range(2))
+    assert first == second
+    recorded = [[Sample(*one) for one in samples] for samples in first["samples"]]
+    assert [len(samples) for samples in recorded] == [12, 4, 12, 4]
+    policy, source, objective, settings = learning_from_samples(model)
+    source._answers = lambda index, seed: recorded.pop(0)
+    for one, two in zip(train(policy, source, objective, **settings).rows, first["rows"], strict=True):
+        assert one.keys() == two.keys()
+        for name in one:
+            assert two[name] == pytest.approx(one[name], rel=1e-3, abs=1e-5), name
 
 
 @pytest.mark.parametrize("main", [True, False])
