@@ -2,8 +2,8 @@
 
 All start from the pocket SFT policy and ask 16 training prompts a step for 8 samples each, at temperature 1, up to the
 same length; the gold judge's total is the reward. Learning rate, KL weight and number of steps are the same. TRL is
-told where a turn ends. Each runs in a process of its own. Set-up is left out: a step is sampling, judging, and the update.
-The rewards along the way stand beside the times, so that nobody wonders whether both did the same work.
+told where a turn ends. Each runs in a process of its own. Set-up is left out: a step is sampling, judging, and the
+update. The rewards along the way stand beside the times, so that nobody wonders whether both did the same work.
 """
 
 from __future__ import annotations
