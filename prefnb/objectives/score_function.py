@@ -28,7 +28,8 @@ def score_function(cost: torch.Tensor, logp: torch.Tensor, value: torch.Tensor |
 
     cost: (batch,), what each sampled response costs; a gradient of its own is ignored.
     logp: (batch,), S(y) of each sample under the policy that drew it.
-    The baseline is the mean cost of the batch's other samples.
+    The baseline is the mean cost of the batch's other samples, so which samples share a batch must not depend on what
+    they are, such as their length.
     """
     cost = cost.detach()
     advantage = cost - mean_of_others(cost)
