@@ -130,13 +130,17 @@ plt.close(figure)
 figure
 
 # %% [markdown]
-# ## Data: pairs, and a model to begin with
+# ## Data and training
 #
 # The reward model begins as the fine-tuned language model: it reads well already. Its output head, which predicts
 # words, is replaced by a new one with a single output, read at the response's last token. The model has seen all of
 # the answer there.
 #
 # The pairs come with labels made by somebody who is not always right: in the pocket world some are flipped on purpose.
+#
+# The course's one loop trains the model. The only thing that is new is the `scorer`: it turns a batch into scores where
+# the other methods have log-probs. The loss starts near $\ln 2$: all scores are nearly equal, so every pair is a coin
+# toss.
 
 # %%
 from prefnb import data, evaluate, judges, models
@@ -160,12 +164,6 @@ test = fitting(data.load_pairs(p.dataset, "test", limit=p.held_out, seed=p.seed)
 test_pairs = {name: test[name][:] for name in ("prompt", "chosen", "rejected")}
 print(f"{len(examples)} pairs to train on in view, up to {p.pairs} for the full model, {len(test)} held out.")
 widgets.show_responses(view_rows["prompt"][:3], {name: view_rows[name][:3] for name in ("chosen", "rejected")})
-
-# %% [markdown]
-# ## Training
-#
-# The course's one loop trains it. The only thing that is new is the `scorer`: it turns a batch into scores where the
-# other methods have log-probs. The loss starts near $\ln 2$: all scores are nearly equal, so every pair is a coin toss.
 
 # %%
 from prefnb.logprobs import RewardScorer
@@ -416,7 +414,6 @@ def one_by_one(pairs):
     return rows, (~flaws["disfluent"]).astype(int)
 
 
-# %%
 fluency = None
 if judged:
     rows, fluent = one_by_one(view_rows)
@@ -521,9 +518,9 @@ plt.close(best_figure)
 best_figure
 
 # %% [markdown]
-# The bands are 95% intervals over prompts. See whether the left and the right panel keep
-# agreeing. The proxy's own score cannot fall: it is what the picks are made by. Where it goes on rising and gold does
-# not, the proxy is being *over-optimised*: what is gained there is the proxy's error.
+# The bands are 95% intervals over prompts. See whether the left and the right panel keep agreeing. The proxy's own
+# score cannot fall: it is what the picks are made by. Where it goes on rising and gold does not, the proxy is being
+# *over-optimised*: what is gained there is the proxy's error.
 
 # %%
 def steps_up(values):
@@ -545,10 +542,10 @@ if judged:
     widgets.show_table(*rows)
     pays = max([1, *(n for n, step in steps.items() if step == "gold rises")])
     after = "gold falls" if "gold falls" in [step for n, step in steps.items() if n > pays] else "no gain can be told"
-    paying = f"pays up to N = {pays}" if pays > 1 else "does not pay, as far as can be told"
-    display(Markdown(f"**Following the proxy {paying}**" + (
-        f"; after that {after}, while the proxy's own score goes on rising." if pays < sizes[-1] else
-        ", the most tried here: over-optimisation, if it comes, comes later.")))
+    paying = f"pays up to N = {pays}**; after that" if pays > 1 else "cannot be told to pay**:"
+    display(Markdown(f"**Following the proxy {paying}" + (
+        f" {after}, while the proxy's own score goes on rising." if pays < sizes[-1] else
+        " nothing was tried: over-optimisation, if it comes, comes later.")))
 
 # %% [markdown]
 # ## Best of five: does it win?
@@ -586,16 +583,14 @@ drawn = {"SFT": {name: scores[:, :half] for name, scores in table.items()},
                  for name, judge in {"proxy": proxy, "gold": gold}.items() if name in table}}
 
 # %%
+from prefnb.pairs import best_of as pick_best
+
 won = {judge: outcomes(judge) for judge in ("proxy", "gold") if judge in table}
 as_rate = lambda values: SimpleNamespace(half=values.mean(), half_interval=evaluate.bootstrap_interval(values))
 wins_figure = plots.plot_categories({f"judged by {judge}": {label: as_rate(values) for label, values in found.items()}
                                      for judge, found in won.items()}, against="SFT")
 plt.close(wins_figure)
-wins_figure
-
-# %%
-from prefnb.pairs import best_of as pick_best
-
+display(wins_figure)
 by = f"best of {p.best_of}"
 picked = {"SFT": [group[-1] for group in answers],
           f"SFT, {by}": pick_best([group[:p.best_of] for group in answers], table["proxy"][:, :p.best_of]),

@@ -21,7 +21,7 @@
 # You will see
 #
 # - best-of-5, the check that there is something to climb at all;
-# - a table of win rates per category, and how a *curriculum* follows from it: new prompts where the model is weakest;
+# - win rates per category, and how a *curriculum* follows from it: new prompts where the model is weakest;
 # - eight samples a prompt at three temperatures, and the rule that makes a pair of them, in full;
 # - several rounds of it, judged by the reward model that chose the pairs and by the gold judge that did not;
 # - the same rounds with the model as its own judge, and what happens to diversity.
@@ -510,8 +510,8 @@ widgets.show_table(*rows)
 # 1. The bottom three score 2, 1 and 1: two in three.
 # 2. Equal samples count once, so there are three samples with scores 3, 2, 1. Chosen is the 3; rejected is 2 or 1: two
 #    pairs.
-# 3. Cool samples are alike. More prompts have fewer distinct samples, some perhaps only one, and give no pair; the
-#    pairs that are left differ by less, in words and in score, so there is less to learn from each.
+# 3. Cool samples are alike, so expect fewer distinct ones; a prompt with only one gives no pair. The pairs that are
+#    left should differ by less, in words and in score, so that there is less to learn from each.
 # </details>
 
 # %%
