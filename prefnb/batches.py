@@ -20,6 +20,9 @@ WINDOW = 32  # batches that are shuffled together before they are sorted by leng
 class Batch:
     """Token ids of `len(index)` examples, one row each: the prompt once, then its response in every role. Right-padded.
 
+    A role may stand several times in `roles`. Then a row has several responses in it, each an example of its own: all
+    rows' first, then all rows' second, and so on.
+
     input_ids: (batch, time). segment: the same shape, 0 on the prompt, 1, 2, ... on the responses of `roles`, -1
     on padding.
     position: the same shape, a token's place in its own dialog: every response goes on where the prompt ends.
@@ -191,10 +194,22 @@ def from_samples(
     prompts: list[list[int]], samples: list[list[int]], *, temperature: float | Sequence[float] = 1.0, **extras
 ) -> Batch:
     """A batch of the policy's own samples (role "sample"): prompt ids and response ids as they were drawn, never
-    re-encoded. temperature: one for all, or each sample's own."""
-    batch = Examples(prompts, {"sample": samples}, list(range(len(prompts)))).batch(range(len(prompts)))
+    re-encoded.
+
+    Several samples of a prompt share its computation: give the first sample of every prompt, then the second of every
+    prompt, and so on. temperature: one for all, or each sample's own.
+    """
+    places, rest = divmod(len(samples), len(prompts))
+    if rest or not places:
+        raise ValueError(f"{len(samples)} samples cannot be shared evenly among {len(prompts)} prompts.")
+    rows = range(len(prompts))
+    responses = {place: samples[place * len(rows) : (place + 1) * len(rows)] for place in range(places)}
     return replace(
-        batch, extras=extras, temperature=torch.tensor(temperature, dtype=torch.float32).expand(len(prompts))
+        Examples(prompts, responses, list(rows)).batch(rows),
+        roles=("sample",) * places,
+        index=list(range(len(samples))),
+        extras=extras,
+        temperature=torch.tensor(temperature, dtype=torch.float32).expand(len(samples)),
     )
 
 

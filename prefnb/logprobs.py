@@ -103,16 +103,19 @@ class Scorer(torch.nn.Module):
         first = batch.segment[row, column - 1] != batch.segment[row, column]
         prompt_end = (batch.segment == 0).sum(-1) - 1
         before = torch.where(first, prompt_end[row], column - 1)
+        example = (batch.segment[row, column] - 1) * len(prompt_end) + row  # where all are samples: which of them
         logprobs = HeadLogprobs.apply(
             hidden[row, before],
             head.weight,
             head.bias,
             batch.input_ids[row, column],
-            batch.temperature[row] if batch.temperature is not None else None,
+            batch.temperature[example] if batch.temperature is not None else None,
         )
-        scored, sizes = {}, [len(rows) for rows, _ in places]
-        for number, (role, part) in enumerate(zip(batch.roles, logprobs.split(sizes)), 1):
-            lengths = (batch.segment == number).sum(-1)
+        scored, parts = {}, logprobs.split([len(rows) for rows, _ in places])
+        for role in dict.fromkeys(batch.roles):
+            numbers = [number for number, name in enumerate(batch.roles) if name == role]
+            part = torch.cat([parts[number] for number in numbers])
+            lengths = torch.cat([(batch.segment == number + 1).sum(-1) for number in numbers])
             mask = torch.arange(int(lengths.max()), device=lengths.device) < lengths[:, None]
             scored[role] = Response(part.new_zeros(mask.shape).masked_scatter(mask, part), mask)
         return SimpleNamespace(**scored)

@@ -24,6 +24,8 @@ from prefnb.models import processes
 from prefnb.objectives.policy_gradient import dead_groups
 from prefnb.sampling import Sample, sample
 
+PLACES = 4  # samples in a row: with more, attention over the longer row costs what the prompt saves
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -161,26 +163,30 @@ class Rollouts:
         return [Sample(*one) for _, _, samples in in_order for one in samples]
 
     def batches(self, drawn: Drawn, parts: int = 1) -> list[Batch]:
-        """The samples as `parts` batches (fewer if there are fewer samples), like lengths together, with all that the
-        objective needs.
+        """The samples as `parts` batches (fewer if there are fewer rows), like lengths together, with all that the
+        objective needs. Up to `PLACES` samples of a prompt are in one row and share its computation.
 
         Where there is a reference, only prompts of like lengths are together. The baseline of a KL (`kl.sampled_kl`)
         is the mean of a batch's other samples; if a sample's own length chose them, its gradient would be biased.
         """
-        prompts = [ids for prompt in drawn.prompts for ids in [prompt_ids(self.tokenizer, prompt)] * self.samples]
-        answers = [one.ids if self.reference_model is None else [] for one in drawn.samples]
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(answers[i]))
-        advantage, metrics, parts = drawn.advantages.flatten(), drawn.metrics(), min(parts, len(order))
+        places = max(number for number in range(1, PLACES + 1) if self.samples % number == 0)
+        rows = [range(start, start + places) for start in range(0, len(drawn.samples), places)]
+        asked = [prompt_ids(self.tokenizer, prompt) for prompt in drawn.prompts]
+        prompts = {row: asked[row.start // self.samples] for row in rows}
+        answers = {row: sum(len(drawn.samples[i].ids) for i in row) for row in rows}
+        rows.sort(key=lambda row: len(prompts[row]) + (answers[row] if self.reference_model is None else 0))
+        advantage, metrics, parts = drawn.advantages.flatten(), drawn.metrics(), min(parts, len(rows))
         cut = []
         for part in range(parts):
-            rows = order[part * len(order) // parts : (part + 1) * len(order) // parts]
+            here = rows[part * len(rows) // parts : (part + 1) * len(rows) // parts]
+            numbers = [row[place] for place in range(places) for row in here]  # in the order of `from_samples`
             batch = from_samples(
-                [prompts[i] for i in rows],
-                [drawn.samples[i].ids for i in rows],
-                temperature=[drawn.temperatures[i] for i in rows],
-                advantage=advantage[rows],
+                [prompts[row] for row in here],
+                [drawn.samples[i].ids for i in numbers],
+                temperature=[drawn.temperatures[i] for i in numbers],
+                advantage=advantage[numbers],
             )
-            batch = replace(batch, metrics={name: values[rows] for name, values in metrics.items()})
+            batch = replace(batch, metrics={name: values[numbers] for name, values in metrics.items()})
             cut.append(self._with_logprobs(batch.to(self.policy.device)))
         return cut
 

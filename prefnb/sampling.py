@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from prefnb.batches import end_of_turn_id, prompt_ids
 
 
-STAGE = 32  # new tokens after which responses that have ended leave the batch
+STAGE = 16  # new tokens after which responses that have ended leave the batch
 
 
 class Sample(NamedTuple):

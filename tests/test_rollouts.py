@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from prefnb.batches import prompt_ids
+from prefnb.batches import from_samples, prompt_ids
 from prefnb.judges import Scores
 from prefnb.logprobs import Scorer
 from prefnb.models import copy_model
@@ -43,9 +43,13 @@ def rollouts(model, tokenizer):
     return make
 
 
-def rows(batch):
-    """The response ids of every row."""
-    return [ids[segment > 0].tolist() for ids, segment in zip(batch.input_ids, batch.segment)]
+def examples(batch):
+    """(prompt ids, response ids) of every sample, in the order of the advantages."""
+    return [
+        (tuple(ids[segment == 0].tolist()), tuple(ids[segment == place].tolist()))
+        for place in range(1, len(batch.roles) + 1)
+        for ids, segment in zip(batch.input_ids, batch.segment)
+    ]
 
 
 def test_batches_hold_the_very_ids_that_were_drawn(rollouts, tokenizer):
@@ -59,16 +63,31 @@ def test_batches_hold_the_very_ids_that_were_drawn(rollouts, tokenizer):
         prompt = prompt_ids(tokenizer, drawn.prompts[number // 4])
         where.setdefault((tuple(prompt), tuple(one.ids)), []).append(number)
     for batch in batches:
-        for row, ids in enumerate(rows(batch)):
-            prompt = batch.input_ids[row][batch.segment[row] == 0].tolist()
-            numbers = where[tuple(prompt), tuple(ids)]
+        for row, example in enumerate(examples(batch)):
+            numbers = where[example]
             assert batch.extras["advantage"][row] in drawn.advantages.flatten()[numbers]
             assert batch.metrics["reward"][row] in drawn.rewards.flatten()[numbers]
 
 
+@pytest.mark.parametrize("samples, in_a_row", [(8, 4), (6, 3), (5, 1)])
+def test_samples_in_one_row_are_as_if_each_stood_alone(rollouts, model, samples, in_a_row):
+    """Guards the sharing of a prompt: nothing seen of another sample, own place, own temperature, own advantage."""
+    temperatures = [0.5, 2.0] if samples % 2 == 0 else [0.5]
+    source = rollouts(samples=samples, temperatures=temperatures)
+    drawn = source.draw([0, 1], seed=3)
+    (batch,) = source.batches(drawn)
+    assert len(batch.roles) == in_a_row and len(batch) == 2 * samples
+    together = Scorer(model)(batch).sample
+    for number, (prompt, ids) in enumerate(examples(batch)):
+        alone = from_samples([list(prompt)], [list(ids)], temperature=batch.temperature[number].item())
+        expected = Scorer(model)(alone).sample.token[0]
+        assert torch.allclose(together.token[number, : len(ids)], expected, atol=1e-5)
+        assert together.length[number] == len(ids)
+
+
 def test_the_same_seed_draws_the_same_samples(rollouts):
     """Same command, same numbers; another seed, others."""
-    first = lambda **settings: rows(next(rollouts(**settings).epoch(0))[0])  # noqa: E731
+    first = lambda **settings: examples(next(rollouts(**settings).epoch(0))[0])  # noqa: E731
     assert first() == first() and first() != first(seed=1)
 
 
@@ -174,11 +193,11 @@ def test_cutting_a_step_into_pieces_changes_nothing(rollouts, model):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-4) and a["reward"] == pytest.approx(b["reward"])
 
 
-def test_more_pieces_than_samples_are_as_many_as_samples(rollouts):
+def test_more_pieces_than_rows_are_as_many_as_rows(rollouts):
     """Guards against pieces without a row, and against samples that no piece holds."""
     source = rollouts(samples=2)
-    batches = source.batches(source.draw([0], seed=0), 7)
-    assert [len(batch) for batch in batches] == [1, 1]
+    batches = source.batches(source.draw([0, 1, 3], seed=0), 7)
+    assert [len(batch) for batch in batches] == [2, 2, 2]
 
 
 def test_with_a_kl_no_sample_s_own_length_chooses_its_company(rollouts, model):
@@ -189,7 +208,7 @@ def test_with_a_kl_no_sample_s_own_length_chooses_its_company(rollouts, model):
     for lengths in (range(1, 10), range(9, 0, -1)):  # the very samples, cut in two ways
         samples = [one._replace(ids=[5 + number] * n) for number, (one, n) in enumerate(zip(drawn.samples, lengths))]
         batches = source.batches(replace(drawn, samples=samples), 4)
-        company.append([sorted(ids[0] for ids in rows(batch)) for batch in batches])
+        company.append([sorted(ids[0] for _, ids in examples(batch)) for batch in batches])
     assert company[0] == company[1]
 
 

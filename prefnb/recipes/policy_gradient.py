@@ -37,7 +37,7 @@ _POCKET = {
     "temperatures": [1.0],
     "learning_rate": 5e-4,
     "schedule": "constant",
-    "accumulation": 4,
+    "accumulation": 2,
     "kl_weight": 0.02,
     "reward": "gold",
 }
