@@ -38,16 +38,17 @@ seed: int = 0  # any whole number; the same seed gives the same numbers
 model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
 dataset: str = None  # where prompts come from: "pocket", a local file or a hub name; None takes the preset's
 prompts: int = None  # training prompts to choose from, 1 or more; None takes the preset's
-steps: int = None  # optimiser steps of each training, 1 or more; None takes the preset's (pocket 24, qwen 1000)
-batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's (pocket 16, qwen 8)
+steps: int = None  # optimiser steps of the first trainings, 1 or more; None takes the preset's (pocket 20, qwen 1000)
+batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's (8)
 samples: int = None  # answers to each prompt of a step, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
 learning_rate: float = None  # above 0, up to 1; None takes the preset's (pocket 6e-4, qwen 1e-6)
 kl_weight: float = None  # weight of the KL from SFT in the first trainings, 0 to 100; None: the preset's
 reward: str = None  # of the first trainings: "gold" or "proxy"; None is gold in the pocket world, else proxy
 kl_weights: str = "0,0.5"  # two KL weights, 0 to 100, for the trainings on the proxy
+proxy_steps: int = 12  # optimiser steps of the trainings on the proxy, 1 or more
 max_response_tokens: int = None  # an answer is cut there, 1 or more; None takes the preset's
 variance_prompts: int = 8  # prompts of the variance measurement, 1 or more
-variance_samples: int = 32  # answers to each of them, 8 or more
+variance_samples: int = 16  # answers to each of them, 8 or more
 test_prompts: int = 200  # prompts that the policies are compared on, 20 or more
 output_dir: str = "runs/09_rloo"  # where the run leaves its numbers and figures
 
@@ -55,6 +56,7 @@ output_dir: str = "runs/09_rloo"  # where the run leaves its numbers and figures
 from prefnb import data, parameters, recipes
 
 p = parameters.check(globals(), recipes.RLOO, kl_weights=parameters.Numbers(0, 100),
+                     proxy_steps=parameters.Whole(1, 1_000_000),
                      variance_prompts=parameters.Whole(1, 1000), variance_samples=parameters.Whole(8, 4096),
                      test_prompts=parameters.Whole(20, 100_000))
 pocket = data.is_pocket(p.dataset)
@@ -331,12 +333,12 @@ display(Markdown(f"With K = {ks[-1]} the plain estimate is {said} the leave-one-
 WATCHED = ["reward", "kl_k3", "entropy", "length", "spread", "grad_norm"]
 
 
-def trained(label, judge, advantages, kl_weight, histories, live, watched=WATCHED):
+def trained(label, judge, advantages, kl_weight, histories, live, watched=WATCHED, steps=p.steps):
     """A copy of the SFT policy after training on its own samples; its history goes into `histories`."""
     live.plot = lambda history: plots.plot_training({**histories, label: history}, watched)
     policy = models.copy_model(sft)
     source = recipes.rollouts(policy, tokenizer, p, judge, advantages, reference_model=sft)
-    histories[label] = train(policy, source, partial(reinforce, kl_weight=kl_weight), epochs=p.steps / len(source),
+    histories[label] = train(policy, source, partial(reinforce, kl_weight=kl_weight), epochs=steps / len(source),
                              learning_rate=p.learning_rate, schedule=p.schedule, live=live)
     return policy
 
@@ -391,7 +393,7 @@ on_proxy, live = {}, plots.LiveFigure()
 seen = ["reward", "reward_gold", "kl_k3", "entropy", "length", "spread"]
 for weight in p.kl_weights:
     label = f"proxy, KL weight {weight:g}"
-    policies[label] = trained(label, watched_proxy, leave_one_out, weight, on_proxy, live, seen)
+    policies[label] = trained(label, watched_proxy, leave_one_out, weight, on_proxy, live, seen, p.proxy_steps)
 
 # %% [markdown]
 # `reward` is the proxy's here. Below is the same story without the steps: what the proxy believes against what is

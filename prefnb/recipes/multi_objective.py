@@ -38,11 +38,7 @@ OBJECTIVES = Schema(  # what every rule shares: the parameters of a notebook tha
         "pocket": _preset(
             "pocket",
             pairs=256,
-            steps=12,
-            batch_size=8,
-            learning_rate=5e-4,
-            schedule="constant",
-            accumulation=1,
+            steps=9,
             max_response_tokens=80,
             helpfulness_model=None,
             fluency_model=None,
