@@ -427,33 +427,39 @@ proxy_figure
 # cache does not have it) learnt from pairs of the same world and stands beside them. A tie counts half, the bars are
 # 95% intervals.
 #
-# Training drew its samples at temperature 1, where many an unlikely token slips in; the answers here are drawn at 0.7,
-# as in the other notebooks. A policy that has merely become *surer* gains a lot at 1 and little at 0.7, so a reward
-# that rose in training is not yet a win.
+# Training drew its samples at temperature 1, where many an unlikely token slips in; other notebooks draw answers at
+# 0.7. A policy that has merely become *surer* gains a lot at 1 and little at 0.7, so a reward that rose in training is
+# not yet a win at another temperature. The figure has answers at 0.7, the table both.
 
 # %%
 policies["DPO"] = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model
 comparison = recipes.compare(policies, tokenizer, p)
+trained_for = recipes.compare({label: policies[label] for label in ("SFT", "REINFORCE", "RLOO", "DPO")}, tokenizer, p,
+                              temperature=1.0)  # the temperature of the samples in training
 believed = {label: proxy(comparison.prompts, comparison.texts(label)).total for label in policies}
 checks = {label: evaluate.collapse_check(answers, comparison.answers["SFT"])
           for label, answers in comparison.answers.items() if label != "SFT"}
 plots.plot_win_rates(comparison.win_rates, against="SFT") if comparison.judged else None
 
 # %%
-rates = comparison.win_rates
-rows = [["policy", "win rate against SFT", "gold", "proxy", "tokens", "collapsed?"]]
+rates, rates_at_1 = comparison.win_rates, trained_for.win_rates
+rows = [["policy", "win rate against SFT, at 0.7", "at 1", "gold", "proxy", "tokens", "collapsed?"]]
 for label, answers in comparison.answers.items():
-    rows.append([label, rates.get(label, "-"), float(comparison.scores[label].total.mean()) if rates else "-",
+    rows.append([label, rates.get(label, "-"), rates_at_1.get(label, "-"),
+                 float(comparison.scores[label].total.mean()) if rates else "-",
                  float(believed[label].mean()), f"{evaluate.mean_length(answers):.1f}",
                  "; ".join(checks[label].reasons) or "no" if label in checks else "-"])
 widgets.show_table(*rows)
 
 
 def verdict_against_sft(label):
-    """A sentence on one win rate, from its interval."""
-    low, high = rates[label].half_interval
-    what = "beats" if low > 0.5 else "loses to" if high < 0.5 else "cannot be told from"
-    return f"{label} (reward: {p.reward}) **{what}** SFT: {rates[label]}."
+    """A sentence on a policy's win rates at both temperatures, from their intervals."""
+    said = []
+    for temperature, rate in (("0.7", rates[label]), ("1", rates_at_1[label])):
+        low, high = rate.half_interval
+        what = "beats" if low > 0.5 else "loses to" if high < 0.5 else "cannot be told from"
+        said.append(f"**{what}** SFT at temperature {temperature}, {rate}")
+    return f"{label} (reward: {p.reward}) {' and '.join(said)}."
 
 
 if rates:
@@ -546,7 +552,10 @@ if rates:
     versus = lambda one, other: evaluate.win_rate(  # noqa: E731
         comparison.scores[one], comparison.scores[other], tie=comparison.tie)
     against_dpo, against_reinforce = versus("DPO", "RLOO"), versus("RLOO", "REINFORCE")
-    rows += [["RLOO improves on SFT", "hoped for (§7)", rates["RLOO"], evaluate.verdict(rates["RLOO"].half_interval)],
+    rows += [["RLOO improves on SFT, answers at 0.7", "hoped for (§7)", rates["RLOO"],
+              evaluate.verdict(rates["RLOO"].half_interval)],
+             ["... answers at 1, as in training", "", rates_at_1["RLOO"],
+              evaluate.verdict(rates_at_1["RLOO"].half_interval)],
              ["the baseline helps: RLOO beats REINFORCE", "not run", against_reinforce,
               evaluate.verdict(against_reinforce.half_interval)],
              ["16: DPO is best (here: DPO beats RLOO)", ".605 against the base; SFT .485, reward-weighted .520",
