@@ -546,8 +546,7 @@ widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for n
 # ## The reports say, we measured
 #
 # The claims with their figures, and ours with a 95% interval over prompts. The verdict is computed from the
-# interval, and it is that of **one seed** in a small world: [the leaderboard](11_leaderboard.ipynb) repeats the
-# main ones over several.
+# interval, and it is that of **one seed** in a small world: `-p seed 1` is another.
 
 # %%
 def verdict(interval, claim):

@@ -499,7 +499,7 @@ widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for
 #
 # The papers train Qwen2.5-0.5B on UltraFeedback and ask a large reward model; by default we train a far
 # smaller model, in a world small enough to know the truth. So compare directions, not digits. This is **one
-# seed** and one setting: the leaderboard notebook is the place for verdicts.
+# seed** and one setting: `-p seed 1` is another.
 
 # %%
 rows = []

@@ -463,8 +463,8 @@ widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for
 # The paper trains Qwen2.5-0.5B on UltraFeedback and asks a large reward model; by default we train a far smaller
 # model, in a world small enough to know the truth. So compare directions, not digits. The claim is about a
 # *difference* of two win rates over SFT, so we take it prompt by prompt, DPO's outcome less SimPO's, and put an
-# interval around its mean. This is **one seed**, and the number of prompts bounds what can be told: the leaderboard
-# notebook is the place for verdicts.
+# interval around its mean. This is **one seed**, and the number of prompts bounds what can be told: try
+# `-p seed 1 -p test_prompts 500`.
 
 # %%
 def overall(verdicts):

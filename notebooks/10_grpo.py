@@ -737,4 +737,4 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 # - A log-prob belongs to the distribution that the sample was drawn from, temperature included.
 # - Several updates use samples again; the clip says when they are used up.
 #
-# Previous: [09_rloo](09_rloo.ipynb). Next: [11_leaderboard](11_leaderboard.ipynb).
+# Previous: [09_rloo](09_rloo.ipynb). The loss on pairs: [02_dpo](02_dpo.ipynb).

@@ -43,6 +43,13 @@ def test_what_readers_see_is_the_source(name):
 
 
 @every_notebook
+def test_its_links_lead_somewhere(name):
+    """A link to a notebook that is not there, or has another name."""
+    linked = re.findall(r"\]\(([^):#]+\.ipynb)\)", (NOTEBOOKS / f"{name}.py").read_text(encoding="utf-8"))
+    assert [target for target in linked if not (NOTEBOOKS / target).exists()] == []
+
+
+@every_notebook
 def test_github_and_papermill_can_open_it(name):
     """Widget metadata without state (GitHub refuses to draw the notebook), no kernelspec (papermill fails)."""
     metadata = read(name)["metadata"]
