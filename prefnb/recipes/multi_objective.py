@@ -38,8 +38,7 @@ OBJECTIVES = Schema(  # what every rule shares: the parameters of a notebook tha
         "pocket": _preset(
             "pocket",
             pairs=256,
-            steps=9,
-            max_response_tokens=80,
+            steps=8,
             helpfulness_model=None,
             fluency_model=None,
             fluent_class=1,

@@ -32,8 +32,9 @@ _POCKET = {
     **_without_epochs(POCKET),
     "sft": True,
     "prompts": 1000,
-    "steps": 20,
+    "steps": 16,
     "batch_size": 8,
+    "max_response_tokens": 80,
     "samples": 8,
     "temperatures": [1.0],
     "learning_rate": 6e-4,  # at 2e-3 the policy got worse than SFT
