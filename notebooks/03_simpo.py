@@ -55,6 +55,9 @@ from prefnb import parameters, recipes
 p = parameters.check(globals(), recipes.SIMPO, dpo_beta=parameters.Number(above=0, high=100),
                      grid_gammas=parameters.Numbers(0, 100), grid_betas=parameters.Numbers(above=0, high=100),
                      test_prompts=parameters.Whole(20, 100_000))
+if len(p.grid_gammas) != len(p.grid_betas):
+    raise parameters.ParameterError(f"'grid_gammas' has {len(p.grid_gammas)} numbers and 'grid_betas' has "
+                                    f"{len(p.grid_betas)}: give as many of each.")
 
 # %% [markdown]
 # ## The idea
@@ -147,9 +150,6 @@ def simpo(policy, reference=None, *, beta, gamma):
 # %%
 import torch
 
-if len(p.grid_gammas) != len(p.grid_betas):
-    raise parameters.ParameterError(f"'grid_gammas' has {len(p.grid_gammas)} numbers and 'grid_betas' has "
-                                    f"{len(p.grid_betas)}: give as many of each.")
 short, long, twice = toy.values()
 toy_chosen = [torch.tensor(tokens, requires_grad=True) for tokens in (long, short, twice)]
 toy_policy = from_tokens(chosen=toy_chosen, rejected=[short, long, short])
@@ -294,6 +294,7 @@ def show_moved(labels):
                                   for label, one in zip(labels, found)])
 
 
+# %%
 prompts = [row["prompt"] for row in data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
            if len(prompt_ids(tokenizer, row["prompt"])) <= p.max_prompt_tokens]
 before = DatasetLogprobs.compute(sft, held_out).all()
@@ -338,8 +339,10 @@ losses = {"SimPO": correct["SimPO"], "SimPO on the sum": mistaken(correct["SimPO
 for label in ("SimPO on the sum", "DPO on the mean"):
     policies[label], histories[label] = train_from_sft(losses[label])
     measured[label] = measure(label)
+show_moved(losses)
 
 
+# %%
 def weights(label, logprobs):
     """sigma(gamma - m) of each pair: one minus the likelihood that the loss is the negative logarithm of."""
     return 1 - torch.exp(-losses[label](logprobs, before)[0]).numpy()
@@ -357,7 +360,6 @@ axis.set_yticks(range(len(losses)), list(reversed(losses)))
 axis.set(xlim=(-0.03, 1.03), ylim=(-0.5, len(losses) - 0.5),
          xlabel="weight of a held-out pair, $\\sigma(\\gamma - m)$ (grey: before training)")
 plt.close(mistake_figure)
-show_moved(losses)
 mistake_figure
 
 # %%
