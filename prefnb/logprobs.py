@@ -212,18 +212,20 @@ class HeadLogprobs(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, hidden, weight, bias, target, temperature):
-        ctx.save_for_backward(hidden, weight, bias, target, temperature)
-        out = []
+        chosen = hidden.new_empty(len(hidden)).float()
+        total = torch.empty_like(chosen)  # log-sum-exp of the logits
         for part in HeadLogprobs._chunks(hidden, weight):
             logits = HeadLogprobs._logits(
                 hidden[part], weight, bias, None if temperature is None else temperature[part]
             )
-            out.append(logits.gather(1, target[part, None])[:, 0] - logits.logsumexp(1))
-        return torch.cat(out) if out else hidden.new_zeros(0, dtype=torch.float32)
+            chosen[part] = logits.gather(1, target[part, None])[:, 0]
+            total[part] = logits.logsumexp(1)
+        ctx.save_for_backward(hidden, weight, bias, target, temperature, total)
+        return chosen - total
 
     @staticmethod
     def backward(ctx, grad):
-        hidden, weight, bias, target, temperature = ctx.saved_tensors
+        hidden, weight, bias, target, temperature, total = ctx.saved_tensors
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         grad_bias = torch.zeros_like(bias) if ctx.needs_input_grad[2] else None
@@ -232,8 +234,8 @@ class HeadLogprobs(torch.autograd.Function):
             logits = HeadLogprobs._logits(
                 hidden[part], weight, bias, None if temperature is None else temperature[part]
             )
-            # d log softmax_target / d logits = onehot(target) - softmax
-            grad_logits = logits.softmax(1).mul_(-scale)
+            # d log softmax_target / d logits = onehot(target) - softmax, in the place of the logits
+            grad_logits = logits.sub_(total[part, None]).exp_().mul_(-scale)
             grad_logits.scatter_add_(1, target[part, None], scale)
             if grad_bias is not None:
                 grad_bias += grad_logits.sum(0).to(bias.dtype)
@@ -243,6 +245,7 @@ class HeadLogprobs(torch.autograd.Function):
                 grad_weight.addmm_(grad_logits.T, hidden[part])  # in place: the product would be as large as the head
             elif grad_weight is not None:
                 grad_weight += grad_logits.T @ hidden[part]
+            del logits, grad_logits  # before the next chunk, not after
         return grad_hidden, grad_weight, grad_bias, None, None
 
 
