@@ -2,11 +2,12 @@
 # make test   unit tests, then every notebook at its defaults
 # make lab    opens JupyterLab in notebooks/
 # make book   executes every notebook in place, with outputs, and refreshes figures/
+# make made   trains again what comes with the package, the pocket presets' SFT policy and reward model
 # make world-report   measures what the pocket world promises
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lab book world-report
+.PHONY: run test lab book made world-report
 
 run: .venv/installed
 	mkdir -p runs
@@ -22,6 +23,12 @@ lab: .venv/installed
 
 book: .venv/installed
 	$(BIN)/python -m prefnb.book
+
+made: .venv/installed
+	rm -rf data/made
+	PREFNB_CACHE=data/made $(BIN)/python -m prefnb sft --output_dir runs/made
+	PREFNB_CACHE=data/made $(BIN)/python -m prefnb reward_model --output_dir runs/made
+	rm data/made/*.lock
 
 world-report: .venv/installed
 	$(BIN)/python -m prefnb.world_report

@@ -1,7 +1,8 @@
 """The disk cache: what is expensive is made once, under a key of all it depends on.
 
 Two notebooks may share the cache at once: the second waits for the first's lock. An entry is written whole or not at
-all, with the SHA-256 of its files; a damaged one is set aside and made again, saying so.
+all, with the SHA-256 of its files; a damaged one is set aside and made again, saying so. What nearly every notebook
+begins with comes with the package, in `MADE`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from filelock import FileLock
 from platformdirs import user_cache_dir
 
 import prefnb
-from prefnb import models
+from prefnb import models, pocket
+
+MADE = pocket.DATA / "made"  # entries in the format of the cache, written by `make made`
 
 
 def cache_folder() -> Path:
@@ -29,9 +32,12 @@ def cached(kind: str, key: dict, make: Callable, save: Callable, load: Callable)
     """`load(folder)` if the entry exists and is whole, else `make()`, kept with `save(value, folder)`.
 
     A damaged entry is set aside and made again, saying so. With several processes, all make it together; the main one
-    holds the lock and writes.
+    holds the lock and writes. An entry under the same key in `MADE` comes before the user's own.
     """
-    folder = cache_folder() / f"{kind}-{digest({**key, 'version': prefnb.__version__})}"
+    name = f"{kind}-{digest({**key, 'version': prefnb.__version__})}"
+    if (MADE / name).is_dir():
+        return load(MADE / name)
+    folder = cache_folder() / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     state = models.processes()
     with FileLock(f"{folder}.lock") if state.is_main_process else contextlib.nullcontext():

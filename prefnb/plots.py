@@ -95,6 +95,7 @@ def _runs(value):
 def _draw_curve(axis, history, name, colour, label=None):
     """One curve: smoothed, with the raw one faint behind it; points where there are few (a monitor's)."""
     steps, values = history[name]
+    axis.xaxis.get_major_locator().set_params(integer=True)  # there is no step 2.5
     if len(values) < 20:
         axis.plot(steps, values, "o-", color=colour, label=label)
         return

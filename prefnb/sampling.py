@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch.distributed.tensor import DTensor
 from tqdm.auto import tqdm
+from transformers import LogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
 
 from prefnb.batches import end_of_turn_id, prompt_ids
 
@@ -24,6 +25,20 @@ class Sample(NamedTuple):
     ids: list[int]
     text: str
     finished: bool
+
+
+class OneDraw(LogitsProcessor):
+    """Draws the next token of every row, (batch, vocabulary) logits, and leaves nothing else for `generate` to choose.
+
+    It takes one random number a row: the token is where the summed probabilities pass it. `generate` itself takes
+    one for every word of the vocabulary, which on a CPU was a sixth of the time.
+    """
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        passed = scores.softmax(-1).cumsum(-1, dtype=torch.float64)
+        at = torch.rand(len(scores), 1, dtype=torch.float64, device=scores.device) * passed[:, -1:]
+        drawn = torch.searchsorted(passed, at, right=True)  # the first above: never a token of probability 0
+        return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
 
 
 @torch.no_grad()
@@ -62,17 +77,17 @@ def sample(
     ends = [end] if tokenizer.eos_token_id in (None, end) else [end, tokenizer.eos_token_id]
     settings = dict(
         num_beams=beams,
+        do_sample=False,  # `OneDraw` does
         eos_token_id=ends,
         pad_token_id=tokenizer.pad_token_id,
         use_cache=True,
         return_dict_in_generate=True,
     )
-    if temperature > 0 and beams == 1:
-        settings |= dict(do_sample=True, temperature=temperature, top_p=top_p, top_k=0)
-    elif beams > 1:
-        settings |= dict(do_sample=False, length_penalty=length_penalty, early_stopping=True)
-    else:
-        settings |= dict(do_sample=False)
+    if beams > 1:
+        settings |= dict(length_penalty=length_penalty, early_stopping=True)
+    elif temperature > 0:
+        nucleus = [TopPLogitsWarper(top_p)] if top_p < 1 else []
+        settings |= dict(logits_processor=[TemperatureLogitsWarper(float(temperature)), *nucleus, OneDraw()])
     result: list[Sample | None] = [None] * (len(prompts) * samples)
     was_training = model.training
     model.eval()

@@ -10,7 +10,8 @@ from conftest import random_model
 
 from prefnb import cache, models, recipes
 from prefnb.batches import tokenize
-from prefnb.train import History
+from prefnb.recipes import reward, supervised
+from prefnb.train import History, train
 
 
 def save(value, folder):
@@ -187,3 +188,19 @@ def test_samples_that_cannot_be_drawn_or_judged_are_refused_before_any_work(
     given = {name: small_world[name] for name in ("model", "dataset")}
     with pytest.raises(ValueError, match=words):
         getattr(recipes, method)(**given, **wrong)
+
+
+@pytest.mark.parametrize("name", ["sft", "reward_model"])
+def test_what_comes_with_the_package_is_what_the_recipes_make_today(monkeypatch, tmp_path, name):
+    """Under today's key, from today's weights and data (the first step's loss and tokens): if not, run `make made`."""
+    recipe, module = getattr(recipes, name), {"sft": supervised, "reward_model": reward}[name]
+    monkeypatch.setattr(module, "train", lambda *given, **more: pytest.fail("it was trained again"))
+    comes_with_it = recipe().history.rows
+    others = [folder for folder in cache.MADE.iterdir() if not folder.name.startswith(f"{name}-")]
+    for folder in others:
+        (tmp_path / folder.name).symlink_to(folder)
+    monkeypatch.setattr(cache, "MADE", tmp_path)
+    monkeypatch.setattr(module, "train", lambda *given, **more: train(*given, **{**more, "epochs": 1e-9}))
+    (first,) = recipe().history.rows
+    assert first["tokens"] == comes_with_it[0]["tokens"]
+    assert first["loss"] == pytest.approx(comes_with_it[0]["loss"], rel=1e-4)

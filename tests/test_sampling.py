@@ -6,7 +6,7 @@ import torch
 from prefnb import data, sampling
 from prefnb.batches import end_of_turn_id, prompt_ids
 from prefnb.models import load_model
-from prefnb.sampling import _cut, sample
+from prefnb.sampling import OneDraw, _cut, sample
 
 PROMPTS = [
     [{"role": "user", "content": text}]
@@ -107,3 +107,27 @@ def test_responses_that_have_ended_leave_the_batch_and_change_nothing(tokenizer,
     assert drawn[0] == drawn[1] and len({len(one.ids) for one in drawn[0]}) > 1
     assert sizes[0] == len(prompts) and sizes[-2] < len(prompts)
     assert max(len(one.ids) for one in drawn[0]) <= 40
+
+
+def test_one_draw_has_the_frequencies_of_the_softmax():
+    """20,000 draws against the probabilities themselves (four standard errors); what cannot be said never is."""
+    probabilities, n = torch.tensor([0.0, 0.5, 0.0, 0.3, 0.15, 0.05, 0.0]), 20_000
+    torch.manual_seed(0)
+    left = OneDraw()(None, probabilities.log().expand(n, -1))
+    assert (left.isfinite().sum(1) == 1).all()
+    shares = left.argmax(1).bincount(minlength=7) / n
+    assert (shares[probabilities == 0] == 0).all()
+    assert ((shares - probabilities).abs() <= 4 * (probabilities * (1 - probabilities) / n).sqrt()).all()
+
+
+def test_temperature_and_nucleus_shape_the_first_token(model, tokenizer):
+    """2,000 first tokens against softmax(logits / temperature), cut to the fewest that hold half of it."""
+    prompt = prompt_ids(tokenizer, PROMPTS[0])
+    with torch.no_grad():
+        chance = (model(input_ids=torch.tensor([prompt])).logits[0, -1] / 0.3).softmax(-1).sort(descending=True)
+    kept = int((chance.values.cumsum(0) < 0.5).sum()) + 1
+    drawn = sample(model, tokenizer, [prompt], temperature=0.3, top_p=0.5, samples=2000, max_new_tokens=1)
+    shares = torch.tensor([one.ids[0] for one in drawn]).bincount(minlength=len(chance.values)) / 2000
+    assert shares[chance.indices[kept:]].sum() == 0
+    want = chance.values[:kept] / chance.values[:kept].sum()
+    assert ((shares[chance.indices[:kept]] - want).abs() < 4 * (want * (1 - want) / 2000).sqrt() + 1e-9).all()

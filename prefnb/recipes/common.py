@@ -102,8 +102,11 @@ def _files(p: SimpleNamespace) -> dict:
     found = {}
     named = ("model", "dataset", "new_prompts", "helpfulness_model", "fluency_model")
     for name in filter(None, (getattr(p, one, None) for one in named)):
-        path = pocket.DATA if name == "pocket" else Path(name).expanduser()
-        files = [path] if path.is_file() else sorted(path.glob("**/*")) if path.is_dir() else []
+        path = Path(name).expanduser()
+        if name == "pocket":
+            files = sorted([*pocket.DATA.glob("*.gz"), *pocket.DATA.glob("base_model/*")])
+        else:
+            files = [path] if path.is_file() else sorted(path.glob("**/*")) if path.is_dir() else []
         found |= {f"{name}/{file.name}": file_digest(file) for file in files if file.is_file()}
     return found
 
