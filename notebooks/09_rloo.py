@@ -38,18 +38,18 @@ seed: int = 0  # any whole number; the same seed gives the same numbers
 model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
 dataset: str = None  # where prompts come from: "pocket", a local file or a hub name; None takes the preset's
 prompts: int = None  # training prompts to choose from, 1 or more; None takes the preset's
-steps: int = None  # optimiser steps of the first trainings, 1 or more; None takes the preset's (pocket 16, qwen 1000)
+steps: int = None  # optimiser steps of the first trainings, 1 or more; None takes the preset's (pocket 12, qwen 1000)
 batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's (8)
 samples: int = None  # answers to each prompt of a step, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
 learning_rate: float = None  # above 0, up to 1; None takes the preset's (pocket 6e-4, qwen 1e-6)
 kl_weight: float = None  # weight of the KL from SFT in the first trainings, 0 to 100; None: the preset's
 reward: str = None  # of the first trainings: "gold" or "proxy"; None is gold in the pocket world, else proxy
 kl_weights: str = "0,0.5"  # two KL weights, 0 to 100, for the trainings on the proxy
-proxy_steps: int = 8  # optimiser steps of the trainings on the proxy, 1 or more
+proxy_steps: int = 6  # optimiser steps of the trainings on the proxy, 1 or more
 max_response_tokens: int = None  # an answer is cut there, 1 or more; None takes the preset's
 variance_prompts: int = 8  # prompts of the variance measurement, 1 or more
 variance_samples: int = 16  # answers to each of them, 8 or more
-test_prompts: int = 200  # prompts that the policies are compared on, 20 or more
+test_prompts: int = 160  # prompts that the policies are compared on, 20 or more
 output_dir: str = "runs/09_rloo"  # where the run leaves its numbers and figures
 
 # %%

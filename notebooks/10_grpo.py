@@ -40,8 +40,8 @@ reward: str = None  # "gold" (pocket prompts only) or "proxy", a trained reward 
 prompts: int = 320  # training prompts, 1 or more; the paper has 50
 batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's
 samples: int = None  # answers per prompt, 2 to 1024; None takes the preset's
-steps: int = 14  # batches of samples in the two long trainings, 2 to 1000000; the paper has up to 1000
-short_steps: int = 5  # batches of samples in the short trainings, 2 to steps
+steps: int = 12  # batches of samples in the two long trainings, 2 to 1000000; the paper has up to 1000
+short_steps: int = 4  # batches of samples in the short trainings, 2 to steps
 learning_rate: float = None  # above 0, up to 1; None takes the preset's
 kl_weight: float = None  # weight of the KL from the SFT policy, 0 to 100; None takes the preset's (qwen 0.1)
 clip: float = 0.2  # how far pi / pi_old may go from 1 and still be rewarded for it, above 0, up to 1
@@ -50,7 +50,8 @@ loss_type: str = "sequence"  # what divides a sample's tokens: "sequence", "toke
 varied: str = "0.7,1.3"  # temperatures that share a group in one section; samples is a multiple of their number
 more_updates: int = 4  # updates per batch of samples in the section on them, 2 to 64
 pairs: int = 256  # pairs that DPO is trained on, to stand beside, 1 or more
-test_prompts: int = 100  # prompts that the policies are compared on, 20 or more
+temperature: float = 1.0  # of the answers that are compared, above 0 to 2; 1 is what training samples at
+test_prompts: int = 120  # prompts that the policies are compared on, 20 or more
 output_dir: str = "runs/10_grpo"  # where the run leaves its numbers and figures
 
 # %%
@@ -58,7 +59,8 @@ from prefnb import parameters, recipes
 
 p = parameters.check(globals(), recipes.GRPO, short_steps=parameters.Whole(2, 1_000_000),
                      varied=parameters.Numbers(above=0, high=5), more_updates=parameters.Whole(2, 64),
-                     pairs=parameters.Whole(1), test_prompts=parameters.Whole(20, 100_000))
+                     pairs=parameters.Whole(1), temperature=parameters.Number(above=0, high=2),
+                     test_prompts=parameters.Whole(20, 100_000))
 if p.short_steps > p.steps:
     raise parameters.ParameterError(f"'short_steps' is {p.short_steps}, more than 'steps', {p.steps}; a short training "
                                     "is compared with the beginning of a long one, so give at most as many.")
@@ -332,15 +334,14 @@ widgets.show_table(*rows)
 # trained on; `entropy` says how undecided the policy is, per token.
 
 # %%
-def trained(objective, steps=p.steps, average="example", live=None, monitor=None, **settings):
+def trained(objective, steps=p.steps, average="example", live=None, **settings):
     """A copy of the SFT policy after `steps` batches of its own samples, and the history."""
     policy = models.copy_model(sft)
     batches = source(policy, **settings)
     updates = steps * batches.updates
     # Two batches of warm-up whatever the length: at a constant rate, a short run is then the beginning of a long one.
     history = train(policy, batches, objective, epochs=updates / len(batches), learning_rate=p.learning_rate,
-                    schedule=p.schedule, warmup=min(0.5, 2 / steps), average=average, live=live,
-                    monitor=monitor, monitor_every=p.short_steps * batches.updates if monitor else None)
+                    schedule=p.schedule, warmup=min(0.5, 2 / steps), average=average, live=live)
     return policy, history
 
 
@@ -352,11 +353,9 @@ policies["printed"], histories["printed"] = trained(
     partial(library.reinforce, kl_weight=p.kl_weight), advantages=library.leave_one_out)
 
 # %%
-kept = []  # the policy after `short_steps`, which the short trainings are compared with
-keep = lambda policy: kept.append(models.copy_model(policy)) or {}
 both = lambda history: plots.plot_training({"printed": histories["printed"], "cited": history}, CURVES)
 policies["cited"], histories["cited"] = trained(
-    cited(p.loss_type), average=averaged[p.loss_type], live=plots.LiveFigure(both), monitor=keep)
+    cited(p.loss_type), average=averaged[p.loss_type], live=plots.LiveFigure(both))
 
 # %%
 def change(history, name):
@@ -434,9 +433,9 @@ short = {}
 for kind in TYPES:
     label = f"{kind}, short"
     if kind == p.loss_type:
-        policies[label], short[label] = kept[1], History(histories["cited"].rows[:p.short_steps * p.updates])
+        short[label] = History(histories["cited"].rows[:p.short_steps * p.updates])
     else:
-        policies[label], short[label] = trained(cited(kind), p.short_steps, averaged[kind])
+        _, short[label] = trained(cited(kind), p.short_steps, averaged[kind])
 rows = [["first quarter to last", "tokens a sample", "reward", "never end"]]
 rows += [[label, *(change(run, name) for name in ("length", "reward", "unfinished"))] for label, run in short.items()]
 widgets.show_table(*rows)
@@ -498,14 +497,13 @@ say("The push that the loss would give towards sharper, the mean of advantage ti
 # between the two kinds of log-probs is wrong at once: the clip holds tokens before anything was learnt.
 
 # %%
-policies["varied, short"], short["varied, short"] = trained(
-    cited(p.loss_type), p.short_steps, averaged[p.loss_type], temperatures=p.varied)
+_, short["varied, short"] = trained(cited(p.loss_type), p.short_steps, averaged[p.loss_type], temperatures=p.varied)
 beside = {f"{p.loss_type}, short": short[f"{p.loss_type}, short"], "varied, short": short["varied, short"]}
 plots.plot_training(beside, ["reward", "spread", "entropy"])
 
 # %% [markdown]
-# These rewards are of the samples trained on, which hot samples pull down, so compare the *spread* (what there is to
-# learn from) here and the answers to test prompts below. `entropy` is taken at each sample's own temperature.
+# These rewards are of the samples trained on, which hot samples pull down, so compare the *spread*: it is what there is
+# to learn from. `entropy` is taken at each sample's own temperature.
 #
 # ## Several updates on one batch of samples
 #
@@ -524,7 +522,7 @@ def watched(policy, reference=None, *, old, **given):
 
 
 label = f"{p.more_updates} updates, short"
-policies[label], short[label] = trained(
+_, short[label] = trained(
     partial(watched, **cited(p.loss_type).keywords), p.short_steps, averaged[p.loss_type], updates=p.more_updates)
 held = short[label]["clipped"][1].reshape(-1, p.more_updates)  # (batches of samples, updates)
 parts = len(ratios) // len(short[label].rows)  # a step is taken in pieces, to save memory
@@ -562,20 +560,18 @@ if p.kl_weight > 0:  # only a batch's first update sees samples of the policy as
 # %% [markdown]
 # ## Does it win?
 #
-# All policies answer the same test prompts at temperature 0.7 and the gold judge compares each with SFT, prompt by
-# prompt. A tie counts half; the bars are 95% intervals. First the long trainings beside the base model and DPO.
+# The two long trainings, beside the base model and DPO: all answer the same test prompts and the gold judge compares
+# each with SFT, prompt by prompt. A tie counts half; the bars are 95% intervals. Answers are drawn at `temperature`, by
+# default 1 as in training; at a lower one every policy leaves out unlikely words anyway, and learning to do so gains
+# less ([09](09_rloo.ipynb) has both).
 
 # %%
 base = models.load_model(p.model)
 long = {"base": base, "SFT": sft, "DPO": dpo.model,
         "GRPO, printed": policies["printed"], "GRPO, cited": policies["cited"]}
-rest = {name: policies[name] for name in short}
-comparison = recipes.compare({**long, **rest}, tokenizer, p)
-rates_figure = None
-if comparison.judged:
-    rates_of = lambda names: {name: comparison.win_rates[name] for name in names if name != "SFT"}
-    rates_figure = plots.plot_win_rates(rates_of(long), against="SFT")
-    display(rates_figure, plots.plot_win_rates(rates_of(rest), against="SFT"))
+comparison = recipes.compare(long, tokenizer, p, temperature=p.temperature)
+rates_figure = plots.plot_win_rates(comparison.win_rates, against="SFT") if comparison.judged else None
+rates_figure
 
 # %%
 tuned = [name for name in comparison.answers if name not in ("SFT", "base")]

@@ -38,7 +38,8 @@ OBJECTIVES = Schema(  # what every rule shares: the parameters of a notebook tha
         "pocket": _preset(
             "pocket",
             pairs=256,
-            steps=8,
+            steps=5,
+            learning_rate=1e-3,
             helpfulness_model=None,
             fluency_model=None,
             fluent_class=1,

@@ -32,7 +32,7 @@ _POCKET = {
     **_without_epochs(POCKET),
     "sft": True,
     "prompts": 1000,
-    "steps": 16,
+    "steps": 12,
     "batch_size": 8,
     "max_response_tokens": 80,
     "samples": 8,
