@@ -49,7 +49,7 @@ proxy_steps: int = 6  # optimiser steps of the trainings on the proxy, 1 or more
 max_response_tokens: int = None  # an answer is cut there, 1 or more; None takes the preset's
 variance_prompts: int = 8  # prompts of the variance measurement, 1 or more
 variance_samples: int = 16  # answers to each of them, 8 or more
-test_prompts: int = 160  # prompts that the policies are compared on, 20 or more
+test_prompts: int = 120  # prompts that the policies are compared on, 20 or more
 output_dir: str = "runs/09_rloo"  # where the run leaves its numbers and figures
 
 # %%

@@ -41,17 +41,17 @@ prompts: int = 320  # training prompts, 1 or more; the paper has 50
 batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's
 samples: int = None  # answers per prompt, 2 to 1024; None takes the preset's
 steps: int = 12  # batches of samples in the two long trainings, 2 to 1000000; the paper has up to 1000
-short_steps: int = 4  # batches of samples in the short trainings, 2 to steps
+short_steps: int = 3  # batches of samples in the short trainings, 2 to steps
 learning_rate: float = None  # above 0, up to 1; None takes the preset's
 kl_weight: float = None  # weight of the KL from the SFT policy, 0 to 100; None takes the preset's (qwen 0.1)
 clip: float = 0.2  # how far pi / pi_old may go from 1 and still be rewarded for it, above 0, up to 1
 scale_rewards: str = "group"  # whose deviation divides the advantages: "group", "batch" or "none"
 loss_type: str = "sequence"  # what divides a sample's tokens: "sequence", "token" or "constant"
 varied: str = "0.7,1.3"  # temperatures that share a group in one section; samples is a multiple of their number
-more_updates: int = 4  # updates per batch of samples in the section on them, 2 to 64
+more_updates: int = 3  # updates per batch of samples in the section on them, 2 to 64
 pairs: int = 256  # pairs that DPO is trained on, to stand beside, 1 or more
 temperature: float = 1.0  # of the answers that are compared, above 0 to 2; 1 is what training samples at
-test_prompts: int = 120  # prompts that the policies are compared on, 20 or more
+test_prompts: int = 160  # prompts that the policies are compared on, 20 or more
 output_dir: str = "runs/10_grpo"  # where the run leaves its numbers and figures
 
 # %%
@@ -553,9 +553,9 @@ say(f"At the last update of the last batch {outside:.1%} of the tokens have a ra
     f"at the first update and {held[:, -1].mean():.1%} at the last. A token outside is not always held: the clip acts "
     "only on the side where more was to be gained.")
 if p.kl_weight > 0:  # only a batch's first update sees samples of the policy as it is: later, k3's mean is no KL
-    kl = {name: short[name]["kl_k3"][1][::updates][-3:].mean()
+    kl = {name: short[name]["kl_k3"][1][::updates][-2:].mean()
           for name, updates in ((f"{p.loss_type}, short", p.updates), (label, p.more_updates))}
-    say("KL from SFT in the last three batches: " + ", ".join(f"{name} {v:.2f}" for name, v in kl.items()) + " nats.")
+    say("KL from SFT in the last two batches: " + ", ".join(f"{name} {v:.2f}" for name, v in kl.items()) + " nats.")
 
 # %% [markdown]
 # ## Does it win?
@@ -597,7 +597,7 @@ widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for n
 # %%
 PAPER = {"base": (0.500, 16.3, 19.8), "SFT": (0.549, 18.1, 20.7),
          "DPO": (0.593, 19.7, 18.9), "GRPO": (0.611, 19.4, 18.4)}
-held_out = recipes.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
+held_out = recipes.pair_examples(p, tokenizer, "test", limit=60)
 chosen = {name: DatasetLogprobs.compute(model, held_out).all().chosen for name, model in long.items()}
 perplexity = {name: evaluate.perplexity(found.sum, found.length) for name, found in chosen.items()}
 has_references = all(comparison.references)
