@@ -418,6 +418,7 @@ for axis, (label, names) in zip(axes, rough.items()):
     axis.plot(steps_of, values, color="#888888", linewidth=0.9)
     axis.plot(steps_of, plots.smooth(values, max(1, len(values) // 5)), color=plots.colours(rough)[label])
     axis.set(title=f"{label}: {list(names)[0]}", xlabel="step")
+    axis.xaxis.get_major_locator().set_params(integer=True)
 plt.close(smooth_figure)
 smooth_figure
 
@@ -540,7 +541,7 @@ for name, updates, colour in ((f"{p.loss_type}, short", p.updates, "#555555"),
                               (label, p.more_updates, plots.ROLES["policy"])):
     reached = short[name]["reward"][1][::updates]
     right.plot(range(1, len(reached) + 1), reached, "o-", color=colour, label=f"{updates} update{'s' * (updates > 1)}")
-right.set(xlabel="batch of samples", ylabel="reward")
+right.set(xlabel="batch of samples", ylabel="reward", xticks=range(1, p.short_steps + 1))
 right.legend()
 plt.close(updates_figure)
 updates_figure
