@@ -2,7 +2,7 @@
 # make test   unit tests, then every notebook at its defaults
 # make lab    opens JupyterLab in notebooks/
 # make book   executes every notebook in place, with outputs, and refreshes figures/
-# make made   trains again what comes with the package, the pocket presets' SFT policy and reward model
+# make made   trains again what comes with the package: SFT, DPO and the reward model with the pocket presets
 # make world-report   measures what the pocket world promises
 PYTHON ?= python3
 BIN := .venv/bin
@@ -27,8 +27,9 @@ book: .venv/installed
 made: .venv/installed
 	rm -rf data/made
 	PREFNB_CACHE=data/made $(BIN)/python -m prefnb sft --output_dir runs/made
+	PREFNB_CACHE=data/made $(BIN)/python -m prefnb dpo --output_dir runs/made
 	PREFNB_CACHE=data/made $(BIN)/python -m prefnb reward_model --output_dir runs/made
-	rm data/made/*.lock
+	rm -r data/made/*.lock data/made/reference-*
 
 world-report: .venv/installed
 	$(BIN)/python -m prefnb.world_report

@@ -10,7 +10,7 @@ from conftest import random_model
 
 from prefnb import cache, models, recipes
 from prefnb.batches import tokenize
-from prefnb.recipes import reward, supervised
+from prefnb.recipes import preference, reward, supervised
 from prefnb.train import History, train
 
 
@@ -190,10 +190,10 @@ def test_samples_that_cannot_be_drawn_or_judged_are_refused_before_any_work(
         getattr(recipes, method)(**given, **wrong)
 
 
-@pytest.mark.parametrize("name", ["sft", "reward_model"])
+@pytest.mark.parametrize("name", ["sft", "dpo", "reward_model"])
 def test_what_comes_with_the_package_is_what_the_recipes_make_today(monkeypatch, tmp_path, name):
     """Under today's key, from today's weights and data (the first step's loss and tokens): if not, run `make made`."""
-    recipe, module = getattr(recipes, name), {"sft": supervised, "reward_model": reward}[name]
+    recipe, module = getattr(recipes, name), {"sft": supervised, "dpo": preference, "reward_model": reward}[name]
     monkeypatch.setattr(module, "train", lambda *given, **more: pytest.fail("it was trained again"))
     comes_with_it = recipe().history.rows
     others = [folder for folder in cache.MADE.iterdir() if not folder.name.startswith(f"{name}-")]

@@ -25,10 +25,10 @@ for learning and testing methods of preference optimisation; its answers are tru
 `base_model/` is a Qwen2 model of about a million weights with its tokenizer, trained on raw text of this
 world (no chat). It is loaded with `AutoModelForCausalLM.from_pretrained`.
 
-`made/` holds what nearly every notebook begins with, so that a fresh copy need not train for a minute first: the
-fine-tuned model (SFT) and the reward model, exactly as `python -m prefnb sft` and `python -m prefnb reward_model` make them
-from the files above with the default parameters, with their histories. `make made` makes them again. With any other
-parameter they are not used.
+`made/` holds what nearly every notebook begins with or compares with, so that a fresh copy need not train for a minute
+first: the fine-tuned model (SFT), the DPO policy and the reward model, exactly as `python -m prefnb sft`, `dpo` and
+`reward_model` make them from the files above with the default parameters, with their histories. `make made` makes them
+again. With any other parameter they are not used.
 
 Columns are those of the real data sets: `sft_*` has `messages` and `source` as HuggingFaceTB/smoltalk;
 `preferences_*` has `prompt`, `prompt_id`, `chosen`, `rejected` (messages), `score_chosen` and
