@@ -36,6 +36,11 @@ class OneDraw(LogitsProcessor):
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         passed = scores.softmax(-1).cumsum(-1, dtype=torch.float64)
+        if not passed[:, -1].isfinite().all():
+            raise FloatingPointError(
+                "The model's next-token probabilities are not numbers: its weights have diverged, so nothing can be "
+                "sampled. Train again with a smaller learning rate."
+            )
         at = torch.rand(len(scores), 1, dtype=torch.float64, device=scores.device) * passed[:, -1:]
         drawn = torch.searchsorted(passed, at, right=True)  # the first above: never a token of probability 0
         return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)

@@ -131,3 +131,11 @@ def test_temperature_and_nucleus_shape_the_first_token(model, tokenizer):
     assert shares[chance.indices[kept:]].sum() == 0
     want = chance.values[:kept] / chance.values[:kept].sum()
     assert ((shares[chance.indices[:kept]] - want).abs() < 4 * (want * (1 - want) / 2000).sqrt() + 1e-9).all()
+
+
+def test_a_diverged_model_is_refused_in_one_sentence(model, tokenizer):
+    """NaN weights must not become an index error from deep inside, or random words."""
+    with torch.no_grad():
+        model.get_input_embeddings().weight.fill_(torch.nan)
+    with pytest.raises(FloatingPointError, match="have diverged"):
+        sample(model, tokenizer, PROMPTS, max_new_tokens=2)
