@@ -29,7 +29,8 @@ made: .venv/installed
 	PREFNB_CACHE=data/made $(BIN)/python -m prefnb sft --output_dir runs/made
 	PREFNB_CACHE=data/made $(BIN)/python -m prefnb dpo --output_dir runs/made
 	PREFNB_CACHE=data/made $(BIN)/python -m prefnb reward_model --output_dir runs/made
-	rm -r data/made/*.lock data/made/reference-*
+	rm data/made/*.lock
+	rm -r data/made/reference-*
 
 world-report: .venv/installed
 	$(BIN)/python -m prefnb.world_report
