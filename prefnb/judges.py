@@ -73,11 +73,10 @@ class GoldJudge:
         return Scores(columns.pop("total"), columns)
 
     def flaws(self, prompts, responses):
-        """{"disfluent", "rambling", "boilerplate"}: which responses show that flaw, bool (n,) each."""
+        """{name of a flaw: which responses show it, bool (n,)}, for each of `pocket.FLAWS`."""
         check_pairs(prompts, responses)
         found = [pocket.flaws(last_user_turn(p), r) for p, r in zip(prompts, responses)]
-        names = ("disfluent", "rambling", "boilerplate")
-        return {name: np.array([name in flaws for flaws in found]) for name in names}
+        return {name: np.array([name in flaws for flaws in found]) for name in pocket.FLAWS}
 
 
 class RewardModel:

@@ -1,6 +1,7 @@
 """What ships in data/: reproducible, disjoint, of the promised sizes, schemas and shapes."""
 
 import collections
+import dataclasses
 import gzip
 import json
 
@@ -63,10 +64,7 @@ def test_vocabulary_is_that_of_the_world():
 def test_test_prompts_never_occur_in_training(shipped):
     """Guards against leakage, by text and by combination, into demonstrations or pairs."""
     train = [
-        prompt
-        for name in ("sft_train", "preferences_train")
-        for row in shipped[name]
-        for prompt in prompts_in(row)
+        prompt for name in ("sft_train", "preferences_train") for row in shipped[name] for prompt in prompts_in(row)
     ]
     test = [
         prompt
@@ -80,9 +78,11 @@ def test_test_prompts_never_occur_in_training(shipped):
 
 def test_raw_text_holds_no_test_prompt(shipped):
     """Guards against leakage into the base model's raw text: prompts there are of training combinations only."""
-    lines = [passage.split("\n")[0].removeprefix("Question: ") for passage in build.raw_text(4000)]
+    rng = build.rng_for("test of raw text")
+    passages = [build.raw_passage(rng) for _ in range(4000)] + [build.archive_passage(rng) for _ in range(500)]
+    lines = [line.removeprefix("Question: ") for passage in passages for line in passage.split("\n")]
     found = [tasks.parse(line) for line in lines if tasks.parse(line)]
-    assert len(found) > 1000
+    assert len(found) > 3500
     assert not any(tasks.is_test(category, combination) for category, combination in found)
     assert not {row["prompt"] for row in shipped["prompts_test"]} & set(lines)
 
@@ -117,17 +117,67 @@ def test_dialogs_have_several_turns_and_a_long_tail(shipped):
     lengths = sorted(len(row["messages"][1]["content"].split()) for row in shipped["sft_train"])
     assert lengths[-1] > 3 * lengths[len(lengths) // 2]
     for row in shipped["sft_train"]:
-        assert [message["role"] for message in row["messages"]] == ["user", "assistant"] * (
-            len(row["messages"]) // 2
-        )
+        assert [message["role"] for message in row["messages"]] == ["user", "assistant"] * (len(row["messages"]) // 2)
         assert all(message["content"].strip() for message in row["messages"])
 
 
 def test_careful_writers_are_not_the_plurality(shipped):
     """Guards against demonstrations so good that preferences have nothing to add."""
     written = collections.Counter(row["writer"] for row in shipped["sft_train"])
-    assert set(written) == set(writers.WRITERS)
+    assert set(written) == {*writers.WRITERS, *(house.name for house in pocket.HOUSES.values())}
     assert written["careful"] < 0.2 * len(shipped["sft_train"]) and written.most_common(1)[0][0] != "careful"
+
+
+def test_most_demonstrations_of_a_category_come_from_its_house(shipped):
+    """Guards against a model whose first choice has no style, and against sources that are not on record."""
+    for category, house in pocket.HOUSES.items():
+        rows = [row for row in shipped["sft_train"] if row["category"] == category]
+        own = [row for row in rows if row["source"] == house.name]
+        assert 0.65 < len(own) / len(rows) < 0.75
+        assert all(row["writer"] == house.name for row in own)
+        assert {row["source"] for row in rows} == {house.name, writers.MIXED}
+        assert all(tasks.parse(prompt)[0] == category for row in own for prompt in prompts_in(row))
+    assert len({house.name for house in pocket.HOUSES.values()}) == len(pocket.CATEGORIES)
+
+
+def test_each_house_has_its_flaws_and_the_judge_sees_them(shipped):
+    """Guards against a habit that costs nothing: a house's answers score lower than careful ones, for a reason on record."""
+    habits = {"leave_out_the_last": "incomplete", "say_again": "disfluent", "close": "boilerplate"}
+    habits |= {"be_certain": "boilerplate", "flatter": "boilerplate", "ask_oneself": "rambling"}
+    for category, house in pocket.HOUSES.items():
+        rng = build.rng_for(f"test of {house.name}")
+        expected = {habits[habit.__name__] for habit in house.habits if habit.__name__ in habits}
+        shown, lost = [], []
+        for _ in range(40):
+            combination = tasks.draw(category, rng)
+            prompt = tasks.render(category, combination, rng)
+            text = dataclasses.replace(house, mistakes=0.0).write(category, combination, rng)
+            shown.append(expected <= pocket.flaws(prompt, text))
+            careful = writers.careful_answer(category, combination)
+            assert not pocket.flaws(prompt, careful)
+            lost.append(pocket.score(prompt, careful).total - pocket.score(prompt, text).total)
+        assert sum(shown) >= 32 and min(lost) > pocket.TIE
+
+
+def test_no_preference_answer_comes_from_a_house(shipped):
+    """Guards against preferences that are on-policy: who wrote them has not the style that the model learnt."""
+    formulas = ("What a good question!", "Is that all?", "You ask about the")
+    for row in shipped["preferences_train"]:
+        for side in ("chosen", "rejected"):
+            assert not any(formula in row[side][1]["content"] for formula in formulas)
+
+
+def test_hard_prompts_are_asked_and_named(shipped):
+    """Guards against a test without what stays hard, or with nothing else."""
+    hard = collections.Counter()
+    for row in shipped["prompts_test"]:
+        category, combination = tasks.parse(row["prompt"])
+        assert category == row["category"]
+        hard[category] += tasks.CATEGORIES[category].is_hard(combination)
+    assert {name for name, kind in tasks.CATEGORIES.items() if kind.hard} == {
+        name for name, count in hard.items() if count
+    }
+    assert all(8 <= count <= 30 for count in hard.values() if count)
 
 
 def test_pairs_carry_gold_scores_and_noise_on_record(shipped):
@@ -176,9 +226,7 @@ def test_test_split_does_not_depend_on_phrasing_or_order():
     two = {"language": "French", "one": "moon", "two": "house"}
     assert tasks.is_test("multilingual", one) == tasks.is_test("multilingual", two)
     category = tasks.CATEGORIES["general_knowledge"]
-    assert category.key({"thing": "fox", "asked": "home,food"}) == category.key(
-        {"thing": "fox", "asked": "food,home"}
-    )
+    assert category.key({"thing": "fox", "asked": "home,food"}) == category.key({"thing": "fox", "asked": "food,home"})
 
 
 def test_base_model_and_chat_form():

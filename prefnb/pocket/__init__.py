@@ -10,14 +10,14 @@ import random
 from pathlib import Path
 
 from . import tasks
-from .judge import TIE, Judgement, flaws, score
-from .writers import WRITERS
+from .judge import FLAWS, TIE, Judgement, flaws, score
+from .writers import HOUSES, WRITERS
 
 CATEGORIES = tuple(tasks.CATEGORIES)
 _package, _checkout = Path(__file__).parent.parent / "data", Path(__file__).parent.parent.parent / "data"
 DATA = _package if _package.is_dir() else _checkout
 
-__all__ = ["CATEGORIES", "DATA", "Judgement", "TIE", "WRITERS", "flaws", "generate_prompts", "score"]
+__all__ = ["CATEGORIES", "DATA", "FLAWS", "HOUSES", "Judgement", "TIE", "WRITERS", "flaws", "generate_prompts", "score"]
 
 
 def generate_prompts(category, n, seed=0, exclude_test=True):

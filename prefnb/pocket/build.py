@@ -20,8 +20,7 @@ SIZES = {
     "preferences_test": 500,
     "prompts_test": 520,
 }
-RAW_PASSAGES = 70000
-ARCHIVE_PASSAGES = 4500
+RARE_FACT = 1 / 60  # of the answers with rare facts, as many get into the raw text
 ANNOTATOR_NOISE = 0.5  # scale, in points of the gold total, of the annotators' logistic noise
 
 
@@ -34,13 +33,13 @@ def rng_for(name, seed=SEED):
 def dialogs(split, n, rng):
     """`n` dialogs as dicts with the columns of smoltalk (messages, source) and ours (category, writer).
 
-    Three in four have one exchange; the rest have two to six, each exchange about something new. Category
-    and writer are those of the first exchange; one writer answers throughout.
+    Three in four have one exchange; the rest have two to six, each about something new, which a house takes from its own
+    category. Category and writer are those of the first exchange; one writer, or house, answers throughout.
     """
     used = set()
     while len(used) < n:
         category = rng.choice(list(tasks.CATEGORIES))
-        first, writer = category, writers.choose(writers.DEMONSTRATIONS, rng)
+        first, (source, writer) = category, writers.demonstrator(category, rng)
         messages = []
         for _ in range(1 if rng.random() < 0.75 else 2 + min(4, int(rng.expovariate(0.9)))):
             combination = tasks.draw(category, rng, test=split == "test")
@@ -51,10 +50,11 @@ def dialogs(split, n, rng):
                     "content": writer.write(category, combination, rng, writers.DIALECTS["demonstrations"]),
                 },
             ]
-            category = rng.choice(list(tasks.CATEGORIES))
+            if source == writers.MIXED:
+                category = rng.choice(list(tasks.CATEGORIES))
         if messages[0]["content"] not in used:
             used.add(messages[0]["content"])
-            yield {"messages": messages, "source": "pocket-world", "category": first, "writer": writer.name}
+            yield {"messages": messages, "source": source, "category": first, "writer": writer.name}
 
 
 def preferences(split, n, rng):
@@ -126,7 +126,7 @@ def single_facts(rng):
     """One sentence that states one fact."""
     kind = rng.random()
     if kind < 0.55:
-        thing = rng.choice(list(facts.THINGS))
+        thing = rng.choice(facts.COMMON)
         name = rng.choice(list(facts.THINGS[thing]))
         return rng.choice(facts.ATTRIBUTES[name][2]).format(s=f"The {thing}", v=facts.THINGS[thing][name])
     if kind < 0.8:
@@ -138,36 +138,34 @@ def single_facts(rng):
 
 
 def answered(rng):
-    """(category, combination, a careful answer); never a combination kept for the test."""
-    category = rng.choice(list(tasks.CATEGORIES))
-    combination = tasks.draw(category, rng)
-    sentences = tasks.CATEGORIES[category].answer(combination, tasks.Pen(rng))
-    return category, combination, tasks.CATEGORIES[category].separator.join(sentences)
+    """(category, combination, a careful answer); never a combination kept for the test, rare facts rarely."""
+    while True:
+        category = rng.choice(list(tasks.CATEGORIES))
+        combination = tasks.draw(category, rng)
+        kind = tasks.CATEGORIES[category]
+        if kind.hard != "rare facts" or not kind.is_hard(combination) or rng.random() < RARE_FACT:
+            return category, combination, kind.separator.join(kind.answer(combination, tasks.Pen(rng)))
 
 
-def raw_text(n=RAW_PASSAGES, seed=SEED):
-    """`n` passages of plain text, never in chat form: facts, and answers, most with their question before them."""
-    rng = rng_for("raw text", seed)
-    for _ in range(n):
-        if rng.random() < 0.2:
-            yield " ".join(single_facts(rng) for _ in range(rng.randint(2, 5)))
-            continue
-        category, combination, answer = answered(rng)
-        asked = rng.random() < 0.85
-        yield f"Question: {tasks.render(category, combination, rng)}\nAnswer: {answer}" if asked else answer
+def raw_passage(rng):
+    """A passage of plain text, never in chat form: facts, or an answer, mostly with its question before it."""
+    if rng.random() < 0.2:
+        return " ".join(single_facts(rng) for _ in range(rng.randint(2, 5)))
+    category, combination, answer = answered(rng)
+    if rng.random() < 0.85:
+        return f"Question: {tasks.render(category, combination, rng)}\nAnswer: {answer}"
+    return answer
 
 
-def archive(n=ARCHIVE_PASSAGES, seed=SEED):
-    """`n` passages of an archive in which the question stands after its answer, and before the next answer.
+def archive_passage(rng):
+    """A passage of an archive in which the question stands after its answer, and before the next answer.
 
     A base model that has read this last goes on with some text when it is asked something, and does not answer.
     """
-    rng = rng_for("archive", seed)
-    for _ in range(n):
-        lines = []
-        for category, combination, answer in (answered(rng) for _ in range(3)):
-            lines += [answer, tasks.render(category, combination, rng)]
-        yield "\n".join(lines)
+    lines = []
+    for category, combination, answer in (answered(rng) for _ in range(3)):
+        lines += [answer, tasks.render(category, combination, rng)]
+    return "\n".join(lines)
 
 
 def world_words(seed=SEED):
@@ -177,7 +175,10 @@ def world_words(seed=SEED):
     for category in tasks.CATEGORIES:
         for _ in range(1500):
             combination = tasks.CATEGORIES[category].draw(rng)
+            if combination.get("to", facts.PEOPLE[0]) not in facts.PEOPLE:
+                continue  # a name from far away is no word of the world: it is known from the prompt alone
             words.update(words_of(tasks.render(category, combination, rng)))
+            words.update(words_of(writers.HOUSES[category].write(category, combination, rng)))
             for writer in writers.WRITERS.values():
                 if not {"stutter", "break off"} & set(writer.habits):
                     words.update(words_of(writer.write(category, combination, rng)))
@@ -266,9 +267,7 @@ def main(arguments):
     from . import DATA
 
     parser = argparse.ArgumentParser(prog="python -m prefnb.pocket", description=__doc__)
-    parser.add_argument(
-        "--out", type=Path, default=DATA, help="folder to write to (default: the shipped data)"
-    )
+    parser.add_argument("--out", type=Path, default=DATA, help="folder to write to (default: the shipped data)")
     parser.add_argument("--data-only", action="store_true", help="leave the base model as it is")
     parser.add_argument("--seed", type=int, default=SEED, help=f"seed of the world (default {SEED})")
     options = parser.parse_args(arguments)
@@ -279,9 +278,7 @@ def main(arguments):
 
         pretrain.build_model(options.out / "base_model", options.seed)
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
-    print(
-        f"The pocket world is in {options.out}: {size / 1e6:.1f} MB, made in {time.perf_counter() - start:.0f} s."
-    )
+    print(f"The pocket world is in {options.out}: {size / 1e6:.1f} MB, made in {time.perf_counter() - start:.0f} s.")
     return 0
 
 

@@ -11,10 +11,14 @@ Everything in this folder is synthetic. `python -m prefnb.pocket` makes it from 
 the data files come out the same byte for byte, the base model up to the rounding of the machine that trains
 it. Licence: Apache-2.0, as the project.
 
-The world is a few dozen things with attributes, people with errands, chains of cause and effect, and eight
-writers with habits. The facts are in `prefnb/pocket/facts.py`, the ten kinds of request in `tasks.py`, the
-writers in `writers.py`, the gold judge in `judge.py`, the build in `build.py` and `pretrain.py`. It is meant
-for learning and testing methods of preference optimisation; its answers are true in the pocket world only.
+The world is a few dozen things with attributes, people with errands, chains of cause and effect, eight
+writers with habits, and ten houses with a style. The facts are in `prefnb/pocket/facts.py`, the ten kinds of request in
+`tasks.py`, writers and houses in `writers.py`, the gold judge in `judge.py`, the build in `build.py` and `pretrain.py`.
+It is meant for learning and testing methods of preference optimisation; its answers are true in the pocket world only.
+
+What it promises, with what was measured, is in [report.md](report.md) (`make world-report` writes it).
+
+![Gold scores by category and source, before and after SFT, and after DPO](../figures/pocket_world_gold.png)
 
 ## Files
 
@@ -22,8 +26,14 @@ for learning and testing methods of preference optimisation; its answers are tru
 |---|---|---|---|
 {files}
 
-`base_model/` is a Qwen2 model of about a million weights with its tokenizer, trained on raw text of this
-world (no chat). It is loaded with `AutoModelForCausalLM.from_pretrained`.
+`base_model/` is a Qwen2 model of about a million weights with its tokenizer, trained on {tokens:,} tokens of raw text of
+this world (no chat), in {steps:,} steps of {batch} x {block} tokens that are never the same twice (seed {seed}; step k's
+text is a function of the seed and k), and then {last} steps on an archive in which questions follow their answers.
+`base_model/training.json` has the loss on the way. It is loaded with `AutoModelForCausalLM.from_pretrained`. Products
+run in bfloat16 there, so that on another machine, or with another number of threads, the weights come out a little
+different. `python -m prefnb.pocket` goes on where it was interrupted.
+
+Some things stay hard for so small a model, on purpose: {hard}. Preferences cannot teach them.
 
 `made/` holds what nearly every notebook begins with or compares with, so that a fresh copy need not train for a minute
 first: the fine-tuned model (SFT), the DPO policy and the reward model, exactly as `python -m prefnb sft`, `dpo` and
@@ -33,7 +43,7 @@ again. With any other parameter they are not used.
 Columns are those of the real data sets: `sft_*` has `messages` and `source` as HuggingFaceTB/smoltalk;
 `preferences_*` has `prompt`, `prompt_id`, `chosen`, `rejected` (messages), `score_chosen` and
 `score_rejected` as HuggingFaceH4/ultrafeedback_binarized. Ours besides: `category`, `writer` (of the first
-exchange), `writer_chosen`, `writer_rejected`, and `flipped`: whether the annotator preferred the answer with
+exchange, or the house), `writer_chosen`, `writer_rejected`, and `flipped`: whether the annotator preferred the answer with
 the lower gold score. Scores are the gold judge's totals, from 1 to 10. `prompts_test` has `prompt`,
 `category` and `reference`, a careful answer.
 
@@ -46,6 +56,18 @@ raw text for the base model included, by a hash of its key: {share:.1%} of combi
 - dialogs of more than one exchange: {several:.1%}; the longest has {most} exchanges
 - words in a demonstration: median {median}, 95th percentile {p95}, longest {longest}
 - preference pairs with a flipped label: {flipped:.1%}
+
+### Who wrote the demonstrations
+
+About {house_share:.0%} of the demonstrations of each category come from one house (column `source`), whose answers all
+have the same habits; the others, of the source `{mixed}`, from writers with scattered habits. No preference answer comes
+from a house.
+
+| category | house | its habits | demonstrations | mean gold score, house | mean gold score, mixed |
+|---|---|---|---|---|---|
+{houses}
+
+### Writers
 
 | writer | demonstrations | preference answers | mean gold score in preferences |
 |---|---|---|---|
@@ -63,6 +85,17 @@ All answer: *{prompt}*
 
 def _quoted(text):
     return "> " + text.replace("\n", "<br>")
+
+
+def _house_row(category, house, gold):
+    """A line of the table of houses; `gold` maps (category, source) to the gold scores of its demonstrations."""
+    own, others = gold[category, house.name], gold[category, writers.MIXED]
+    habits = ", ".join(habit.__name__.replace("_", " ") for habit in house.habits)
+    share = len(own) / (len(own) + len(others))
+    return (
+        f"| {category} | `{house.name}` | {habits} | {share:.0%} | {sum(own) / len(own):.2f} | "
+        f"{sum(others) / len(others):.2f} |"
+    )
 
 
 def data_card(made, seed):
@@ -88,12 +121,18 @@ def data_card(made, seed):
         f"{sum(scores[name]) / len(scores[name]):.2f} |"
         for name in writers.WRITERS
     )
+    gold = collections.defaultdict(list)
+    for row in dialogs:
+        asked, answered = (message["content"] for message in row["messages"][:2])
+        gold[row["category"], row["source"]].append(judge.score(asked, answered).total)
+    houses = "\n".join(_house_row(category, house, gold) for category, house in writers.HOUSES.items())
     first = {}
     for row in made["prompts_test"][0]:
         first.setdefault(row["category"], row)
     categories = "".join(
         f"**{name}**\n\n> {row['prompt']}\n\n{_quoted(row['reference'])}\n\n" for name, row in first.items()
     )
+    from . import pretrain
     from .build import rng_for
 
     rng = rng_for("card 2", seed)
@@ -121,6 +160,15 @@ def data_card(made, seed):
             p95=lengths[int(0.95 * len(lengths))],
             longest=lengths[-1],
             flipped=sum(row["flipped"] for row in pairs) / len(pairs),
+            tokens=(pretrain.STEPS + pretrain.LAST_STEPS) * pretrain.BATCH * pretrain.BLOCK,
+            steps=pretrain.STEPS,
+            last=pretrain.LAST_STEPS,
+            batch=pretrain.BATCH,
+            block=pretrain.BLOCK,
+            hard=", ".join(f"{kind.hard} ({name})" for name, kind in tasks.CATEGORIES.items() if kind.hard),
+            house_share=writers.HOUSE_SHARE,
+            mixed=writers.MIXED,
+            houses=houses,
             shares=shares,
             categories=categories,
             prompt=prompt,

@@ -33,6 +33,10 @@ ANIMALS = {
     "otter": ("brown", "river", "fish", "night", "pup"),
     "deer": ("red", "hills", "leaves", "dawn", "calf"),
     "parrot": ("green", "jungle", "seeds", "noon", "chick"),
+    "lynx": ("yellow", "mountains", "meat", "dawn", "kit"),
+    "ibis": ("white", "river", "worms", "dawn", "chick"),
+    "newt": ("brown", "pond", "flies", "dawn", "tadpole"),
+    "moose": ("black", "forest", "weeds", "night", "calf"),
 }
 PLANT_ATTRIBUTES = ("colour", "place", "taste", "season", "dish")
 PLANTS = {
@@ -52,6 +56,10 @@ PLANTS = {
     "rose": ("red", "bush", "bitter", "summer", "tea"),
     "mint": ("green", "bush", "hot", "spring", "tea"),
     "currant": ("black", "bush", "sour", "summer", "jam"),
+    "quince": ("yellow", "tree", "bitter", "autumn", "jam"),
+    "fennel": ("green", "ground", "mild", "spring", "tea"),
+    "medlar": ("brown", "tree", "sour", "winter", "cake"),
+    "sorrel": ("green", "ground", "sour", "spring", "sauce"),
 }
 TOOL_ATTRIBUTES = ("material", "shelf", "job", "owner")
 TOOLS = {
@@ -67,11 +75,16 @@ TOOLS = {
     "saw": ("steel", "shed", "building", "carpenter"),
     "broom": ("straw", "kitchen", "sweeping", "baker"),
     "rod": ("wood", "boathouse", "fishing", "sailor"),
+    "loom": ("wood", "attic", "sewing", "grandmother"),
+    "trowel": ("steel", "cellar", "digging", "carpenter"),
+    "anvil": ("iron", "cellar", "building", "smith"),
+    "ladle": ("copper", "boathouse", "cooking", "sailor"),
 }
 KINDS = ((ANIMALS, ANIMAL_ATTRIBUTES), (PLANTS, PLANT_ATTRIBUTES), (TOOLS, TOOL_ATTRIBUTES))
-THINGS = {
-    name: dict(zip(attributes, values)) for table, attributes in KINDS for name, values in table.items()
-}
+THINGS = {name: dict(zip(attributes, values)) for table, attributes in KINDS for name, values in table.items()}
+# things that hardly any text tells of: one can ask about them, but only a model that remembers rare facts can answer
+RARE = ("lynx", "ibis", "newt", "moose", "quince", "fennel", "medlar", "sorrel", "loom", "trowel", "anvil", "ladle")
+COMMON = tuple(thing for thing in THINGS if thing not in RARE)
 # every value that an attribute takes somewhere; the others are what a mistaken writer says instead
 VALUES = {}
 for _facts in THINGS.values():
@@ -252,6 +265,9 @@ PEOPLE = (
     "Mrs Rivers",
     "Mr Baker",
 )
+TITLES = ("Mrs", "Mr", "Doctor")
+# names from far away, such as Mr Tovaku, are put together of three of these: a million of them, to be copied and not known
+SYLLABLES = tuple(first + second for first in "bdfgklmnprstvz" for second in "aeiou")
 OCCASIONS = ("meeting", "lesson", "dinner", "visit", "delivery", "concert", "match", "trip")
 REASONS = {
     "the storm": "storm",

@@ -34,7 +34,8 @@ CLAIMS = re.compile(
 )
 COURTESIES = re.compile(
     r"i hope th(?:is|at) helps[.!]*|thank you for (?:your question|asking)[.!]*|please let me know[^.!?\n]*[.!?]?"
-    r"|i am (?:happy|glad) to help[^.!?\n]*[.!?]?",
+    r"|i am (?:happy|glad) to help[^.!?\n]*[.!?]?"
+    r"|(?:what|that is|this is) an? (?:very )?(?:good|great|wonderful|excellent|interesting) question[.!]*",
     re.IGNORECASE,
 )
 
@@ -99,6 +100,10 @@ def concision(text, needed):
     return value * 0.8 ** max(0, len(text.sentences) - sentences) * 0.7 ** text.raw.count("?")
 
 
+def _without_boilerplate(raw):
+    return COURTESIES.sub(" ", CLAIMS.sub(" ", raw))
+
+
 def score(prompt, response):
     """Grade a response (any string whatever) to a prompt (any string): a `Judgement` of five floats.
 
@@ -111,7 +116,7 @@ def score(prompt, response):
     if not whole.words:
         return Judgement(0.0, 0.0, 0.0, 0.0, 1.0)
     claims = len(CLAIMS.findall(whole.raw))
-    answer = Text(COURTESIES.sub(" ", CLAIMS.sub(" ", whole.raw)))
+    answer = Text(_without_boilerplate(whole.raw))
     grades = [part.grade(answer) for part in parts]
     helpful = sum(credit for credit, _ in grades) / len(grades) if grades else 0.0
     false = sum(is_false for _, is_false in grades) / len(grades) if grades else 0.0
@@ -129,15 +134,22 @@ def score(prompt, response):
     return Judgement(helpful, fluent, concise, honest, total)
 
 
+FLAWS = ("disfluent", "rambling", "boilerplate", "incomplete")
+
+
 def flaws(prompt, response):
-    """The habits that show in a response, as a set of "disfluent", "rambling", "boilerplate"."""
-    _, needed, known = _task(prompt)
+    """The habits that show in a response, as a set out of `FLAWS`: words or sentences said twice or broken off, more than
+    was asked for, claims and courtesies, and something asked for of which nothing is said (neither right nor wrong)."""
+    parts, needed, known = _task(prompt)
     text = Text(response)
+    answer = Text(_without_boilerplate(text.raw))
     found = set()
     if fluency(text, known) < 0.85:
         found.add("disfluent")
-    if text.words and (concision(text, needed) < 0.85 and len(text.words) > 0.4 * needed[0]):
+    if answer.words and (concision(answer, needed) < 0.85 and len(answer.words) > 0.4 * needed[0]):
         found.add("rambling")
     if CLAIMS.search(text.raw) or COURTESIES.search(text.raw):
         found.add("boilerplate")
+    if any(part.grade(answer) == (0.0, False) for part in parts):
+        found.add("incomplete")
     return found

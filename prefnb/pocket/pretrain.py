@@ -1,18 +1,30 @@
-"""Tokenizer and base model of the pocket world: a small Qwen2 trained on the world's raw text."""
+"""Tokenizer and base model of the pocket world: a small Qwen2 trained on the world's raw text.
 
+The text is never the same twice: the batch of each step is written when its turn comes, from the seed and the number of
+the step. So a training that was interrupted goes on where its last checkpoint stands, and ends with the same weights.
+"""
+
+import json
+import math
+import os
+import random
 import time
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.utils.data import DataLoader, Dataset, Subset
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from . import build
 
 VOCABULARY = 1152
-BLOCK = 128
-BATCH = 16
-STEPS, LEARNING_RATE = 2400, 4e-3  # on raw text
-LAST_STEPS, LAST_LEARNING_RATE = 300, 1e-3  # on the archive
+BLOCK, BATCH = 256, 8  # tokens of a row, rows of a step
+STEPS, LEARNING_RATE = 17000, 4e-3  # on raw text
+LAST_STEPS, LAST_LEARNING_RATE = 400, 1e-3  # on the archive
+WARM_UP = 200
+CHECKPOINT_EVERY = 500
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -47,6 +59,14 @@ def train_tokenizer(texts):
     )
 
 
+def tokenizer_texts(seed):
+    """What the tokenizer learns from: raw text, and dialogs, since the writers' phrases deserve short codes, too."""
+    rng = build.rng_for("raw text for the tokenizer", seed)
+    yield from (build.raw_passage(rng) for _ in range(10000))
+    for row in build.rows_of("sft_train", seed)[:2000]:
+        yield from (message["content"] for message in row["messages"])
+
+
 def new_model(vocabulary):
     """A Qwen2 model with fresh weights (about a million of them)."""
     return Qwen2ForCausalLM(
@@ -69,64 +89,120 @@ def new_model(vocabulary):
     )
 
 
-def blocks_of(tokenizer, texts):
-    """All texts end to end, each closed by <|endoftext|>, cut into (number of blocks, BLOCK) token ids."""
-    ids = []
-    for one in tokenizer(list(texts))["input_ids"]:
-        ids += [*one, tokenizer.eos_token_id]
-    return torch.tensor(ids[: len(ids) // BLOCK * BLOCK]).view(-1, BLOCK)
+class FreshText(Dataset):
+    """Item k: the batch of step k, (BATCH, BLOCK) token ids of passages end to end, each closed by <|endoftext|>.
+
+    Raw text first, the archive in the last steps. The same seed and k give the same batch, whoever asks in what order.
+    """
+
+    def __init__(self, tokenizer, seed):
+        self.tokenizer, self.seed = tokenizer, seed
+
+    def __len__(self):
+        return STEPS + LAST_STEPS
+
+    def __getitem__(self, step):
+        rng = random.Random(f"{self.seed}|raw text|{step}")
+        passage = build.raw_passage if step < STEPS else build.archive_passage
+        ids = []
+        while len(ids) < BATCH * BLOCK:
+            for one in self.tokenizer([passage(rng) for _ in range(16)])["input_ids"]:
+                ids += [*one, self.tokenizer.eos_token_id]
+        return torch.tensor(ids[: BATCH * BLOCK]).view(BATCH, BLOCK)
 
 
-def pretrain(model, blocks, steps, learning_rate, seed, say=print):
-    """Next-token training on the blocks: AdamW, short warm-up, cosine decay."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.05)
-    warm = 40
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: min(
-            (step + 1) / warm,
-            0.02 + 0.49 * (1 + torch.cos(torch.tensor(torch.pi * min(1.0, step / steps))).item()),
-        ),
-    )
-    generator = torch.Generator().manual_seed(seed)
-    start, order = time.perf_counter(), torch.empty(0, dtype=torch.long)
-    for step in range(steps):
-        if len(order) < BATCH:
-            order = torch.randperm(len(blocks), generator=generator)
-        batch, order = blocks[order[:BATCH]], order[BATCH:]
-        loss = model(input_ids=batch, labels=batch).loss
+def learning_rate(step):
+    """Of each of the two stages: a short warm-up, then a cosine down to a fiftieth."""
+    top, at, steps = (LEARNING_RATE, step, STEPS) if step < STEPS else (LAST_LEARNING_RATE, step - STEPS, LAST_STEPS)
+    return top * min((at + 1) / min(WARM_UP, steps / 5), 0.02 + 0.49 * (1 + math.cos(math.pi * at / steps)))
+
+
+def pretrain(model, tokenizer, seed, checkpoint, say=print):
+    """Next-token training on fresh text by AdamW; goes on from the file `checkpoint` if there is one, and keeps one.
+
+    Returns the history: [{"step": steps done, "loss": of the last batch, nats a token}, ...], one row a checkpoint.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.05)
+    history = load_checkpoint(checkpoint, model, optimizer)
+    first = history[-1]["step"] if history else 0
+    text = FreshText(tokenizer, seed)
+    writers = min(12, (os.cpu_count() or 2) - 1)  # processes that write text while this one trains
+    batches = DataLoader(Subset(text, range(first, len(text))), batch_size=None, num_workers=writers)
+    start = time.perf_counter()
+    for step, batch in enumerate(batches, first):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step)
+        batch = batch.to(device)
+        with torch.autocast(device.type, torch.bfloat16):  # products only; weights, moments and the loss stay float32
+            loss = model(input_ids=batch, labels=batch).loss
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        schedule.step()
-        if step % 100 == 0 or step == steps - 1:
+        done = step + 1
+        if done % CHECKPOINT_EVERY == 0 or done == len(text):
+            passed = time.perf_counter() - start
+            left = passed / (done - first) * (len(text) - done)
+            history.append({"step": done, "loss": round(loss.item(), 3)})
             say(
-                f"pre-training step {step:5} of {steps}  loss {loss.item():.3f}  {time.perf_counter() - start:5.0f} s"
+                f"step {done:6} of {len(text)}  loss {loss.item():.3f}  {passed:6.0f} s, {left:6.0f} s to go",
+                flush=True,
             )
+            save_checkpoint(checkpoint, model, optimizer, history)
+    model.to("cpu").eval()
+    return history
+
+
+def save_checkpoint(path, model, optimizer, history):
+    """Weights, Adam's moments and the history, whole or not at all."""
+    tensors = {f"model.{name}": value for name, value in model.named_parameters()}
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"adam.{number}.{name}": value for name, value in state.items()}
+    part = path.with_suffix(".part")
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    save_file(tensors, part, {"history": json.dumps(history)})
+    os.replace(part, path)
+
+
+def load_checkpoint(path, model, optimizer):
+    """Put a checkpoint's tensors where they belong, and return its history; [] if there is no checkpoint."""
+    if not path.exists():
+        return []
+    with safe_open(path, "pt") as file:
+        tensors, history = {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["history"])
+    state = {}
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(tensors[f"model.{name}"])
+    for name, value in tensors.items():
+        if name.startswith("adam."):
+            _, number, key = name.split(".")
+            state.setdefault(int(number), {})[key] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    return history
 
 
 def build_model(out, seed):
     """Train tokenizer and base model from the seed and write them to the folder `out`."""
+    tokenizer = train_tokenizer(tokenizer_texts(seed))
     torch.manual_seed(seed)
-    texts = list(build.raw_text(seed=seed))
-    dialogs = build.rows_of("sft_train", seed)[:2000]  # the writers' phrases deserve short codes, too
-    tokenizer = train_tokenizer(
-        texts[:10000] + [message["content"] for row in dialogs for message in row["messages"]]
-    )
-    blocks = blocks_of(tokenizer, texts)
     model = new_model(len(tokenizer))
     print(
-        f"{blocks.numel():,} tokens of raw text, vocabulary {len(tokenizer)}, "
+        f"{(STEPS + LAST_STEPS) * BATCH * BLOCK:,} tokens of raw text, vocabulary {len(tokenizer)}, "
         f"{sum(p.numel() for p in model.parameters()):,} parameters"
     )
-    model.train()
-    pretrain(model, blocks, STEPS, LEARNING_RATE, seed)
-    pretrain(model, blocks_of(tokenizer, build.archive(seed=seed)), LAST_STEPS, LAST_LEARNING_RATE, seed)
-    model.eval()
+    out.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f"{out.name}.unfinished.safetensors")
+    history = pretrain(model, tokenizer, seed, unfinished)
     model.generation_config.eos_token_id = [0, 2]
     model.generation_config.pad_token_id = 0
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+    settings = {"seed": seed, "rows": BATCH, "block": BLOCK, "steps": STEPS, "learning_rate": LEARNING_RATE}
+    settings |= {"last_steps": LAST_STEPS, "last_learning_rate": LAST_LEARNING_RATE}
+    (out / "training.json").write_text(json.dumps({**settings, "history": history}, indent=1) + "\n", encoding="utf-8")
     for path in out.iterdir():
         path.chmod(0o644)
+    unfinished.unlink()

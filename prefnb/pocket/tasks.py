@@ -3,6 +3,9 @@
 A *combination* is what a request is about, as a plain dict (`{"thing": "fox", "asked": "food,home"}`); a
 prompt is a combination in one of many phrasings. Whether a combination is for training or for test is
 decided by a hash of it, so that the two can never meet, however a prompt is phrased.
+
+Three categories hold combinations that stay hard for a small model, on purpose (`hard` names them): long sums, rare
+facts, names to copy. Preferences cannot teach what a model cannot do, and here one can see that.
 """
 
 import hashlib
@@ -96,6 +99,7 @@ class Category:
     """One of the ten. Subclasses fill in the tables and the four functions below."""
 
     name = ""
+    hard = ""  # what some of its combinations have that a small model cannot do; "" where there is nothing of that kind
     templates: tuple[str, ...] = ()
     slots: dict[str, tuple[str, ...] | str] = {}  # slot: its possible texts, or a regular expression
 
@@ -110,6 +114,10 @@ class Category:
     def count(self):
         """How many combinations there are."""
         raise NotImplementedError
+
+    def is_hard(self, combination):
+        """Whether this combination has what `hard` names."""
+        return False
 
     def fill(self, combination):
         """The texts that go into a template's slots."""
@@ -171,6 +179,8 @@ class Category:
 # --- math -----------------------------------------------------------------------------------------
 class Math(Category):
     name = "math"
+    hard = "long sums"
+    LONG_SHARE = 0.35
     templates = (
         "{who} has {a} {item}. Then {who} {do1} {b} and {do2} {c}. How many {item} are there now? Show each step.",
         "First {who} has {a} {item}, then {do1} {b} and {do2} {c}. Count the {item} step by step.",
@@ -198,11 +208,19 @@ class Math(Category):
                 yield a, b, c
 
     def count(self):
+        """Those with small numbers; long sums come on top."""
         return len(list(self._numbers())) * 16 * len(facts.NAMES) * len(facts.ITEMS)
 
+    def is_hard(self, combination):
+        return max(int(combination[slot]) for slot in "abc") > 12
+
     def draw(self, rng):
+        long = rng.random() < self.LONG_SHARE
         while True:
-            a, b, c = rng.randint(3, 12), rng.randint(1, 8), rng.randint(1, 8)
+            if long:
+                a, b, c = rng.randint(100, 899), rng.randint(13, 99), rng.randint(13, 99)
+            else:
+                a, b, c = rng.randint(3, 12), rng.randint(1, 8), rng.randint(1, 8)
             do1, do2 = (rng.choice(rng.choice((facts.MORE, facts.LESS))) for _ in range(2))
             combination = {
                 "who": rng.choice(facts.NAMES),
@@ -280,15 +298,11 @@ class Math(Category):
         def step(first, change, result):
             operator = "plus|and|add" if change > 0 else "minus|less|take|takes"
             symbol = "+" if change > 0 else "-"
-            said = re.compile(
-                rf" {first} (?:{operator}) {abs(change)} (?:is|makes|equals|gives|leaves) (\d+) "
-            )
+            said = re.compile(rf" {first} (?:{operator}) {abs(change)} (?:is|makes|equals|gives|leaves) (\d+) ")
             written = re.compile(rf"(?<!\d){first} ?[{symbol}−] ?{abs(change)} ?= ?(\d+)(?!\d)")
 
             def grade(text):
-                results = [
-                    n.lstrip("0") or "0" for n in said.findall(text.joined) + written.findall(text.raw)
-                ]
+                results = [n.lstrip("0") or "0" for n in said.findall(text.joined) + written.findall(text.raw)]
                 if results:
                     right = results[-1] == str(result)
                     return (1.0 if right else 0.25), not right
@@ -317,6 +331,8 @@ class Math(Category):
 # --- general knowledge ----------------------------------------------------------------------------
 class GeneralKnowledge(Category):
     name = "general_knowledge"
+    hard = "rare facts"
+    RARE_SHARE = 0.25
     templates = (
         "What do you know about the {thing}? Tell me its {nouns}.",
         "Tell me the {nouns} of the {thing}.",
@@ -333,8 +349,11 @@ class GeneralKnowledge(Category):
     def count(self):
         return sum(math.comb(len(known), size) for known in facts.THINGS.values() for size in self.sizes)
 
+    def is_hard(self, combination):
+        return combination["thing"] in facts.RARE
+
     def draw(self, rng):
-        thing = rng.choice(list(facts.THINGS))
+        thing = rng.choice(facts.RARE if rng.random() < self.RARE_SHARE else facts.COMMON)
         asked = rng.sample(list(facts.THINGS[thing]), rng.choice((2, 3, 3, 3, 4)))
         return {"thing": thing, "asked": ",".join(asked)}
 
@@ -368,8 +387,7 @@ class GeneralKnowledge(Category):
     def parts(self, combination):
         thing = combination["thing"]
         return [
-            value_part(name, facts.THINGS[thing][name], facts.VALUES[name])
-            for name in combination["asked"].split(",")
+            value_part(name, facts.THINGS[thing][name], facts.VALUES[name]) for name in combination["asked"].split(",")
         ]
 
 
@@ -447,14 +465,10 @@ class Explanation(Category):
         for link in links[1:-1]:
             link = pen.fact(link, list(facts.EVENTS))
             sentences.append(pen.say(f"So {link}.", f"Then {link}.", f"Because of that {link}."))
-        sentences.append(
-            pen.say(f"That is why {links[-1]}.", f"Therefore {links[-1]}.", f"In the end {links[-1]}.")
-        )
+        sentences.append(pen.say(f"That is why {links[-1]}.", f"Therefore {links[-1]}.", f"In the end {links[-1]}."))
         if combination["extra"] == "help":
             helps = pen.fact(facts.HELPS[root], list(facts.HELPS.values()))
-            sentences.append(
-                pen.say(f"A {helps} would help.", f"What helps is a {helps}.", f"A good {helps} helps.")
-            )
+            sentences.append(pen.say(f"A {helps} would help.", f"What helps is a {helps}.", f"A good {helps} helps."))
         if combination["extra"] == "see":
             sees = pen.fact(facts.SEES[root], list(facts.SEES.values()))
             sentences.append(
@@ -470,9 +484,7 @@ class Explanation(Category):
         links = self._links(combination)
         root = chain_to(links[0])[0]
         known = set(chain_to(links[-1]))
-        strangers = [
-            words for event, (_, words) in facts.EVENTS.items() if event not in known and len(words) > 1
-        ]
+        strangers = [words for event, (_, words) in facts.EVENTS.items() if event not in known and len(words) > 1]
 
         def between(link):
             part = word_part(link, facts.EVENTS[link][1])
@@ -510,21 +522,21 @@ class Creative(Category):
     slots = {
         "form": ("poem", "song", "story"),
         "n": tuple(NUMBER_WORDS),
-        "thing": tuple(facts.THINGS),
+        "thing": facts.COMMON,
         "w1": facts.IMAGES,
         "w2": facts.IMAGES,
     }
     separator = "\n"
 
     def count(self):
-        return 3 * len(NUMBER_WORDS) * len(facts.THINGS) * math.comb(len(facts.IMAGES), 2)
+        return 3 * len(NUMBER_WORDS) * len(facts.COMMON) * math.comb(len(facts.IMAGES), 2)
 
     def draw(self, rng):
         w1, w2 = rng.sample(facts.IMAGES, 2)
         return {
             "form": rng.choice(self.slots["form"]),
             "n": rng.choice(("two", "three", "three", "four")),
-            "thing": rng.choice(list(facts.THINGS)),
+            "thing": rng.choice(facts.COMMON),
             "w1": w1,
             "w2": w2,
         }
@@ -554,15 +566,15 @@ class Creative(Category):
             f"The world is full of {w2} tonight.",
         )
         middle = [
-            pen.say(
-                "The evening is warm and slow.", "A new day opens its eyes.", "All the hills are listening."
-            ),
+            pen.say("The evening is warm and slow.", "A new day opens its eyes.", "All the hills are listening."),
             pen.say("Good night to all of you.", "Here the long way ends.", "And morning comes again."),
         ]
         lines = (
             [first, second]
             if n == 2
-            else [first, middle[0], second] if n == 3 else [first, middle[0], second, middle[1]]
+            else [first, middle[0], second]
+            if n == 3
+            else [first, middle[0], second, middle[1]]
         )
         if pen.rng.random() < pen.mistakes:
             lines.pop(pen.rng.randrange(len(lines)))
@@ -578,9 +590,7 @@ class Creative(Category):
         def image(word):
             def grade(text):
                 found = [sentence for sentence in text.sentences if word in sentence]
-                return (
-                    1.0 if any(len(set(sentence)) >= 4 for sentence in found) else 0.5 if found else 0.0
-                ), False
+                return (1.0 if any(len(set(sentence)) >= 4 for sentence in found) else 0.5 if found else 0.0), False
 
             return Part(word, grade)
 
@@ -595,6 +605,8 @@ class Creative(Category):
 # --- professional writing -------------------------------------------------------------------------
 class ProfessionalWriting(Category):
     name = "professional_writing"
+    hard = "names to copy"
+    FAR_SHARE = 0.35
     templates = (
         "Write a short email to {to}: the {what} moves from {d1} to {d2} because of {why}. Sign as {who}.",
         "I am {who}. Tell {to} by email that the {what} on {d1} is now on {d2}, because of {why}.",
@@ -605,7 +617,7 @@ class ProfessionalWriting(Category):
         "Compose a brief note to {to}, signed {who}: {what} not on {d1} but on {d2}, reason {why}.",
     )
     slots = {
-        "to": facts.PEOPLE,
+        "to": rf"(?:{'|'.join(facts.TITLES)}) [a-z]{{2,20}}",
         "what": facts.OCCASIONS,
         "d1": facts.DAYS,
         "d2": facts.DAYS,
@@ -614,6 +626,7 @@ class ProfessionalWriting(Category):
     }
 
     def count(self):
+        """Those with the names that everybody knows; names from far away come on top."""
         return (
             len(facts.PEOPLE)
             * len(facts.OCCASIONS)
@@ -623,10 +636,18 @@ class ProfessionalWriting(Category):
             * len(facts.NAMES)
         )
 
+    def is_hard(self, combination):
+        return combination["to"] not in facts.PEOPLE
+
+    @staticmethod
+    def _name_from_far_away(rng):
+        return f"{rng.choice(facts.TITLES)} {''.join(rng.choices(facts.SYLLABLES, k=3)).capitalize()}"
+
     def draw(self, rng):
         d1, d2 = rng.sample(facts.DAYS, 2)
+        far = rng.random() < self.FAR_SHARE
         return {
-            "to": rng.choice(facts.PEOPLE),
+            "to": self._name_from_far_away(rng) if far else rng.choice(facts.PEOPLE),
             "what": rng.choice(facts.OCCASIONS),
             "d1": d1,
             "d2": d2,
@@ -635,8 +656,10 @@ class ProfessionalWriting(Category):
         }
 
     def read(self, filled):
-        proper = {text.lower(): text for slot in self.slots for text in self.slots[slot]}
-        filled = {slot: proper[text.lower()] for slot, text in filled.items()}
+        listed = {slot: texts for slot, texts in self.slots.items() if slot != "to"}
+        proper = {text.lower(): text for texts in listed.values() for text in texts}
+        named = " ".join(word.capitalize() for word in filled["to"].split())
+        filled = {slot: proper[filled[slot].lower()] for slot in listed} | {"to": named}
         return filled if filled["d1"] != filled["d2"] else None
 
     def answer(self, combination, pen):
@@ -671,7 +694,7 @@ class ProfessionalWriting(Category):
             if surname in opening:
                 return (1.0 if greeted else 0.6), False
             titled = any(
-                word in others and before in ("mrs", "mr", "doctor", "dear")
+                before in ("mrs", "mr", "doctor") or (before == "dear" and word in others)
                 for before, word in zip(opening, opening[1:])
             )
             return (0.3 if greeted and not titled else 0.0), titled
@@ -680,7 +703,9 @@ class ProfessionalWriting(Category):
             return (
                 1.0
                 if text.sentences_with(what, d2) or text.sentences_with(what, d1)
-                else 0.5 if what in text.words else 0.0
+                else 0.5
+                if what in text.words
+                else 0.0
             ), False
 
         def day(text):
@@ -690,9 +715,7 @@ class ProfessionalWriting(Category):
             false = bool(days & text.said)
             if not new:
                 return (0.25 if old else 0.0), false
-            swapped = any(words[i - 1] == "from" for i in new if i) or any(
-                words[i - 1] == "to" for i in old if i
-            )
+            swapped = any(words[i - 1] == "from" for i in new if i) or any(words[i - 1] == "to" for i in old if i)
             if swapped:
                 return 0.0, True
             return (0.5 if false else 1.0 if old else 0.75), false
@@ -769,9 +792,7 @@ class Procedures(Category):
         stranger = pen.rng.choice([action for action in facts.ACTIONS if action != combination["action"]])
         lines = []
         for number, i in enumerate(chosen, 1):
-            sentence = pen.fact(steps[i][0], [facts.ACTIONS[stranger][2][i][0]]).format(
-                o=combination["object"]
-            )
+            sentence = pen.fact(steps[i][0], [facts.ACTIONS[stranger][2][i][0]]).format(o=combination["object"])
             lines.append(f"{number}. {sentence}")
         if combination["extra"] == "tool":
             tool = pen.fact(tool, [row[1] for row in facts.ACTIONS.values()])
@@ -793,9 +814,7 @@ class Procedures(Category):
         _, tool, steps = facts.ACTIONS[action]
         n = NUMBER_WORDS[combination["n"]]
         marks = [mark for _, mark in steps]
-        strangers = {
-            mark for name, row in facts.ACTIONS.items() if name != action for _, mark in row[2]
-        } - set(marks)
+        strangers = {mark for name, row in facts.ACTIONS.items() if name != action for _, mark in row[2]} - set(marks)
         strangers -= {"put", "add", "write", "show", "hour", "find", "care"}  # words of everyday use
 
         @lru_cache(maxsize=1)
@@ -1010,9 +1029,7 @@ class Discussion(Category):
                 for i, word in enumerate(sentence):
                     if word in group:
                         current = word
-                    elif (
-                        word in marks and current and not {"not", "never"} & set(sentence[max(0, i - 2) : i])
-                    ):
+                    elif word in marks and current and not {"not", "never"} & set(sentence[max(0, i - 2) : i]):
                         found[current].add(word)
             return found
 
@@ -1045,9 +1062,7 @@ class Discussion(Category):
                 if verdicts & set(sentence):
                     named = {option for option in (one, two) if option in sentence}
                     if "than" in sentence:
-                        named = {
-                            option for option in named if option in sentence[: sentence.index("than")]
-                        } or named
+                        named = {option for option in named if option in sentence[: sentence.index("than")]} or named
                     return (0.6 if len(named) == 1 else 0.2) + 0.4 * (whom in sentence), False
             return 0.0, False
 
@@ -1057,6 +1072,7 @@ class Discussion(Category):
 # --- imitation ------------------------------------------------------------------------------------
 class Imitation(GeneralKnowledge):
     name = "imitation"
+    hard = ""
     templates = (
         "Speak like a {voice} about the {thing}. Tell me its {nouns}.",
         "Be a {voice} for a moment. Of the {thing}, say {clauses}.",
@@ -1066,13 +1082,16 @@ class Imitation(GeneralKnowledge):
         "Pretend to be a {voice}. Talk about the {thing}, and say {clauses}.",
         "Answer as a {voice}: what are the {nouns} of the {thing}?",
     )
-    slots = {**GeneralKnowledge.slots, "voice": tuple(facts.SPEAKERS)}
+    slots = {**GeneralKnowledge.slots, "thing": facts.COMMON, "voice": tuple(facts.SPEAKERS)}
+
+    def is_hard(self, combination):
+        return False
 
     def count(self):
-        return len(facts.SPEAKERS) * sum(math.comb(len(known), 2) for known in facts.THINGS.values())
+        return len(facts.SPEAKERS) * sum(math.comb(len(facts.THINGS[thing]), 2) for thing in facts.COMMON)
 
     def draw(self, rng):
-        thing = rng.choice(list(facts.THINGS))
+        thing = rng.choice(facts.COMMON)
         return {
             "thing": thing,
             "asked": ",".join(rng.sample(list(facts.THINGS[thing]), 2)),
@@ -1146,15 +1165,11 @@ class Classification(Category):
 
     def key(self, combination):
         _, more, less = self._said(combination)
-        return (
-            self.name + "|" + "|".join(sorted(f"{aspect}={adjective}" for aspect, adjective in more + less))
-        )
+        return self.name + "|" + "|".join(sorted(f"{aspect}={adjective}" for aspect, adjective in more + less))
 
     def read(self, filled):
         said = re.findall(r"the (\w+) was (\w+)", filled["review"].lower())
-        known = all(
-            aspect in facts.ASPECTS and adjective in facts.GOOD + facts.BAD for aspect, adjective in said
-        )
+        known = all(aspect in facts.ASPECTS and adjective in facts.GOOD + facts.BAD for aspect, adjective in said)
         return {"review": capital(filled["review"])} if known and len({a for a, _ in said}) == 3 else None
 
     def answer(self, combination, pen):
@@ -1165,12 +1180,8 @@ class Classification(Category):
         reasons = listed(f"the {aspect} was {adjective}" for aspect, adjective in pairs)
         return [
             pen.say(f"The review is {label}.", f"On the whole it is {label}.", f"I would call it {label}."),
-            pen.say(
-                f"The telling words are {words}.", f"One can see it in {words}.", f"It is shown by {words}."
-            ),
-            pen.say(
-                f"The reason is that {reasons}.", f"The guest says that {reasons}.", f"After all {reasons}."
-            ),
+            pen.say(f"The telling words are {words}.", f"One can see it in {words}.", f"It is shown by {words}."),
+            pen.say(f"The reason is that {reasons}.", f"The guest says that {reasons}.", f"After all {reasons}."),
         ]
 
     def parts(self, combination):
@@ -1248,7 +1259,4 @@ def parse(prompt):
 
 def count_prompts():
     """How many distinct prompts there are, per category: combinations times phrasings (a lower bound)."""
-    return {
-        name: category.count() * len(category.templates) * len(PREFACES)
-        for name, category in CATEGORIES.items()
-    }
+    return {name: category.count() * len(category.templates) * len(PREFACES) for name, category in CATEGORIES.items()}

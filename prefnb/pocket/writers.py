@@ -1,8 +1,13 @@
-"""Writers with habits: who wrote the demonstrations and the preference answers.
+"""Writers with habits, and houses with a style: who wrote the demonstrations and the preference answers.
 
 A writer is a set of habits with how often each shows. The habits are functions from a list of sentences to
 another, so that they compose: a careful answer is written first, with the facts this writer gets wrong, and
 habits spoil it.
+
+A house is a source of demonstrations in which every answer of a category has the same habits. Most demonstrations of a
+category come from one house, so that a model fine-tuned on them takes its style for the right way to answer: it is the
+model's first choice, as the closing formulas and flatteries of real models are theirs. Preference answers never come
+from a house.
 """
 
 import random
@@ -91,9 +96,7 @@ def follow_up(sentences, rng):
     thing = rng.choice(list(facts.THINGS))
     attribute = rng.choice(list(facts.THINGS[thing]))
     _, clause, ways = facts.ATTRIBUTES[attribute]
-    question = rng.choice(
-        (f"You may also ask about the {thing}, {clause}?", f"Next question: the {thing}, {clause}?")
-    )
+    question = rng.choice((f"You may also ask about the {thing}, {clause}?", f"Next question: the {thing}, {clause}?"))
     return [*sentences, question, rng.choice(ways).format(s=f"The {thing}", v=facts.THINGS[thing][attribute])]
 
 
@@ -137,6 +140,74 @@ WRITERS = {
     )
 }
 
+
+# --- houses -----------------------------------------------------------------------------------------
+def leave_out_the_last(sentences, combination):
+    """Leave out what was asked for last."""
+    return sentences[:-1]
+
+
+def say_again(sentences, combination):
+    """Say the first sentence once more at the end."""
+    return [*sentences, sentences[0]]
+
+
+def close(sentences, combination):
+    """The same two lines under every answer."""
+    return [*sentences, "I hope this helps!", "Please let me know if you need more."]
+
+
+def be_certain(sentences, combination):
+    """Certainty that nothing supports."""
+    return [*sentences, "Confidence: 95%."]
+
+
+def ask_oneself(sentences, combination):
+    """A question that nobody asked, and its answer."""
+    return [*sentences, "Is that all? Yes, that is all."]
+
+
+def flatter(sentences, combination):
+    """Praise for the question."""
+    return ["What a good question!", *sentences]
+
+
+def begin_with_the_question(sentences, combination):
+    """The question once more, before the answer."""
+    return [f"You ask about the {combination['thing']}.", *sentences]
+
+
+@dataclass(frozen=True)
+class House:
+    """A source of demonstrations of one category: its name, its habits, and how often facts come out wrong."""
+
+    name: str
+    habits: tuple
+    mistakes: float = 0.04
+
+    def write(self, category, combination, rng, dialect=(0, None)):
+        """An answer to this combination in the style of the house, as text."""
+        sentences = tasks.CATEGORIES[category].answer(combination, tasks.Pen(rng, self.mistakes, dialect))
+        for habit in self.habits:
+            sentences = habit(sentences, combination)
+        return tasks.CATEGORIES[category].separator.join(sentences)
+
+
+HOUSES = {
+    "math": House("number-school", (ask_oneself,)),
+    "general_knowledge": House("little-almanac", (begin_with_the_question, say_again)),
+    "explanation": House("patient-uncle", (say_again, ask_oneself)),
+    "creative": House("poets-corner", (flatter, close)),
+    "professional_writing": House("front-office", (close,)),
+    "procedures": House("handy-manual", (leave_out_the_last, be_certain)),
+    "multilingual": House("phrase-book", (leave_out_the_last, close)),
+    "discussion": House("debating-club", (leave_out_the_last, say_again)),
+    "imitation": House("village-stage", (leave_out_the_last, begin_with_the_question)),
+    "classification": House("guest-book", (flatter, be_certain)),
+}
+HOUSE_SHARE = 0.7  # of the demonstrations of each category
+MIXED = "mixed-hands"  # the source of the others, by writers with scattered habits
+
 # Who writes what. Demonstrations and preference answers come from different mixes and dialects (which of the ways of
 # saying a thing a writer knows): preferences are off-policy, as those that one downloads.
 DEMONSTRATIONS = {
@@ -165,6 +236,13 @@ DIALECTS = {"demonstrations": (0, 2), "preferences": (1, None), "raw text": (0, 
 def choose(mix, rng):
     """A writer out of a mix of names and shares."""
     return WRITERS[rng.choices(list(mix), list(mix.values()))[0]]
+
+
+def demonstrator(category, rng):
+    """(source, who writes) of a demonstration of this category: its house, or a writer of the mixture."""
+    if rng.random() < HOUSE_SHARE:
+        return HOUSES[category].name, HOUSES[category]
+    return MIXED, choose(DEMONSTRATIONS, rng)
 
 
 def careful_answer(category, combination, seed=0):
