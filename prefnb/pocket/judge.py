@@ -64,6 +64,8 @@ def _task(prompt):
 def _repeats(words):
     """How many times a word, a pair or a triple of words is said again at once, in one sentence."""
     count = i = 0
+    if len(set(words)) == len(words):
+        return 0
     while i < len(words):
         for size in (3, 2, 1):
             if words[i : i + size] == words[i + size : i + 2 * size] and i + 2 * size <= len(words):
@@ -111,7 +113,8 @@ def score(prompt, response):
     if not whole.words:
         return Judgement(0.0, 0.0, 0.0, 0.0, 1.0)
     claims = len(CLAIMS.findall(whole.raw))
-    answer = Text(COURTESIES.sub(" ", CLAIMS.sub(" ", whole.raw)))
+    bare = COURTESIES.sub(" ", CLAIMS.sub(" ", whole.raw))
+    answer = whole if bare == whole.raw else Text(bare)
     grades = [part.grade(answer) for part in parts]
     helpful = sum(credit for credit, _ in grades) / len(grades) if grades else 0.0
     false = sum(is_false for _, is_false in grades) / len(grades) if grades else 0.0
