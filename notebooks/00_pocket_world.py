@@ -272,11 +272,12 @@ again = gold(prompts, second)
 shorter = [gold(prompts, found).total - 0.002 * np.array([len(text) for text in found]) for found in (first, second)]
 results = {f"the judge's, ties up to {gold.tie:g}": win_rate(by_writer["careful"], again, tie=gold.tie),
            "shorter wins by a hair, no ties": win_rate(*shorter, tie=0)}
-lines = [f"| {label} | {rate.wins} | {rate.ties} | {rate.losses} |" for label, rate in results.items()]
+lines = [f"| {label} | {rate.strict:.2f} | {rate.tie_share:.2f} | {1 - rate.strict - rate.tie_share:.2f} |"
+         for label, rate in results.items()]
 Markdown("| comparison | first wins | ties | second wins |\n|---|---|---|---|\n" + "\n".join(lines))
 
 # %% [markdown]
-# A **win rate** puts the three counts into one number: the share of prompts won, a tie counted as half. Two equal
+# A **win rate** puts the three shares into one number: the share of prompts won, a tie counted as half. Two equal
 # writers get .5. Its 95% interval tells what another draw of prompts might have given. Here each writer plays against
 # the careful one's second answers; a dot whose line does not touch .5 is a difference that these prompts can show.
 

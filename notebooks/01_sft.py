@@ -53,6 +53,7 @@ length_factor: float = 0.01  # lambda of the length penalty, 0 to 1000 (Hellman'
 length_every: int = 2  # the penalty is applied every so many steps, 1 or more
 length_steps: int = 8  # steps of each run that compares the length penalties, 1 or more
 test_prompts: int = 80  # prompts of the final comparison, 20 to 100000
+draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = None  # folder for what the run leaves; None is runs/01_sft
 
 # %%
@@ -62,7 +63,7 @@ p = parameters.check(
     globals(), recipes.SFT, percentile=parameters.Number(50, 100), small_share=parameters.Number(above=0, high=1),
     small_epochs=parameters.Number(above=0, high=1000), monitor_prompts=parameters.Whole(10, 10_000),
     patience=parameters.Whole(1, 1000), length_factor=parameters.Number(0, 1000), length_every=parameters.Whole(1, 10_000),
-    length_steps=parameters.Whole(1, 100_000), test_prompts=parameters.Whole(20, 100_000))
+    length_steps=parameters.Whole(1, 100_000), test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
 
 # %%
 import gzip
@@ -273,7 +274,7 @@ def monitor(opponents, policy):
     seen = {"heldout_loss": float(-response.sum.sum() / response.length.sum())}
     if judged:
         scores = judge(watched, [one.text for one in answer(policy, watched)])
-        seen |= {f"win_rate_{name}": evaluate.win_rate(scores, theirs, tie=judge.tie).half for name, theirs in opponents.items()}
+        seen |= {f"win_rate_{name}": evaluate.win_rate(scores, theirs, tie=judge.tie).rate for name, theirs in opponents.items()}
     return seen | {"heldout_logp": -seen["heldout_loss"]}
 
 
@@ -499,9 +500,9 @@ plots.plot_training(penalty_runs, ["penalty", "sample_length", "loss"])
 # %% [markdown]
 # ## What it all comes to
 #
-# Now the prompts that no run and no check has seen. Every policy answers all of them; the judge compares with the
-# base model's answers to the same prompts. "SFT" is now the model with the additional steps and no penalty, so that
-# only the penalty tells it from its neighbour.
+# Now the prompts that no run and no check has seen. Every policy answers each of them `draws` times; the judge compares
+# every answer with every one of the base model's to the same prompt. "SFT" is now the model with the additional steps
+# and no penalty, so that only the penalty tells it from its neighbour.
 
 # %%
 policies = {"base": base, "SFT": runs["no penalty"][0], "SFT, length penalty": runs["estimated"][0],
@@ -514,7 +515,7 @@ win_figure
 def measures(name):
     """A row of the table: length, habits that a reader dislikes, similarity to a good answer, held-out perplexity."""
     drawn, texts = comparison.answers[name], comparison.texts(name)
-    flaws = judge.flaws(comparison.prompts, texts) if judged else {}
+    flaws = judge.flaws(comparison.asked(name), [one.text for one in drawn]) if judged else {}
     response = DatasetLogprobs.compute(policies[name], held_out).all().response
     bleu = evaluate.bleu(texts, comparison.references)["bleu4"] if any(comparison.references) else float("nan")
     return {"tokens": evaluate.mean_length(drawn), **{flaw: seen.mean() for flaw, seen in flaws.items()},
@@ -533,7 +534,7 @@ print("Shares of responses for the flaws; perplexity on held-out demonstrations,
 # only better if what went was not needed.
 
 # %%
-answer_lengths = {name: [len(one.ids) for one in comparison.answers[name]] for name in list(policies)[1:3]}
+answer_lengths = {name: comparison.lengths(name).ravel() for name in list(policies)[1:3]}
 length_figure = plots.plot_lengths({"demonstrations": lengths["response"], **answer_lengths})
 length_figure
 
@@ -569,9 +570,9 @@ CLAIMS = [  # what is claimed, the report's figures, the policy, its opponent, a
 lines = []
 for claim, paper, name, other, where in CLAIMS if judged else []:
     rate = evaluate.win_rate(comparison.scores[name], comparison.scores[other], tie=judge.tie)
-    lines.append([claim, paper, str(rate), verdict(rate.half_interval, where)])
+    lines.append([claim, paper, str(rate), verdict(rate.interval, where)])
 if judged:
-    widgets.show_table(["the report says", "its win rate", f"we measured ({p.test_prompts} prompts, seed {p.seed})",
+    widgets.show_table(["the report says", "its win rate", f"we measured ({len(comparison.prompts)} prompts, seed {p.seed})",
                         "verdict, one seed"], *lines)
 else:
     print("Without a judge that knows the answers there is no win rate: compare the perplexities above.")

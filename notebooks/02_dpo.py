@@ -50,6 +50,7 @@ strength: float = 1.0  # pull of the variants' extra terms, 0 or more, in multip
 max_prompt_tokens: int = None  # longer prompts are left out; None takes the preset's (256 for other data with the pocket model)
 max_response_tokens: int = None  # longer responses are cut; None takes the preset's (256 for other data with the pocket model)
 test_prompts: int = 100  # held-out prompts and pairs to measure on, 20 to 100000
+draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = None  # where this run's results go; None means runs/02_dpo
 
 # %%
@@ -58,7 +59,8 @@ from prefnb import parameters, recipes
 p = parameters.check(globals(), recipes.DPO, betas=parameters.Numbers(above=0, high=100),
                      longer=parameters.Number(above=0, high=1000), faster=parameters.Number(above=0, high=1000),
                      shorter=parameters.Number(above=0, high=1000),
-                     strength=parameters.Number(0, 1000), test_prompts=parameters.Whole(20, 100_000))
+                     strength=parameters.Number(0, 1000), test_prompts=parameters.Whole(20, 100_000),
+                     draws=parameters.Whole(1, 64))
 
 # %% [markdown]
 # ## The idea
@@ -282,7 +284,7 @@ prompts = [row["prompt"] for row in data.load_prompts(p.dataset, "test", limit=p
 
 def kl_from_sft(policy, count=64):
     """KL(policy || SFT) on the policy's own samples, in nats per response, with a 95% interval (k3)."""
-    return recipes.sampled_kl(policy, sft, tokenizer, prompts[:count], max_new_tokens=min(64, p.max_response_tokens), seed=p.seed)
+    return recipes.sampled_kl(policy, sft, tokenizer, prompts[:count], max_new_tokens=min(64, p.max_response_tokens))
 
 
 kls = {value: kl_from_sft(policies[value]) for value in all_betas}
@@ -451,9 +453,9 @@ under it the rejected response {evaluate.change(variant_shifts['"KL" as printed'
 # %% [markdown]
 # ## Does it win?
 #
-# Every policy answers the same test prompts at temperature 0.7 and the gold judge scores each answer. The
-# **win rate** is the share of prompts where a policy scores higher than SFT, a tie counting half, with a 95%
-# interval over prompts. At one half (the dotted line) neither is better.
+# Every policy answers each test prompt `draws` times at temperature 0.7 and the gold judge scores each answer. Every
+# answer meets every one of SFT's to the same prompt; the **win rate** is the share of these comparisons that a policy
+# wins, a tie counting half, with a 95% interval over prompts. At one half (the dotted line) neither is better.
 
 # %%
 main = f"DPO, beta {p.beta:g}"
@@ -475,7 +477,7 @@ def how_they_ended(label):
     """A policy's win rate against SFT in words, and whether its answers collapsed."""
     words = []
     if comparison.judged:
-        low, high = comparison.win_rates[label].half_interval
+        low, high = comparison.win_rates[label].interval
         words += ["wins against SFT" if low > 0.5 else "loses against SFT" if high < 0.5 else "cannot be told from SFT"]
     collapse = evaluate.collapse_check(comparison.answers[label], comparison.answers["SFT"])
     words += ["has collapsed: " + "; ".join(collapse.reasons) if collapse.collapsed else "has not collapsed"]
@@ -505,7 +507,7 @@ widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for
 rows = []
 if comparison.judged:
     rate = comparison.win_rates[main]
-    rows.append(["004: DPO beats SFT", ".759 against SFT", str(rate), evaluate.verdict(rate.half_interval)])
+    rows.append(["004: DPO beats SFT", ".759 against SFT", str(rate), evaluate.verdict(rate.interval)])
     rows.append(["001, 003: DPO beats what they compare with", ".605 against the base model, .593 against Instruct",
                  f"{rate} against SFT", "another opponent"])
 d_fell = evaluate.bootstrap_interval(-variant_shifts["DPO"][0].numpy())

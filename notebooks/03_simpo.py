@@ -47,6 +47,7 @@ grid_betas: str = "2.5,2,10,10"  # beta of each setting of the grid, above 0; as
 max_prompt_tokens: int = None  # longer ones are left out; None takes the preset's (pocket model, other data: 256)
 max_response_tokens: int = None  # longer ones are cut; None takes the preset's (pocket model, other data: 256)
 test_prompts: int = 100  # held-out prompts and pairs to measure on, 20 to 100000
+draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = None  # where this run's results go; None means runs/03_simpo
 
 # %%
@@ -54,7 +55,7 @@ from prefnb import parameters, recipes
 
 p = parameters.check(globals(), recipes.SIMPO, dpo_beta=parameters.Number(above=0, high=100),
                      grid_gammas=parameters.Numbers(0, 100), grid_betas=parameters.Numbers(above=0, high=100),
-                     test_prompts=parameters.Whole(20, 100_000))
+                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
 if len(p.grid_gammas) != len(p.grid_betas):
     raise parameters.ParameterError(f"'grid_gammas' has {len(p.grid_gammas)} numbers and 'grid_betas' has "
                                     f"{len(p.grid_betas)}: give as many of each.")
@@ -278,7 +279,7 @@ def measure(label):
     now = DatasetLogprobs.compute(policies[label], held_out).all()
     d_chosen, d_rejected = now.chosen.sum - before.chosen.sum, now.rejected.sum - before.rejected.sum
     kl = recipes.sampled_kl(policies[label], sft, tokenizer, prompts[:40],
-                            max_new_tokens=min(64, p.max_response_tokens), seed=p.seed)
+                            max_new_tokens=min(64, p.max_response_tokens))
     return {"now": now, "d_chosen": d_chosen, "d_rejected": d_rejected, "kl": kl,
             "by_mean": share(now.chosen.mean > now.rejected.mean), "by_change": share(d_chosen > d_rejected)}
 
@@ -377,11 +378,11 @@ Markdown("\n".join(map(loud_or_silent, losses)))
 # ## The paper's grid
 #
 # Paper 004 tried four settings of $(\gamma, \beta)$ "with a non-thorough hyperparameter tuning" and reports win rates
-# over SFT. We train the same four, and let every policy of this notebook answer the same test prompts at temperature
-# 0.7. The gold judge scores each answer; the **win rate** is the share of prompts where a policy scores higher than
-# SFT, a tie counting half, with a 95% interval over prompts. In the tiles, blue is above one half and red below;
-# settings that were not tried are empty. Compare which tile is best in either panel, and each panel's tiles with
-# the DPO of its title.
+# over SFT. We train the same four, and let every policy of this notebook answer each test prompt `draws` times at
+# temperature 0.7. The gold judge scores each answer, and every answer meets every one of SFT's to the same prompt; the
+# **win rate** is the share of these comparisons that a policy wins, a tie counting half, with a 95% interval over
+# prompts. In the tiles, blue is above one half and red below; settings that were not tried are empty. Compare which
+# tile is best in either panel, and each panel's tiles with the DPO of its title.
 
 # %%
 PAPER = {(1, 2.5): 0.688, (1, 2): 0.631, (3, 10): 0.542, (5, 10): 0.637}  # 004, Table 1: win rates over SFT
@@ -398,7 +399,7 @@ def found_at(label):
     """The win rate of a policy with its interval; its accuracy by the mean where nobody can judge."""
     if comparison.judged:
         rate = comparison.win_rates[label]
-        return rate.half, "{:.2f}\n[{:.2f}, {:.2f}]".format(rate.half, *rate.half_interval)
+        return rate.rate, "{:.2f}\n[{:.2f}, {:.2f}]".format(rate.rate, *rate.interval)
     now = DatasetLogprobs.compute(policies[label], held_out).all()
     accuracy = share(now.chosen.mean > now.rejected.mean)
     return accuracy, f"{accuracy:.2f}"
@@ -441,7 +442,7 @@ def how_it_ended(label):
     """A policy's win rate against SFT in words, and whether its answers collapsed."""
     words = []
     if comparison.judged:
-        low, high = comparison.win_rates[label].half_interval
+        low, high = comparison.win_rates[label].interval
         words += ["wins against SFT" if low > 0.5 else "loses against SFT" if high < 0.5 else "cannot be told from SFT"]
     collapse = evaluate.collapse_check(comparison.answers[label], comparison.answers["SFT"])
     words += ["has collapsed: " + "; ".join(collapse.reasons) if collapse.collapsed else "has not collapsed"]
@@ -452,7 +453,7 @@ def how_it_ended(label):
 
 if comparison.judged:
     display(plots.plot_win_rates(comparison.win_rates, against="SFT"))
-answer_lengths = {label: [len(one.ids) for one in comparison.answers[label]] for label in ("SFT", *losses)}
+answer_lengths = {label: comparison.lengths(label).ravel() for label in ("SFT", *losses)}
 display(plots.plot_lengths(answer_lengths), Markdown("\n".join(map(how_it_ended, policies))))
 shown = ("SFT", "DPO", "SimPO")
 widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in shown},
@@ -474,19 +475,13 @@ def overall(verdicts):
     return next((word for word in ("does not hold here", "cannot be told") if word in verdicts), "holds here")
 
 
-def outcomes(label):
-    """1 for a win over SFT, one half for a tie, 0 for a loss, prompt by prompt."""
-    difference = comparison.scores[label].total - comparison.scores["SFT"].total
-    return np.where(np.abs(difference) <= comparison.tie + 1e-9, 0.5, difference > 0)
-
-
 rows = []
 for (gamma_here, beta_here), label in labels.items() if comparison.judged else ():
-    lead = torch.tensor(outcomes("DPO") - outcomes(label))
+    lead = comparison.outcomes("DPO") - comparison.outcomes(label)  # over SFT, prompt by prompt
     printed = PAPER.get((gamma_here, beta_here))
     rows.append([f"gamma {gamma_here:g}, beta {beta_here:g}",
                  "not tried" if printed is None else f"SimPO {printed}, DPO {PAPER_DPO}",
-                 f"SimPO {comparison.win_rates[label]}, DPO {comparison.win_rates['DPO'].half:.2f}",
+                 f"SimPO {comparison.win_rates[label]}, DPO {comparison.win_rates['DPO'].rate:.2f}",
                  evaluate.mean_and_interval(lead), evaluate.verdict(evaluate.bootstrap_interval(lead), 0)])
 if rows:
     conclusion = overall([row[-1] for row in rows])

@@ -52,13 +52,14 @@ level: str = "token"  # unlikelihood of each "token" or of the whole "sequence"
 normalize: str = "tanh_mean"  # how the vote gets into -1..1: "tanh_mean", "tanh" or "batch_max"
 alphas: str = "0.1,1"  # more strengths to try, 0 to 10000, with commas; 0 and alpha are always in the sweep
 test_prompts: int = 100  # prompts that the policies are compared on, 20 or more
+draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = "runs/04_dppo"  # where the run leaves its numbers and figures
 
 # %%
 from prefnb import parameters, recipes
 
 p = parameters.check(globals(), recipes.DPPO, alphas=parameters.Numbers(0, 10_000),
-                     test_prompts=parameters.Whole(20, 100_000))
+                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
 
 # %%
 import math
@@ -504,7 +505,7 @@ print("trained from the same start:", "; ".join(histories))
 # ## Are they still answering?
 #
 # First things first: a policy that has been pushed too far may repeat itself, never stop, or write something
-# that is no language. Every policy answers the same test prompts at temperature 0.7. The sampled KL says how
+# that is no language. Every policy answers each test prompt `draws` times at temperature 0.7. The sampled KL says how
 # far a policy has moved from the reference, in nats per response, on its own samples.
 
 # %%
@@ -529,15 +530,15 @@ say(f"Collapsed: **{', '.join(fallen)}**. Their win rates below are those of bro
 #
 # ## Does it win?
 #
-# Each dot is a win rate against the SFT policy on the same prompts, with its 95% interval over prompts; a tie
-# counts as half. Compare intervals, not dots.
+# Each dot is a win rate against the SFT policy: every answer meets every one of SFT's to the same prompt, and a tie
+# counts as half. The 95% intervals are over prompts. Compare intervals, not dots.
 
 # %%
 if comparison.judged:
     shown = {label: comparison.win_rates[label] for label in ("DPO", *methods)}
     display(plots.plot_win_rates(shown, against="SFT"))
     for label, rate in shown.items():
-        low, high = rate.half_interval
+        low, high = rate.interval
         word = "better than SFT" if low > 0.5 else "worse than SFT" if high < 0.5 else "not to be told from SFT"
         print(f"{label}: {word}" + (" (collapsed)" if label in fallen else ""))
 
@@ -547,12 +548,6 @@ if comparison.judged:
 # again: look for both parts.
 
 # %%
-def wins(label):
-    """1, 1/2 or 0 for each prompt: win, tie or loss against SFT."""
-    difference = comparison.scores[label].total - comparison.scores["SFT"].total
-    return np.where(np.abs(difference) <= comparison.tie, 0.5, difference > 0)
-
-
 def verdict(difference):
     """Of the claim that `difference` is above 0 on average: its mean with interval, and the verdict in words."""
     return evaluate.mean_and_interval(difference), evaluate.verdict(evaluate.bootstrap_interval(difference), 0)
@@ -566,7 +561,7 @@ if comparison.judged:
     rows = [["$\\alpha$", "win rate, less DPO's", "better than DPO?", ""]]
     for a, label in sorted(sweep.items()):
         if a > 0:
-            found, word = verdict(wins(label) - wins("DPO"))
+            found, word = verdict(comparison.outcomes(label) - comparison.outcomes("DPO"))  # over SFT, by prompt
             word = {"holds here": "better", "does not hold here": "worse", "cannot be told": "cannot be told"}[word]
             rows.append([f"{a:g}", found, word, "collapsed" if label in fallen else ""])
     widgets.show_table(*rows)
@@ -586,7 +581,7 @@ if comparison.judged:
 # Three prompts side by side. Numbers say how often; only reading says what changed.
 
 # %%
-widgets.show_responses(comparison.prompts, {label: comparison.texts(label) for label in ("SFT", "DPO", "DPPO")},
+widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in ("SFT", "DPO", "DPPO")},
                        comparison.scores, comparison.categories if any(comparison.categories) else None)
 
 # %% [markdown]
@@ -636,8 +631,8 @@ for label, name in methods.items():
     what = f"1: {name.replace('_', ' ')} ($\\alpha$ = {strength[label]:g}) beats DPO, against SFT"
     said = f"{PAPER[name]:.3f} against {PAPER['DPO']:.3f}"
     if comparison.judged:
-        found, word = verdict(wins(label) - wins("DPO"))
-        rates = f"{comparison.win_rates[label].half:.2f} against {comparison.win_rates['DPO'].half:.2f}; {found}"
+        found, word = verdict(comparison.outcomes(label) - comparison.outcomes("DPO"))
+        rates = f"{comparison.win_rates[label].rate:.2f} against {comparison.win_rates['DPO'].rate:.2f}; {found}"
         rows.append([what, said, rates, f"**{word}**" + (" (collapsed)" if label in fallen else "")])
 for label, name in methods.items():
     found, word = verdict((rewards["DPO"] < 0) * 1.0 - (rewards[label] < 0))
@@ -654,8 +649,9 @@ inner = [a for a in sweep if 0 < a < max(sweep)]
 what = f"4: {p.penalty.replace('_', ' ')} has a best $\\alpha$; larger declines or diverges"
 said = f"best at {BEST_ALPHA[p.penalty]:g}"
 if comparison.judged and inner:
-    best = max(inner, key=lambda a: comparison.win_rates[sweep[a]].half)
-    ends = {end: verdict(wins(sweep[best]) - wins(sweep[end])) for end in (0.0, max(sweep))}
+    best = max(inner, key=lambda a: comparison.win_rates[sweep[a]].rate)
+    at_best = comparison.outcomes(sweep[best])
+    ends = {end: verdict(at_best - comparison.outcomes(sweep[end])) for end in (0.0, max(sweep))}
     found = "; ".join(f"over {end:g}: {difference}" for end, (difference, _) in ends.items())
     words = {word for _, word in ends.values()}
     word = next(word for word in ("does not hold here", "cannot be told", "holds here") if word in words)

@@ -303,11 +303,10 @@ columns = {name: prompt_rows[name][:] if name in prompt_rows.column_names else [
            for name in ("category", "reference")}
 
 
-def draw(policy, count, seed):
+def draw(policy, count):
     """`count` answers of a policy to every prompt: (prompts, count) as nested lists."""
-    ids = [prompt_ids(tokenizer, one) for one in prompts]
-    drawn = recipes.samples_of(policy, tokenizer, ids, samples=count, temperature=p.temperature,
-                               max_new_tokens=p.max_response_tokens, seed=seed)
+    drawn = recipes.answers_of(policy, tokenizer, prompts, draws=count, temperature=p.temperature,
+                               max_new_tokens=p.max_response_tokens)
     return [drawn[i:i + count] for i in range(0, len(drawn), count)]
 
 
@@ -320,7 +319,7 @@ def score(judge, answers):
 
 
 # %%
-answers = draw(sft, p.samples, p.seed)
+answers = draw(sft, p.samples)
 table = {"proxy": score(proxy, answers)["total"]}  # (prompts, samples)
 if judged:
     by_gold = score(gold, answers)
@@ -577,7 +576,7 @@ def outcomes(judge, tied=0.5):
 
 
 dpo = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, pairs=pairs)
-dpo_answers, half = draw(dpo.model, p.best_of, p.seed + 1), p.samples // 2
+dpo_answers, half = draw(dpo.model, p.best_of), p.samples // 2
 drawn = {"SFT": {name: scores[:, :half] for name, scores in table.items()},
          "DPO": {name: score(judge, dpo_answers)["total"]
                  for name, judge in {"proxy": proxy, "gold": gold}.items() if name in table}}
@@ -586,7 +585,7 @@ drawn = {"SFT": {name: scores[:, :half] for name, scores in table.items()},
 from prefnb.pairs import best_of as pick_best
 
 won = {judge: outcomes(judge) for judge in ("proxy", "gold") if judge in table}
-as_rate = lambda values: SimpleNamespace(half=values.mean(), half_interval=evaluate.bootstrap_interval(values))
+as_rate = lambda values: SimpleNamespace(rate=values.mean(), interval=evaluate.bootstrap_interval(values))
 wins_figure = plots.plot_categories({f"judged by {judge}": {label: as_rate(values) for label, values in found.items()}
                                      for judge, found in won.items()}, against="SFT")
 plt.close(wins_figure)
@@ -689,12 +688,13 @@ def check_exercises():
 check_exercises()
 
 # %%
-comparison = recipes.Comparison(prompts, columns["category"], columns["reference"], picked, scores, {}, "SFT", gold.tie)
+comparison = recipes.Comparison(prompts, columns["category"], columns["reference"], picked, scores, "SFT", gold.tie)
 strict = outcomes("gold", tied=0) if judged else {}
-rates = {label: {"half": float(won["gold"][label].mean()), "strict": float(one.mean()),
+rates = {label: {"rate": float(won["gold"][label].mean()), "strict": float(one.mean()),
                  "ties": 2 * float((won["gold"][label] - one).mean()),
                  "interval": evaluate.bootstrap_interval(won["gold"][label])} for label, one in strict.items()}
-summary = {"win_rates": rates, "accuracy": {label: float((margin > 0).mean()) for label, margin in margins.items()},
+summary = {"win_rates": rates, "draws": half,
+           "accuracy": {label: float((margin > 0).mean()) for label, margin in margins.items()},
            "calibration_error": {label: calibration_error(margin, margin > 0) for label, margin in margins.items()},
            "categories": {name: float(found.mean()) for name, found in understood.items()},
            "best_of_n": {f"{panel} picked by {picker}": {n: float(found.mean()) for n, found in values.items()}

@@ -46,6 +46,7 @@ faster: float = 5.0  # learning rate of the second look at the full replacement,
 samples: int = 4  # answers a prompt in the k-sample form, 2 to 64
 threshold: float = 0.6  # least difference in reward that makes a pair, 0 or more, in shares of the median spread
 test_prompts: int = 100  # prompts that the policies are compared on, 20 or more
+draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = "runs/06_rs_dpo"  # where the run leaves its numbers and figures
 
 # %%
@@ -54,7 +55,7 @@ from prefnb import parameters, recipes
 p = parameters.check(globals(), recipes.DPO, shares=parameters.Numbers(above=0, high=1),
                      temperature=parameters.Number(above=0, high=2), faster=parameters.Number(above=0, high=1000),
                      samples=parameters.Whole(2, 64), threshold=parameters.Number(0),
-                     test_prompts=parameters.Whole(20, 100_000))
+                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
 
 # %%
 import random
@@ -69,7 +70,6 @@ from prefnb import data, evaluate, judges, models, pairs as made_pairs, plots, w
 from prefnb.batches import Batches
 from prefnb.logprobs import DatasetLogprobs
 from prefnb.objectives.dpo import dpo
-from prefnb.sampling import sample
 from prefnb.train import train
 
 plt.style.use("prefnb.book")
@@ -169,14 +169,13 @@ widgets.show_table(
 # ## Training
 #
 # Every policy starts from the same weights and sees the same prompts for one epoch (or `epochs`). Three times
-# on the way, at a third, two thirds and the end, it answers the test prompts.
+# on the way, at a third, two thirds and the end, it answers each test prompt `draws` times.
 
 # %%
 prompts_table = data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
 prompts = prompts_table["prompt"][:]
-drawn_so_far = iter(range(1, 1000))  # every set of answers is sampled with a seed of its own
-answer = lambda policy: sample(policy, tokenizer, prompts, temperature=0.7, max_new_tokens=p.max_response_tokens,
-                               seed=p.seed + next(drawn_so_far))
+answer = lambda policy: recipes.answers_of(policy, tokenizer, prompts, draws=p.draws, temperature=0.7,
+                                           max_new_tokens=p.max_response_tokens)
 sft_answers = answer(sft)
 
 
@@ -217,7 +216,7 @@ most = f"RS-DPO, {max(p.shares):.0%}"
 gold = judges.GoldJudge()
 judged = data.is_pocket(p.dataset)
 final = {"SFT": sft_answers, **{label: answers[-1] for label, answers in thirds.items()}}
-judge = lambda drawn: gold(prompts, [one.text for one in drawn])
+judge = partial(judges.score_samples, gold, prompts)
 scores = {label: judge(drawn) for label, drawn in final.items()} if judged else {}
 shown = ("SFT", "DPO", most)
 widgets.show_responses(prompts, {label: final[label] for label in shown},
@@ -253,8 +252,8 @@ if judged:
              for label, answers in thirds.items() if label != "DPO"}
     thirds_figure, axis = plt.subplots(figsize=(7, 3))
     for number, (label, found) in enumerate(rates.items()):
-        x, y = np.arange(1, len(found) + 1) / len(found) + 0.012 * (number - 1), np.array([rate.half for rate in found])
-        low, high = np.array([rate.half_interval for rate in found]).T
+        x, y = np.arange(1, len(found) + 1) / len(found) + 0.012 * (number - 1), np.array([rate.rate for rate in found])
+        low, high = np.array([rate.interval for rate in found]).T
         axis.errorbar(x, y, [y - low, high - y], marker="o", capsize=3, color=plots.CYCLE[number], label=label)
         if label in PAPER and len(found) == 3:
             axis.plot(np.arange(1, 4) / 3, PAPER[label], ":", color=plots.CYCLE[number])
@@ -286,7 +285,7 @@ widgets.show_table(*rows)
 # %%
 full_loses = against(thirds["full RS-DPO, faster"][-1], thirds["DPO, faster"][-1]) if judged else None
 if judged:
-    low, high = full_loses.half_interval
+    low, high = full_loses.interval
     verdict = "loses to" if high < 0.5 else "beats" if low > 0.5 else "cannot be told from"
     display(Markdown(f"At {p.faster:g} times the rate the full replacement **{verdict}** DPO ({full_loses}). "
                      f"{checks['full RS-DPO, faster']}"))
@@ -335,8 +334,7 @@ held_reference = recipes.reference(sft, held_out).all()
 rows = [["policy", "held-out accuracy", "held-out margin", "training margin, last", "sampled KL from SFT (nats)"]]
 for label in compared:
     metrics = dpo(DatasetLogprobs.compute(policies[label], held_out).all(), held_reference, beta=p.beta)[1]
-    kl = recipes.sampled_kl(policies[label], sft, tokenizer, prompts[:48], max_new_tokens=p.max_response_tokens,
-                            seed=p.seed)
+    kl = recipes.sampled_kl(policies[label], sft, tokenizer, prompts[:48], max_new_tokens=p.max_response_tokens)
     rows.append([label, f"{metrics['accuracy'].mean():.2f}", f"{metrics['margin'].mean():+.3f}",
                  f"{histories[label].last('margin', 5):.2f}", f"{kl['k3']:.2f}"])
 widgets.show_table(*rows)
@@ -360,17 +358,17 @@ if judged:
         lower = histories[full].last("loss", 5) < histories["DPO"].last("loss", 5)
         larger = histories[full].last("margin", 5) > histories["DPO"].last("margin", 5)
         rows.append(["8: the full replacement loses to DPO", ".10 to .15", last,
-                     evaluate.verdict((1 - last.half_interval[1], 1 - last.half_interval[0]))])
+                     evaluate.verdict((1 - last.interval[1], 1 - last.interval[0]))])
         rows.append(["8: ... and yet its loss is lower and its margin larger", "figs. 7, 8",
                      f"loss lower: {lower}, margin larger: {larger}",
                      "holds here" if lower and larger else "does not hold here"])
     if tenth in rates:
-        rows.append(["9: a tenth beats DPO", ".67", rates[tenth][-1], evaluate.verdict(rates[tenth][-1].half_interval)])
+        rows.append(["9: a tenth beats DPO", ".67", rates[tenth][-1], evaluate.verdict(rates[tenth][-1].interval)])
     if fifth in rates and len(rates[fifth]) == 3:
         early = [judge(answers).total for answers in (thirds[fifth][0], thirds[fifth][-1])]
         low, high = evaluate.bootstrap_interval(early[0] - early[1])
         rows.append(["9: a fifth is better early than late", ".62, then .48",
-                     " ".join(f"{rate.half:.2f}" for rate in rates[fifth]), evaluate.verdict((low, high), 0)])
+                     " ".join(f"{rate.rate:.2f}" for rate in rates[fifth]), evaluate.verdict((low, high), 0)])
     widgets.show_table(*rows)
 else:
     print("No gold judge knows the answers here; the tables above show margins, held-out accuracy and collapse instead.")
@@ -413,11 +411,11 @@ column = lambda name: prompts_table[name][:] if name in prompts_table.column_nam
 comparison = recipes.Comparison(
     prompts, column("category"), column("reference"), {"SFT": sft_answers, **compared},
     {name: judge(found) for name, found in {"SFT": sft_answers, **compared}.items()} if judged else {},
-    final_rates if judged else {}, "SFT", gold.tie)
+    "SFT", gold.tie)
 by_name = {name.replace("%", "").replace(",", ""): history for name, history in histories.items()}
 folder = recipes.record(p.output_dir, p, by_name, comparison,
                         collapsed={name: check.reasons for name, check in checks.items() if check.collapsed},
-                        thirds={name: [rate.half for rate in found] for name, found in rates.items()})
+                        thirds={name: [rate.rate for rate in found] for name, found in rates.items()})
 for name, figure in {"shortcut": shortcut_figure, "book_thirds": thirds_figure}.items():
     if figure is not None:
         figure.savefig(folder / f"{name}.png")

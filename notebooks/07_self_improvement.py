@@ -48,13 +48,14 @@ beta: float = None  # DPO's beta, 0 to 100; None takes the preset's (pocket 0.1,
 best_of: int = 5  # samples a prompt in the first check, 2 to 64
 scout_prompts: int = None  # prompts that the categories are chosen on, 1 or more; None takes the preset's (pocket 200)
 test_prompts: int = 150  # prompts that the policies are compared on, 20 or more
+draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = "runs/07_self_improvement"  # where the run leaves its numbers and figures
 
 # %%
 from prefnb import parameters, recipes
 
 p = parameters.check(globals(), recipes.ROUNDS, best_of=parameters.Whole(2, 64),
-                     test_prompts=parameters.Whole(20, 100_000))
+                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
 recipes.check_rounds(p)
 
 # %% [markdown]
@@ -297,7 +298,8 @@ plots.plot_training({f"{label}, {number}": one.history for label, made_rounds in
 #
 # ## Do they win?
 #
-# All policies answer the same test prompts, each with a sampling seed of its own, and are compared with SFT.
+# All policies answer each test prompt `draws` times, with a sampling seed that comes from their weights, and are compared
+# with SFT, every answer with every answer to the same prompt.
 
 # %%
 shared = (set(recipes.DPO.specs) & set(vars(p))) - {"epochs", "learning_rate", "output_dir"}
@@ -308,7 +310,7 @@ for label, made_rounds in done.items():
         chains[label].append(f"{label}, {number}")
         policies[chains[label][-1]] = one.model
 comparison = recipes.compare(policies, tokenizer, p)
-marks = {name: {label: judge(comparison.prompts, comparison.texts(label)) for label in policies}
+marks = {name: {label: comparison.scores_by(judge, label) for label in policies}
          for name, judge in watching.items()}
 
 
@@ -323,8 +325,8 @@ rounds_figure, axes = plt.subplots(1, len(watching), figsize=(8, 3.2), sharey=Tr
 for axis, name in zip(axes.flat, watching):
     for number, (label, chain) in enumerate(chains.items()):
         rates = [between(name, one, "SFT") for one in chain]
-        x, y = np.arange(len(chain)) + 0.06 * number, np.array([rate.half for rate in rates])
-        low, high = np.array([rate.half_interval for rate in rates]).T
+        x, y = np.arange(len(chain)) + 0.06 * number, np.array([rate.rate for rate in rates])
+        low, high = np.array([rate.interval for rate in rates]).T
         axis.errorbar(x, y, [y - low, high - y], marker="o", capsize=3, color=plots.CYCLE[number],
                       label=f"pairs by: {label}")
     axis.axhline(0.5, color="#888888", linewidth=0.8)
@@ -375,17 +377,17 @@ widgets.show_table(*rows)
 
 # %%
 round_of = {label: one for label, rounds_made in done.items() for label, one in zip(chains[label][1:], rounds_made)}
-draws = {before: one.groups for chain in chains.values() for before, label in zip(chain, chain[1:])
-         for one in [round_of[label]]}  # what each policy drew, for the round after it
+groups_of = {before: one.groups for chain in chains.values() for before, label in zip(chain, chain[1:])
+             for one in [round_of[label]]}  # what each policy drew, for the round after it
 shape = {}
 for label, policy in policies.items():
     answers = comparison.answers[label]
-    kl = recipes.sampled_kl(policy, sft, tokenizer, comparison.prompts[:48], max_new_tokens=p.max_response_tokens,
-                            seed=p.seed)  # of SFT from itself: exactly 0
+    kl = recipes.sampled_kl(policy, sft, tokenizer, comparison.prompts[:48],
+                            max_new_tokens=p.max_response_tokens)  # of SFT from itself: exactly 0
     shape[label] = {"distinct-2": evaluate.distinct_n(answers), "self-BLEU": evaluate.self_bleu(answers),
                     "KL from SFT (nats)": kl["k3"], "tokens a response": evaluate.mean_length(answers),
                     "distinct samples a prompt": np.mean([len({tuple(one.ids) for one in group})
-                                                          for group in draws[label]]) if label in draws else None}
+                                                          for group in groups_of[label]]) if label in groups_of else None}
 in_cells = lambda row: ["" if one is None else float(one) for one in row.values()]
 widgets.show_table(["policy", *shape["SFT"]], *[[label, *in_cells(row)] for label, row in shape.items()])
 
@@ -488,7 +490,7 @@ for claim, figure, label, other in (("the start (RS-DPO) beats DPO", ".5975", "s
                                     ("11: one round beats RS-DPO, its start", ".520", first_round, "start"),
                                     ("19: the reward model goes further than self-judgement", "open question", *last)):
     rate = between(judge_shown, label, other)
-    rows.append([claim, figure, rate, evaluate.verdict(rate.half_interval)])
+    rows.append([claim, figure, rate, evaluate.verdict(rate.interval)])
 if added is not None:
     rows.insert(-1, ["18: further rounds go on improving", "open question",
                      f"{evaluate.mean_and_interval(added)} points",
@@ -531,8 +533,8 @@ check_exercises()
 # %%
 histories = {label.replace(",", ""): one.history for label, one in round_of.items()}
 folder = recipes.record(p.output_dir, p, histories, comparison, weakest=chosen_categories, shape=shape,
-                        proxy_win_rates={one: between("proxy", one, "SFT").half for one in policies if one != "SFT"},
-                        best_of={label: rate.half for label, rate in best_rates.items()})
+                        proxy_win_rates={one: between("proxy", one, "SFT").rate for one in policies if one != "SFT"},
+                        best_of={label: rate.rate for label, rate in best_rates.items()})
 figures = {"book_rounds": rounds_figure, "book_diversity": shape_figure, "categories": category_figure}
 for name, figure in figures.items():
     figure.savefig(folder / f"{name}.png")

@@ -49,6 +49,7 @@ tau: float = None  # sharpness of the soft Chebyshev rule, above 0; None takes t
 all_weights: str = "0.25,0.25,0.25,0.25"  # weights where all count, four from 0 to 1000; two objectives take two
 temperature: float = 1.0  # of the answers that are judged, above 0 to 2; 1 is what training samples at
 test_prompts: int = 100  # prompts that the policies are compared on, 20 or more
+draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = "runs/08_multi_objective"  # where the run leaves its numbers and figures
 
 # %%
@@ -57,7 +58,7 @@ from prefnb import parameters, recipes
 p = parameters.check(globals(), recipes.OBJECTIVES, mixes=parameters.Numbers(0, 1),
                      all_weights=parameters.Numbers(0, 1000),
                      faster=parameters.Number(above=0, high=1000), temperature=parameters.Number(above=0, high=2),
-                     test_prompts=parameters.Whole(20, 100_000))
+                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
 for name, given, needed in (("weights", p.weights, 2), ("all_weights", p.all_weights, 4)):
     if len(given) != needed:
         raise parameters.ParameterError(f"'{name}' needs {needed} numbers, one per objective; it has {len(given)}.")
@@ -85,7 +86,6 @@ from prefnb import data, evaluate, judges, models, plots, widgets
 from prefnb.objectives.kl import sampled_kl
 from prefnb.objectives.multi_objective import PreferenceFunction, feature_names, features, fit_preference
 from prefnb.objectives.policy_gradient import leave_one_out, plain, sample_metrics
-from prefnb.sampling import sample
 from prefnb.train import train
 
 plt.style.use("prefnb.book")
@@ -194,10 +194,10 @@ answers, scores, histories = {}, {}, {}
 
 
 def look(label, policy):
-    """Let a policy answer the test prompts, with a seed of its own, and keep answers and scores."""
-    answers[label] = sample(policy, tokenizer, prompts, temperature=p.temperature, seed=p.seed + 1 + len(answers),
-                            max_new_tokens=p.max_response_tokens)
-    scores[label] = judge(prompts, [one.text for one in answers[label]])
+    """Let a policy answer each test prompt `draws` times, with its own weights' seed, and keep answers and scores."""
+    answers[label] = recipes.answers_of(policy, tokenizer, prompts, draws=p.draws, temperature=p.temperature,
+                                        max_new_tokens=p.max_response_tokens)
+    scores[label] = judges.score_samples(judge, prompts, answers[label])
 
 
 look("SFT", sft)
@@ -337,7 +337,7 @@ def draw_front(labels):
     """Mean scores with 95% intervals in the plane of the two first objectives; dominated points are hollow."""
     figure, axis = plt.subplots(figsize=(7, 3.8), layout="constrained")
     parts = [[scores[label].parts[name] for name in (first, second)] for label in labels]
-    points = np.mean(parts, axis=2)
+    points = np.mean(parts, axis=(2, 3))  # over prompts and draws
     beaten = dominated(points)
     for i, (label, (x, y), colour) in enumerate(zip(labels, points, plt.get_cmap("tab10").colors * 2)):
         across, up = (evaluate.bootstrap_interval(values) for values in parts[i])
@@ -443,7 +443,7 @@ gold, rates = judges.GoldJudge(), {}
 dpo = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, pairs=p.pairs)
 look("DPO", dpo.model)
 look("base", models.load_model(p.model))
-totals = {label: gold(prompts, [one.text for one in drawn]).total for label, drawn in answers.items()} if known else {}
+totals = {label: judges.score_samples(gold, prompts, drawn).total for label, drawn in answers.items()} if known else {}
 against = lambda label, other: evaluate.win_rate(totals[label], totals[other], tie=gold.tie)
 if known:
     rates = {label: against(label, "SFT") for label in ("base", "DPO", *shown[1:], "Chebyshev")}
@@ -470,14 +470,14 @@ def difference(name, high, low):
 rows = [["claim", "the paper", "we measured", "verdict (one seed)"]]
 if known:
     base = against("SFT", "base")
-    low, high = base.half_interval
+    low, high = base.interval
     told = "holds here" if low <= 0.5 <= high else "does not hold here"
     rows.append(["16: SFT is about the base", ".485", base, told])
     for label, paper, other in (("DPO", ".605", "base"), ("as printed", ".520", "base"),
                                 ("as printed", "above", "SFT"), ("DPO", "above", "as printed"),
                                 ("with baseline", "not run", "SFT"), ("DPO", "not run", "with baseline")):
         rate = against(label, other)
-        rows.append([f"16: {label} beats {other}", paper, rate, evaluate.verdict(rate.half_interval)])
+        rows.append([f"16: {label} beats {other}", paper, rate, evaluate.verdict(rate.interval)])
 most, least = swept[int(np.argmax(p.mixes))], swept[int(np.argmin(p.mixes))]
 for name, high, low in ((first, most, least), (second, least, most)):
     claim = f"17: weight on {name} buys {name} ({high} against {low})"
@@ -521,7 +521,7 @@ check_exercises()
 column = lambda name: prompt_rows[name][:] if name in prompt_rows.column_names else [""] * len(prompts)
 comparison = recipes.Comparison(prompts, column("category"), column("reference"), answers,
                                 {label: judges.Scores(total, scores[label].parts) for label, total in totals.items()},
-                                rates, "SFT", gold.tie)
+                                "SFT", gold.tie)
 folder = recipes.record(p.output_dir, p, histories, comparison,
                         collapsed={label: check.reasons for label, check in checks.items() if check.collapsed},
                         parts={label: {name: float(part.mean()) for name, part in found.parts.items()}

@@ -50,6 +50,7 @@ max_response_tokens: int = None  # an answer is cut there, 1 or more; None takes
 variance_prompts: int = 8  # prompts of the variance measurement, 1 or more
 variance_samples: int = 16  # answers to each of them, 8 or more
 test_prompts: int = 120  # prompts that the policies are compared on, 20 or more
+draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = "runs/09_rloo"  # where the run leaves its numbers and figures
 
 # %%
@@ -58,7 +59,7 @@ from prefnb import data, parameters, recipes
 p = parameters.check(globals(), recipes.RLOO, kl_weights=parameters.Numbers(0, 100),
                      proxy_steps=parameters.Whole(1, 1_000_000),
                      variance_prompts=parameters.Whole(1, 1000), variance_samples=parameters.Whole(8, 4096),
-                     test_prompts=parameters.Whole(20, 100_000))
+                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
 pocket = data.is_pocket(p.dataset)
 if reward is None and not pocket:
     p.reward = "proxy"  # no program knows the answers of other data
@@ -423,9 +424,9 @@ proxy_figure
 # %% [markdown]
 # ## Do they win?
 #
-# Every policy answers the same test prompts, which no training has seen. SFT is the baseline; DPO (made now if the
-# cache does not have it) learnt from pairs of the same world and stands beside them. A tie counts half, the bars are
-# 95% intervals.
+# Every policy answers each test prompt, which no training has seen, `draws` times. SFT is the baseline; DPO (made now
+# if the cache does not have it) learnt from pairs of the same world and stands beside them. A tie counts half, the bars
+# are 95% intervals.
 #
 # Training drew its samples at temperature 1, where many an unlikely token slips in; other notebooks draw answers at
 # 0.7. A policy that has merely become *surer* gains a lot at 1 and little at 0.7, so a reward that rose in training is
@@ -436,7 +437,7 @@ policies["DPO"] = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, datas
 comparison = recipes.compare(policies, tokenizer, p)
 trained_for = recipes.compare({label: policies[label] for label in ("SFT", "REINFORCE", "RLOO")}, tokenizer, p,
                               temperature=1.0)  # the temperature of the samples in training
-believed = {label: proxy(comparison.prompts, comparison.texts(label)).total for label in policies}
+believed = {label: comparison.scores_by(proxy, label).total for label in policies}
 checks = {label: evaluate.collapse_check(answers, comparison.answers["SFT"])
           for label, answers in comparison.answers.items() if label != "SFT"}
 plots.plot_win_rates(comparison.win_rates, against="SFT") if comparison.judged else None
@@ -456,7 +457,7 @@ def verdict_against_sft(label):
     """A sentence on a policy's win rates at both temperatures, from their intervals."""
     said = []
     for temperature, rate in (("0.7", rates[label]), ("1", rates_at_1[label])):
-        low, high = rate.half_interval
+        low, high = rate.interval
         what = "beats" if low > 0.5 else "loses to" if high < 0.5 else "cannot be told from"
         said.append(f"**{what}** SFT at temperature {temperature}, {rate}")
     return f"{label} (reward: {p.reward}) {' and '.join(said)}."
@@ -493,7 +494,7 @@ else:
 
 # %%
 def direction(differences):
-    """How paired differences (n,) went, in words, with their interval."""
+    """How paired differences, (n,) or (n, K), went, in words, with their interval."""
     low, high = evaluate.bootstrap_interval(differences)
     return f"{'rose' if low > 0 else 'fell' if high < 0 else 'did not change for certain'} " \
            f"({evaluate.mean_and_interval(differences)})"
@@ -553,13 +554,13 @@ if rates:
         comparison.scores[one], comparison.scores[other], tie=comparison.tie)
     against_dpo, against_reinforce = versus("DPO", "RLOO"), versus("RLOO", "REINFORCE")
     rows += [["RLOO improves on SFT, answers at 0.7", "hoped for (§7)", rates["RLOO"],
-              evaluate.verdict(rates["RLOO"].half_interval)],
+              evaluate.verdict(rates["RLOO"].interval)],
              ["... answers at 1, as in training", "", rates_at_1["RLOO"],
-              evaluate.verdict(rates_at_1["RLOO"].half_interval)],
+              evaluate.verdict(rates_at_1["RLOO"].interval)],
              ["the baseline helps: RLOO beats REINFORCE", "not run", against_reinforce,
-              evaluate.verdict(against_reinforce.half_interval)],
+              evaluate.verdict(against_reinforce.interval)],
              ["16: DPO is best (here: DPO beats RLOO)", ".605 against the base; SFT .485, reward-weighted .520",
-              against_dpo, evaluate.verdict(against_dpo.half_interval)]]
+              against_dpo, evaluate.verdict(against_dpo.interval)]]
 widgets.show_table(*rows)
 if rates:
     display(Markdown(f"The last row is not an even match: RLOO was trained on the {p.reward} reward"
@@ -601,7 +602,7 @@ runs = {name.replace(",", ""): history for name, history in {**histories, **on_p
 folder = recipes.record(p.output_dir, p, runs, comparison, reward=p.reward,
                         variance={name: dict(zip(map(str, ks), v[:, 0].tolist())) for name, v in measured.items()},
                         proxy={label: float(values.mean()) for label, values in believed.items()},
-                        dpo_against_rloo=None if against_dpo is None else against_dpo.half,
+                        dpo_against_rloo=None if against_dpo is None else against_dpo.rate,
                         collapsed={label: check.reasons for label, check in checks.items() if check.collapsed})
 for name, figure in {"toy": toy_figure, "book_variance": variance_figure, "book_proxy": proxy_figure}.items():
     figure.savefig(folder / f"{name}.png")

@@ -52,6 +52,7 @@ more_updates: int = 3  # updates per batch of samples in the section on them, 2 
 pairs: int = 256  # pairs that DPO is trained on, to stand beside, 1 or more
 temperature: float = 1.0  # of the answers that are compared, above 0 to 2; 1 is what training samples at
 test_prompts: int = 160  # prompts that the policies are compared on, 20 or more
+draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = "runs/10_grpo"  # where the run leaves its numbers and figures
 
 # %%
@@ -60,7 +61,7 @@ from prefnb import parameters, recipes
 p = parameters.check(globals(), recipes.GRPO, short_steps=parameters.Whole(2, 1_000_000),
                      varied=parameters.Numbers(above=0, high=5), more_updates=parameters.Whole(2, 64),
                      pairs=parameters.Whole(1), temperature=parameters.Number(above=0, high=2),
-                     test_prompts=parameters.Whole(20, 100_000))
+                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
 if p.short_steps > p.steps:
     raise parameters.ParameterError(f"'short_steps' is {p.short_steps}, more than 'steps', {p.steps}; a short training "
                                     "is compared with the beginning of a long one, so give at most as many.")
@@ -561,10 +562,10 @@ if p.kl_weight > 0:  # only a batch's first update sees samples of the policy as
 # %% [markdown]
 # ## Does it win?
 #
-# The two long trainings, beside the base model and DPO: all answer the same test prompts and the gold judge compares
-# each with SFT, prompt by prompt. A tie counts half; the bars are 95% intervals. Answers are drawn at `temperature`, by
-# default 1 as in training; at a lower one every policy leaves out unlikely words anyway, and learning to do so gains
-# less ([09](09_rloo.ipynb) has both).
+# The two long trainings, beside the base model and DPO: all answer each test prompt `draws` times and the gold judge
+# compares every answer with every one of SFT's to the same prompt. A tie counts half; the bars are 95% intervals.
+# Answers are drawn at `temperature`, by default 1 as in training; at a lower one every policy leaves out unlikely words
+# anyway, and learning to do so gains less ([09](09_rloo.ipynb) has both).
 
 # %%
 base = models.load_model(p.model)
@@ -602,7 +603,7 @@ held_out = recipes.pair_examples(p, tokenizer, "test", limit=60)
 chosen = {name: DatasetLogprobs.compute(model, held_out).all().chosen for name, model in long.items()}
 perplexity = {name: evaluate.perplexity(found.sum, found.length) for name, found in chosen.items()}
 has_references = all(comparison.references)
-bleu = {name: evaluate.bleu(comparison.answers[name], comparison.references)["bleu4"] if has_references else math.nan
+bleu = {name: evaluate.bleu(comparison.texts(name), comparison.references)["bleu4"] if has_references else math.nan
         for name in long}
 rows = [["policy", "win rate: paper", "here, against SFT", "BLEU-4: paper", "here", "perplexity: paper", "here"]]
 for name in long:
@@ -624,7 +625,7 @@ def step_up(worse, better):
     won = "no judge"
     if comparison.judged:
         rate = evaluate.win_rate(comparison.scores[better], comparison.scores[worse], tie=comparison.tie)
-        won = f"{rate}: {evaluate.verdict(rate.half_interval)}"
+        won = f"{rate}: {evaluate.verdict(rate.interval)}"
     same = (bleu[better] > bleu[worse]) == (second[1] > first[1])
     bleu_said = f"{bleu[better] - bleu[worse]:+.1f}: {'the same' if same else 'the other'} direction"
     bleu_said = bleu_said if has_references else "no references"

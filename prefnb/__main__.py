@@ -67,10 +67,11 @@ def summary(paths: list[Path]) -> None:
     """Print what a notebook's run measured, and where its notebook and figures are."""
     for folder in (path for path in paths if path.is_dir()):
         found = json.loads((folder / "summary.json").read_text())
-        print(f"\nWin rates against {found['baseline']} on {found['prompts']} prompts (95% interval):")
+        asked = f"{found['prompts']} prompts, {found['draws']} answers to each"
+        print(f"\nWin rates against {found['baseline']} on {asked} (95% interval):")
         for label, rate in found["win_rates"].items():
             low, high = rate["interval"]
-            print(f"  {label:32} {rate['half']:.3f} [{low:.3f}, {high:.3f}]")
+            print(f"  {label:32} {rate['rate']:.3f} [{low:.3f}, {high:.3f}]")
         print(f"Figures: {', '.join(str(path) for path in sorted(folder.glob('*.png')))}")
     for path in (path for path in paths if path.suffix == ".ipynb"):
         print(f"Executed notebook: {path}")

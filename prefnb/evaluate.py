@@ -16,31 +16,34 @@ Z95 = 1.959964  # the normal distribution's 97.5% point
 # ---------------------------------------------------------------- checks and intervals
 
 
-def _totals(scores, name):
-    """The totals of a `Scores`, or an array of numbers, as floats; refuses what cannot be compared."""
+def _by_prompt(scores, name):
+    """The totals of a `Scores`, or an array of numbers, as floats (n, K); (n,) is one draw a prompt. Refuses what
+    cannot be compared."""
     totals = np.asarray(getattr(scores, "total", scores), dtype=float)
-    if totals.ndim != 1 or len(totals) == 0:
-        raise ValueError(f"The {name} must be a non-empty list of numbers, one per response.")
+    if totals.ndim not in (1, 2) or totals.size == 0:
+        raise ValueError(
+            f"The {name} must be numbers, one per prompt (n,) or K per prompt (n, K), and not none at all."
+        )
     if not np.isfinite(totals).all():
         bad = int((~np.isfinite(totals)).sum())
         raise ValueError(f"The {name} hold {bad} values that are not finite numbers; mend those first.")
-    return totals
+    return totals.reshape(len(totals), -1)
 
 
 def _paired(scores, baseline):
-    """Both score lists as arrays; they must be scores of the same prompts in the same order."""
-    a, b = _totals(scores, "scores"), _totals(baseline, "baseline scores")
+    """Both scores as (n, K) and (n, L); they must be scores of the same prompts in the same order."""
+    a, b = _by_prompt(scores, "scores"), _by_prompt(baseline, "baseline scores")
     if len(a) != len(b):
         raise ValueError(f"There are {len(a)} scores and {len(b)} baseline scores; score the same prompts.")
     return a, b
 
 
-def _check_lengths(expected, **lists):
-    """Each named list must have `expected` entries."""
+def _check_lengths(expected, of, **lists):
+    """Each named list must have `expected` entries, one for each `of` these."""
     for name, values in lists.items():
         if len(values) != expected:
             name = name.replace("_", " ")
-            raise ValueError(f"There are {expected} responses but {len(values)} {name}; give one for each.")
+            raise ValueError(f"There are {expected} {of} but {len(values)} {name}; give one for each.")
 
 
 def wilson_interval(wins, n):
@@ -52,22 +55,27 @@ def wilson_interval(wins, n):
 
 
 def bootstrap_interval(values, seed=0, resamples=1000):
-    """95% percentile interval of the mean of `values` (n,): resample rows with replacement, many times."""
+    """95% percentile interval of the mean of `values`: resample rows with replacement, many times.
+
+    values: (n,), or (n, K) for K draws a prompt; the rows, i.e. prompts, are what is resampled. Their order does not
+    matter.
+    """
     values = np.asarray(values, dtype=float)
+    values = np.sort(values.reshape(len(values), -1).mean(1))
     rows = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
     low, high = np.percentile(values[rows].mean(axis=1), [2.5, 97.5])
     return float(low), float(high)
 
 
 def mean_and_interval(values, seed=0):
-    """The mean of `values` (n,) with its 95% interval, as text: "+0.31 [+0.12, +0.50]"."""
+    """The mean of `values`, (n,) or (n, K), with its 95% interval, as text: "+0.31 [+0.12, +0.50]"."""
     values = np.asarray(values, dtype=float)
     low, high = bootstrap_interval(values, seed)
     return f"{values.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def change(values, seed=0):
-    """What became of a quantity, in words, from the interval of its changes (n,)."""
+    """What became of a quantity, in words, from the interval of its changes, (n,) or (n, K)."""
     low, high = bootstrap_interval(values, seed)
     return "fell" if high < 0 else "rose" if low > 0 else "did not move by more than chance"
 
@@ -83,71 +91,76 @@ def verdict(interval, null=0.5):
 
 @dataclass(frozen=True)
 class WinRate:
-    """Wins, ties and losses of a policy against a baseline on the same n prompts.
+    """How often a policy's answers beat a baseline's to the same n prompts: shares of all comparisons, the mean over
+    prompts of each prompt's share.
 
-    `half` counts a tie as half a win: two equal policies get 0.5, so it is what we print and plot. `strict`
-    counts a tie as a loss: the share of prompts where the policy is preferred.
+    `rate` counts a tie as half a win: two equal policies get 0.5, so it is what we print and plot. `strict`
+    counts a tie as a loss: the share of comparisons in which the policy is preferred.
     """
 
-    n: int
-    wins: int
-    ties: int
-    losses: int
+    n: int  # prompts
+    rate: float
+    interval: tuple[float, float]  # bootstrap over prompts
+    strict: float
+    tie_share: float
     mean_difference: float  # mean of score - baseline score, in the judge's points
-    half_interval: tuple[float, float]  # bootstrap over prompts
-
-    @property
-    def half(self):
-        return (self.wins + self.ties / 2) / self.n
-
-    @property
-    def strict(self):
-        return self.wins / self.n
+    difference_interval: tuple[float, float]  # bootstrap over prompts
 
     @property
     def strict_interval(self):
-        """Wilson's interval."""
-        return wilson_interval(self.wins, self.n)
-
-    @property
-    def tie_share(self):
-        return self.ties / self.n
+        """Wilson's interval, each prompt as one comparison: with several draws it is too wide rather than too narrow."""
+        return wilson_interval(self.strict * self.n, self.n)
 
     @property
     def same_direction(self):
         """Do win rate and mean difference agree on which policy is better? If not, look at the tie width."""
-        return (self.half - 0.5) * self.mean_difference >= 0
+        return (self.rate - 0.5) * self.mean_difference >= 0
 
     def __str__(self):
-        low, high = self.half_interval
-        return f"{self.half:.2f} [{low:.2f}, {high:.2f}] (ties {self.tie_share:.2f})"
+        low, high = self.interval
+        return f"{self.rate:.2f} [{low:.2f}, {high:.2f}] (ties {self.tie_share:.2f})"
 
 
-def _outcomes(a, b, tie):
-    """1 for a win, 0.5 for a tie (difference at most `tie`), 0 for a loss, per prompt."""
+def _comparisons(a, b, tie):
+    """Every draw against every draw: 1 for a win, 0.5 for a tie (difference at most `tie`), 0 for a loss, (n, K, L)."""
     if not tie >= 0:
         raise ValueError(f"The tie width must be 0 or more, in the judge's points; got {tie}.")
-    difference = a - b
+    difference = a[:, :, None] - b[:, None, :]
     # The hair beyond `tie` is rounding: 0.3 - 0.2 must tie at 0.1.
-    return np.where(np.abs(difference) <= tie + 1e-9, 0.5, (difference > 0).astype(float))
+    return np.where(np.abs(difference) <= tie + 1e-9, 0.5, difference > 0)
+
+
+def outcomes(scores, baseline, tie=0.0):
+    """What each prompt says, (n,): the mean over all comparisons of its draws of 1 for a win, 0.5 for a tie, 0 for a
+    loss. Arguments: `win_rate`'s."""
+    return _comparisons(*_paired(scores, baseline), tie).mean((1, 2))
 
 
 def win_rate(scores, baseline, tie=0.0, seed=0):
-    """Win rate of `scores` over `baseline`, paired by prompt.
+    """Win rate of `scores` over `baseline`: on each prompt every draw against every draw, then the mean over prompts.
 
-    scores, baseline: `judges.Scores`, or arrays (n,) of numbers (one part of the scores, say).
+    scores, baseline: `judges.Scores`, or arrays of numbers (one part of the scores, say): (n,), or (n, K) and
+    (n, L) for several draws a prompt. The intervals resample prompts: draws for one prompt are no news of others.
     tie: differences of at most this many points are ties; the gold judge's is `GoldJudge().tie`.
     """
     a, b = _paired(scores, baseline)
-    outcome = _outcomes(a, b, tie)
-    wins, ties, losses = (int((outcome == value).sum()) for value in (1.0, 0.5, 0.0))
-    return WinRate(len(a), wins, ties, losses, float((a - b).mean()), bootstrap_interval(outcome, seed))
+    outcome = _comparisons(a, b, tie)
+    difference = a.mean(1) - b.mean(1)
+    return WinRate(
+        n=len(a),
+        rate=float(outcome.mean()),
+        interval=bootstrap_interval(outcome.mean((1, 2)), seed),
+        strict=float((outcome == 1).mean()),
+        tie_share=float((outcome == 0.5).mean()),
+        mean_difference=float(difference.mean()),
+        difference_interval=bootstrap_interval(difference, seed),
+    )
 
 
 def by_category(scores, baseline, categories, tie=0.0, seed=0):
-    """{category: WinRate}, in alphabetical order; `categories` (n,) names each prompt's."""
+    """{category: WinRate}, in alphabetical order; `categories` (n,) names each prompt's. Else `win_rate`'s arguments."""
     a, b = _paired(scores, baseline)
-    _check_lengths(len(a), categories=categories)
+    _check_lengths(len(a), "prompts", categories=categories)
     categories = np.asarray(categories)
     rows = {str(category): categories == category for category in np.unique(categories)}
     return {category: win_rate(a[here], b[here], tie, seed) for category, here in rows.items()}
@@ -170,19 +183,27 @@ class LengthControlled:
 def length_controlled_win_rate(scores, baseline, lengths, baseline_lengths, tie=0.0, ridge=0.01):
     """The win rate at equal lengths: fit logit P(win) = a + b tanh(difference / its s.d.), read sigma(a).
 
-    The idea of Dubois et al. 2024 (length-controlled AlpacaEval), without their per-prompt difficulty term. A
-    tie counts as half a win. The small ridge keeps a and b finite where the data are separable (all wins, or
-    wins exactly where longer). Where the difference in length never varies there is nothing to control for,
-    and the rate is the raw one. The interval is the normal one of `a`, carried through sigma.
+    scores, baseline, tie: `win_rate`'s; the lengths have the shapes of the scores, (n,) or (n, K). The idea of Dubois et
+    al. 2024 (length-controlled AlpacaEval), without their per-prompt difficulty term. A tie counts as half a win, and a
+    prompt's comparisons together count as one. The small ridge keeps a and b finite where the data are separable (all
+    wins, or wins exactly where longer). Where the difference in length never varies there is nothing to control for,
+    and the rate is the raw one. The interval is the normal one of `a`, carried through sigma; with several draws, whose
+    mean varies less than one comparison, it is too wide rather than too narrow.
     """
     a, b = _paired(scores, baseline)
-    _check_lengths(len(a), lengths=lengths, baseline_lengths=baseline_lengths)
-    difference = _totals(lengths, "lengths") - _totals(baseline_lengths, "baseline lengths")
-    outcome = _outcomes(a, b, tie)
+    a_lengths, b_lengths = _by_prompt(lengths, "lengths"), _by_prompt(baseline_lengths, "baseline lengths")
+    if a_lengths.shape != a.shape or b_lengths.shape != b.shape:
+        raise ValueError(
+            f"Give one length for each score: the shapes (prompts, draws) are {a.shape} for scores and {a_lengths.shape} "
+            f"for lengths, {b.shape} and {b_lengths.shape} for the baseline's."
+        )
+    outcome = _comparisons(a, b, tie)
+    difference = (a_lengths[:, :, None] - b_lengths[:, None, :]).ravel()
     spread = difference.std()
     # Divided by the spread but not centred: 0 has to stay "the same length".
     longer = np.tanh(difference / spread) if spread > 0 else np.zeros_like(difference)
-    weights, covariance = _fit_logistic(np.stack([np.ones_like(longer), longer], axis=1), outcome, ridge)
+    features = np.stack([np.ones_like(longer), longer], axis=1)
+    weights, covariance = _fit_logistic(features, outcome.ravel(), ridge, len(a) / outcome.size)
     intercept, error = weights[0], np.sqrt(covariance[0, 0])
     low, high = _sigmoid(intercept - Z95 * error), _sigmoid(intercept + Z95 * error)
     return LengthControlled(
@@ -194,18 +215,18 @@ def _sigmoid(x):
     return 0.5 * (1 + np.tanh(np.asarray(x) / 2))  # never overflows
 
 
-def _fit_logistic(features, target, ridge, steps=50):
-    """Ridge logistic regression by Newton's method: weights (k,) and their covariance (k, k)."""
+def _fit_logistic(features, target, ridge, weight=1.0, steps=50):
+    """Ridge logistic regression by Newton's method, each row counting `weight`: weights (k,), covariance (k, k)."""
 
     def loss(w):
         x = features @ w
-        return (np.logaddexp(0, x) - target * x).sum() + ridge / 2 * (w @ w)
+        return weight * (np.logaddexp(0, x) - target * x).sum() + ridge / 2 * (w @ w)
 
     weights = np.zeros(features.shape[1])
     for _ in range(steps):
         p = _sigmoid(features @ weights)
-        gradient = features.T @ (p - target) + ridge * weights
-        hessian = (features.T * (p * (1 - p))) @ features + ridge * np.eye(len(weights))
+        gradient = weight * features.T @ (p - target) + ridge * weights
+        hessian = weight * (features.T * (p * (1 - p))) @ features + ridge * np.eye(len(weights))
         step = np.linalg.solve(hessian, gradient)
         while loss(weights - step) > loss(weights) + 1e-9:  # overshot, as Newton may on separable data
             step = step / 2
@@ -248,7 +269,7 @@ def perplexity(log_probs, tokens):
     Tokens are pooled, so a long response weighs more than a short one. Comparable only between models that
     share a tokenizer.
     """
-    total, count = _totals(_numpy(log_probs), "log-probs"), _totals(_numpy(tokens), "token counts")
+    total, count = (np.ravel(_by_prompt(_numpy(x), name)) for x, name in ((log_probs, "log-probs"), (tokens, "counts")))
     if len(total) != len(count) or count.sum() <= 0:
         raise ValueError("Perplexity needs a sum of log-probs and a token count per response, not all 0.")
     return float(np.exp(-total.sum() / count.sum()))
@@ -298,8 +319,8 @@ def finished_share(samples):
 def describe(samples, scores=None, flaws=None):
     """One row of a table: length, share finished, diversity, and what a judge found if given.
 
-    scores: a judge's `Scores`, of which the means are shown. flaws: {name: bool (n,)}, as from
-    `GoldJudge().flaws`, shown as shares.
+    samples: n, or K for each of n prompts. scores: a judge's `Scores` of them, (n,) or (n, K), of which the means are
+    shown. flaws: {name: bool}, one for each sample, as from `GoldJudge().flaws`, shown as shares.
     """
     row = {
         "mean_length": mean_length(samples),
@@ -309,7 +330,7 @@ def describe(samples, scores=None, flaws=None):
     }
     columns = {} if scores is None else {"score": scores.total, **scores.parts}
     for name, values in (columns | (flaws or {})).items():
-        _check_lengths(len(samples), **{name: values})
+        _check_lengths(len(samples), "responses", **{name: np.ravel(values)})
         row[name] = float(np.mean(values))
     return row
 
@@ -336,7 +357,7 @@ def kl(policy, reference, seed=0):
     if mask.shape != _numpy(reference.mask).shape or (mask != _numpy(reference.mask)).any() or not mask.any():
         raise ValueError("A sampled KL needs log-probs of the same non-empty samples under both models.")
     models = SimpleNamespace(sample=policy), SimpleNamespace(sample=reference)
-    k1, k3 = (_totals(_numpy(estimate(*models)), "sampled KLs") for estimate in (kl_k1, kl_k3))
+    k1, k3 = (_by_prompt(_numpy(estimate(*models)), "sampled KLs")[:, 0] for estimate in (kl_k1, kl_k3))
     return {
         "k1": float(k1.mean()),
         "k3": float(k3.mean()),
@@ -376,7 +397,7 @@ class Collapse:
 def collapse_check(samples, baseline_samples, kl=None):
     """Has a policy stopped answering? Compares its samples with a baseline's on the same prompts.
 
-    samples, baseline_samples: lists of `sampling.Sample`, equally many. kl: what `kl()` returned for the
+    samples, baseline_samples: lists of `sampling.Sample`, equally many (K draws a prompt, say). kl: what `kl()` returned for the
     policy against the baseline, or a number in nats per response. Thresholds: the constants above.
     """
     if len(samples) != len(baseline_samples):

@@ -17,7 +17,10 @@ from prefnb.logprobs import RewardScorer, score_of
 
 @dataclass
 class Scores:
-    """A judge on n responses: `total` (n,) and named `parts`, each (n,); higher is better in all of them."""
+    """A judge on responses: `total` and named `parts`, all of one shape; higher is better in all of them.
+
+    (n,) for one response to each of n prompts, (n, K) for K of them (`score_samples`).
+    """
 
     total: np.ndarray
     parts: dict[str, np.ndarray] = field(default_factory=dict)
@@ -26,7 +29,7 @@ class Scores:
         return len(self.total)
 
     def __getitem__(self, rows):
-        """The scores of some rows only: a slice, a list of row numbers or a boolean mask."""
+        """The scores of some prompts only: a slice, a list of row numbers or a boolean mask."""
         return Scores(self.total[rows], {name: part[rows] for name, part in self.parts.items()})
 
 
@@ -49,6 +52,16 @@ def check_pairs(prompts, responses):
         if not isinstance(response, str):
             kind = type(response).__name__
             raise ValueError(f"Response {i} is a {kind}, not a string: pass the samples' `.text`.")
+
+
+def score_samples(judge, prompts, samples):
+    """What a judge says of samples, K of each of n prompts in a row: `Scores` of shape (n, K)."""
+    draws, left_over = divmod(len(samples), max(1, len(prompts)))
+    if left_over or not draws:
+        raise ValueError(f"There are {len(samples)} samples of {len(prompts)} prompts; give as many of every prompt.")
+    found = judge([prompt for prompt in prompts for _ in range(draws)], [one.text for one in samples])
+    shape = len(prompts), draws
+    return Scores(found.total.reshape(shape), {name: part.reshape(shape) for name, part in found.parts.items()})
 
 
 class GoldJudge:

@@ -112,7 +112,8 @@ def _legend(figure, axis):
 
 
 def _totals(scores):
-    return np.asarray(getattr(scores, "total", scores), dtype=float)
+    """The totals of all answers, (n,) or (n, K), one after another."""
+    return np.ravel(getattr(scores, "total", scores)).astype(float)
 
 
 # ---------------------------------------------------------------- training
@@ -341,7 +342,7 @@ def _edges(series, bins=40):
 
 def _rate(result, strict):
     """(rate, low, high) of a WinRate."""
-    return (result.strict, *result.strict_interval) if strict else (result.half, *result.half_interval)
+    return (result.strict, *result.strict_interval) if strict else (result.rate, *result.interval)
 
 
 def _draw_rates(axis, results, positions, colour, strict, label=None):

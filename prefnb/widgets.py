@@ -7,12 +7,12 @@ colours.
 
 import html
 
+import numpy as np
 from IPython.display import HTML, Markdown, display
 
 _TABLE = "width:100%; table-layout:fixed; border-collapse:collapse"
 _CELL = (
-    "text-align:left; vertical-align:top; white-space:pre-wrap; "
-    "border:1px solid rgba(128,128,128,.4); padding:4px 8px"
+    "text-align:left; vertical-align:top; white-space:pre-wrap; border:1px solid rgba(128,128,128,.4); padding:4px 8px"
 )
 _PROMPT = _CELL + "; background:rgba(128,128,128,.15)"
 _TOKEN = "white-space:pre-wrap; border:1px solid rgba(128,128,128,.35); border-radius:3px; padding:0 1px"
@@ -42,14 +42,15 @@ def _question(prompt):
 def responses_html(prompts, responses, scores=None, categories=None, rows=(0, 1, 2)):
     """An HTML table: for each prompt in `rows` its text, below it one response per label with its score.
 
-    prompts: message lists (n,). responses: {label: n strings or `Sample`s}. scores: {label: `Scores`} or
-    None. categories: (n,) or None.
+    prompts: message lists (n,). responses: {label: n strings or `Sample`s, or K for each prompt in a row, of which the
+    first is shown}. scores: {label: `Scores`, (n,) or (n, K)} or None. categories: (n,) or None.
     """
-    for name, columns in (("responses", responses), ("scores", scores or {})):
-        for label, column in columns.items():
-            n = len(getattr(column, "total", column))
-            if n != len(prompts):
-                raise ValueError(f"There are {len(prompts)} prompts but {n} {name} for {label!r}.")
+    for label, column in responses.items():
+        if not column or len(column) % len(prompts):
+            raise ValueError(f"There are {len(prompts)} prompts but {len(column)} responses for {label!r}.")
+    for label, found in (scores or {}).items():
+        if len(found) != len(prompts):
+            raise ValueError(f"There are {len(prompts)} prompts but {len(found)} scores for {label!r}.")
     head = "".join(f'<th style="{_CELL}">{html.escape(str(label))}</th>' for label in responses)
     body = []
     for i in rows:
@@ -59,7 +60,8 @@ def responses_html(prompts, responses, scores=None, categories=None, rows=(0, 1,
         body.append(f'<tr><td colspan="{width}" style="{_PROMPT}"><b>{question}</b>{category}</td></tr>')
         cells = []
         for label, column in responses.items():
-            text = html.escape(getattr(column[i], "text", column[i]))
+            first = column[i * (len(column) // len(prompts))]
+            text = html.escape(getattr(first, "text", first))
             note = f"<br><small>{_score_line(scores[label], i)}</small>" if scores and label in scores else ""
             cells.append(f'<td style="{_CELL}">{text}{note}</td>')
         body.append("<tr>" + "".join(cells) + "</tr>")
@@ -67,8 +69,10 @@ def responses_html(prompts, responses, scores=None, categories=None, rows=(0, 1,
 
 
 def _score_line(scores, i):
-    parts = ", ".join(f"{html.escape(name)} {part[i]:.2f}" for name, part in scores.parts.items())
-    return f"<b>score {scores.total[i]:.2f}</b>" + (f" ({parts})" if parts else "")
+    """The scores of the first response to prompt i."""
+    of = lambda values: f"{np.ravel(values[i])[0]:.2f}"  # noqa: E731
+    parts = ", ".join(f"{html.escape(name)} {of(part)}" for name, part in scores.parts.items())
+    return f"<b>score {of(scores.total)}</b>" + (f" ({parts})" if parts else "")
 
 
 def show_responses(prompts, responses, scores=None, categories=None, rows=(0, 1, 2)):

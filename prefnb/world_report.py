@@ -107,7 +107,7 @@ def policy_figures(base, sft, again, dpo, categories):
     for name, (one, other) in comparisons.items():
         rate = win_rate(one.scores, other.scores, tie=pocket.TIE)
         figures.append(Figure(f"{name}: share of ties", rate.tie_share, 0, 0.20))
-        low, high = rate.half_interval
+        low, high = rate.interval
         if not low <= 0.5 <= high:  # where neither is better, chance alone sets both signs
             figures.append(Figure(f"{name}: win rate and mean difference agree", float(rate.same_direction), 1, 1))
         print(f"      {name}: win rate {rate}, mean difference {rate.mean_difference:+.2f}")

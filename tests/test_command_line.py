@@ -48,7 +48,14 @@ def test_a_refused_command_exits_with_an_error_and_no_traceback():
 def test_the_summary_shows_win_rates_figures_and_notebook(tmp_path, capsys):
     """What `make run` ends with."""
     (tmp_path / "summary.json").write_text(
-        json.dumps({"baseline": "SFT", "prompts": 200, "win_rates": {"DPPO": {"half": 0.61, "interval": [0.55, 0.67]}}})
+        json.dumps(
+            {
+                "baseline": "SFT",
+                "prompts": 200,
+                "draws": 4,
+                "win_rates": {"DPPO": {"rate": 0.61, "interval": [0.55, 0.67]}},
+            }
+        )
     )
     (tmp_path / "votes.png").touch()
     command_line.summary([tmp_path, Path("runs/04_dppo.ipynb")])

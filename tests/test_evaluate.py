@@ -22,27 +22,80 @@ def texts(*responses, finished=True):
 def test_a_win_rate_counts_by_hand():
     """Swapped arguments or a tie counted as a win would change these four numbers."""
     result = evaluate.win_rate([3.0, 1.0, 2.0, 2.05], [1.0, 3.0, 1.0, 2.0], tie=0.1)
-    assert (result.wins, result.ties, result.losses, result.n) == (2, 1, 1, 4)
-    assert result.half == 0.625 and result.strict == 0.5 and result.tie_share == 0.25
+    assert (result.n, result.rate, result.strict, result.tie_share) == (4, 0.625, 0.5, 0.25)
     assert result.mean_difference == pytest.approx((2 - 2 + 1 + 0.05) / 4)
 
 
 def test_a_difference_of_exactly_the_tie_width_is_a_tie():
     """In floating point 0.3 - 0.2 < 0.1 and 1.1 - 1.0 > 0.1: rounding must not decide a comparison."""
-    assert evaluate.win_rate([0.3, 1.1], [0.2, 1.0], tie=0.1).ties == 2
+    assert evaluate.win_rate([0.3, 1.1], [0.2, 1.0], tie=0.1).tie_share == 1
 
 
 def test_a_policy_against_itself_gets_one_half():
     """Ties as losses would say that a policy is beaten by itself."""
     result = evaluate.win_rate(np.arange(5.0), np.arange(5.0))
-    assert result.half == 0.5 and result.strict == 0.0
+    assert result.rate == 0.5 and result.strict == 0.0
+    several = np.random.default_rng(0).normal(size=(40, 3)).round(1)
+    result = evaluate.win_rate(several, several, tie=0.1)
+    assert result.rate == 0.5 and result.interval == (0.5, 0.5) and result.mean_difference == 0
+    assert (evaluate.outcomes(several, several, tie=0.1) == 0.5).all()
+
+
+def draws(*shape, seed=0):
+    """Scores with ties among them, and a spread between prompts as well as within one."""
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(shape[0], 1)) + rng.normal(size=shape)).round(1)
+
+
+def test_every_draw_meets_every_draw_of_the_same_prompt():
+    """By loops: draws paired one to one, or prompts mixed, would give other outcomes."""
+    a, b = draws(7, 4, seed=1), draws(7, 3, seed=2)
+    by_hand = []
+    for i in range(7):
+        met = [0.5 if abs(x - y) <= 0.2 + 1e-9 else float(x > y) for x in a[i] for y in b[i]]
+        assert len(met) == 12
+        by_hand.append(met)
+    assert evaluate.outcomes(a, b, tie=0.2) == pytest.approx(np.mean(by_hand, axis=1))
+    result = evaluate.win_rate(Scores(a), b, tie=0.2)
+    assert result.n == 7 and result.rate == pytest.approx(np.mean(by_hand))
+    assert result.strict == pytest.approx(np.equal(by_hand, 1).mean())
+    assert result.tie_share == pytest.approx(np.equal(by_hand, 0.5).mean())
+    assert result.mean_difference == pytest.approx(np.mean([x - y for i in range(7) for x in a[i] for y in b[i]]))
+    one = evaluate.win_rate(a[:, 0], b[:, 0])  # (n,) is one draw
+    assert one == evaluate.win_rate(a[:, :1], b[:, :1])
+
+
+def test_intervals_resample_prompts_not_answers():
+    """Sixteen draws of 30 prompts are not 480 prompts: the error of the mean outcome is that over prompts."""
+    a, b = draws(30, 4, seed=3) + 0.3, draws(30, 4, seed=4)
+    result, outcome = evaluate.win_rate(a, b, tie=0.1), evaluate.outcomes(a, b, tie=0.1)
+    for mean, (low, high), values in (
+        (result.rate, result.interval, outcome),
+        (result.mean_difference, result.difference_interval, a.mean(1) - b.mean(1)),
+    ):
+        error = values.std() / math.sqrt(30)
+        assert (low, high) == pytest.approx((mean - 1.96 * error, mean + 1.96 * error), abs=0.35 * error)
+
+
+def test_more_draws_make_the_same_rate_surer():
+    """The half-width falls with the draws; the rate itself stays where it was, within it."""
+    a, b = draws(300, 8, seed=5) + 0.3, draws(300, 8, seed=6)
+    one, eight = evaluate.win_rate(a[:, 0], b[:, 0]), evaluate.win_rate(a, b)
+    width = lambda result: result.interval[1] - result.interval[0]  # noqa: E731
+    assert width(eight) < 0.85 * width(one) and one.interval[0] < eight.rate < one.interval[1]
+
+
+def test_the_order_of_the_prompts_does_not_matter():
+    """The same prompts in another order are the same comparison, interval included."""
+    a, b = draws(30, 4, seed=3), draws(30, 4, seed=4)
+    assert evaluate.win_rate(a, b) == evaluate.win_rate(a[::-1], b[::-1])
 
 
 def test_swapping_the_sides_mirrors_the_win_rate():
     """A comparison must not depend on which side is called the baseline."""
     a, b = np.random.default_rng(0).normal(size=(2, 50))
     there, back = evaluate.win_rate(a, b, tie=0.3), evaluate.win_rate(b, a, tie=0.3)
-    assert there.half == pytest.approx(1 - back.half) and there.ties == back.ties
+    assert there.rate == pytest.approx(1 - back.rate) and there.tie_share == back.tie_share
 
 
 def test_wilson_agrees_with_the_score_test():
@@ -79,7 +132,9 @@ def test_categories_do_not_mix():
     """Each category's win rate is that of its own rows."""
     found = evaluate.by_category([1, 0, 1, 1], [0, 1, 0, 0], ["b", "a", "b", "a"])
     assert list(found) == ["a", "b"]
-    assert found["a"].half == 0.5 and found["b"].half == 1.0 and found["b"].n == 2
+    assert found["a"].rate == 0.5 and found["b"].rate == 1.0 and found["b"].n == 2
+    several = evaluate.by_category([[1, 0], [0, 0]], [[0, 0], [0, 1]], ["b", "a"])
+    assert several["a"].rate == 0.25 and several["b"].rate == 0.75
 
 
 def test_mean_and_win_rate_that_disagree_are_seen():
@@ -122,6 +177,18 @@ def test_the_newton_fit_is_a_minimum():
     assert w.grad.abs().max() < 1e-6
 
 
+def test_length_control_of_several_draws_is_that_of_their_comparisons():
+    """The same draws four times over are no news: rate and interval stay."""
+    wins, extra = judged_by_length(n=300)
+    half, fifty = np.full(len(wins), 0.5), np.full(len(wins), 50.0)
+    once = evaluate.length_controlled_win_rate(wins, half, extra + 50, fifty)
+    twice = lambda values: np.stack([values] * 2, axis=1)  # noqa: E731
+    again = evaluate.length_controlled_win_rate(twice(wins), twice(half), twice(extra + 50), twice(fifty))
+    assert (again.rate, *again.interval) == pytest.approx((once.rate, *once.interval))
+    with pytest.raises(ValueError, match="one length for each score"):
+        evaluate.length_controlled_win_rate(twice(wins), twice(half), extra, fifty)
+
+
 @pytest.mark.parametrize("extra", [np.zeros(40), np.full(40, 7.0)])
 def test_constant_lengths_leave_the_raw_win_rate(extra):
     """Dividing by a standard deviation of 0 would give NaN."""
@@ -148,11 +215,12 @@ def test_separable_outcomes_stay_finite(outcome):
     "call, message",
     [
         (lambda: evaluate.win_rate([1, 2], [1]), "2 scores and 1 baseline"),
-        (lambda: evaluate.win_rate([], []), "non-empty"),
+        (lambda: evaluate.win_rate([], []), "not none at all"),
+        (lambda: evaluate.win_rate(np.zeros((2, 2, 2)), [1, 2]), "K per prompt"),
         (lambda: evaluate.win_rate([1, math.nan], [1, 2]), "1 values that are not finite"),
         (lambda: evaluate.win_rate([1], [1], tie=-1), "tie width"),
         (lambda: evaluate.by_category([1, 2], [1, 2], ["a"]), "1 categories"),
-        (lambda: evaluate.length_controlled_win_rate([1, 2], [1, 2], [3], [1, 1]), "1 lengths"),
+        (lambda: evaluate.length_controlled_win_rate([1, 2], [1, 2], [3], [1, 1]), "one length for each"),
         (lambda: evaluate.bleu(["a"], ["a", "b"]), "reference"),
         (lambda: evaluate.distinct_n([]), "no responses"),
         (lambda: evaluate.self_bleu(["a"]), "at least two"),
@@ -202,6 +270,7 @@ def test_describe_reads_flaws_and_scores():
     samples = texts("a b c", "a b c d e")
     row = evaluate.describe(samples, Scores(np.array([1.0, 2.0])), {"rambling": np.array([True, False])})
     assert (row["mean_length"], row["finished"], row["score"], row["rambling"]) == (4, 1.0, 1.5, 0.5)
+    assert evaluate.describe(samples, Scores(np.array([[1.0, 2.0]])))["score"] == 1.5  # two draws of one prompt
     with pytest.raises(ValueError, match="rambling"):
         evaluate.describe(samples, flaws={"rambling": [True]})
 

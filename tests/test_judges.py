@@ -1,8 +1,10 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from prefnb import pocket
-from prefnb.judges import GoldJudge, Scores
+from prefnb.judges import GoldJudge, Scores, score_samples
 
 
 def ask(text):
@@ -67,3 +69,18 @@ def test_a_prompt_without_a_user_turn_is_refused():
     """There is nothing to judge a response against."""
     with pytest.raises(ValueError, match="user turn"):
         GoldJudge()([[{"role": "system", "content": "x"}]], ["y"])
+
+
+def test_the_samples_of_a_prompt_keep_their_places():
+    """Scores of K draws as (prompts, K), parts too; a list that does not share out would shift every score after it."""
+    prompts = [ask(text) for text in ("a", "b", "c")]
+    samples = [SimpleNamespace(text="x" * n) for n in range(6)]
+    judge = lambda asked, texts: Scores(  # noqa: E731
+        np.array([float(len(text)) for text in texts]), {"place": np.array([ord(p[0]["content"]) for p in asked])}
+    )
+    found = score_samples(judge, prompts, samples)
+    assert found.total.tolist() == [[0, 1], [2, 3], [4, 5]] and len(found) == 3
+    assert found.parts["place"].tolist() == [[97, 97], [98, 98], [99, 99]]
+    assert found[[2, 0]].total.tolist() == [[4, 5], [0, 1]]
+    with pytest.raises(ValueError, match="5 samples of 3 prompts"):
+        score_samples(judge, prompts, samples[:5])

@@ -70,9 +70,10 @@ def test_parameters_are_the_recipes(notebook):
     source = ast.parse((NOTEBOOKS / "04_dppo.py").read_text())
     declared = {line.target.id: ast.literal_eval(line.value) for line in source.body if isinstance(line, ast.AnnAssign)}
     asked = {"preset", "seed", "model", "dataset", "sft", "pairs", "epochs", "batch_size", "learning_rate", "alpha", "beta", "penalty",
-             "weight", "zeta", "level", "normalize", "alphas", "test_prompts", "output_dir"}
+             "weight", "zeta", "level", "normalize", "alphas", "test_prompts", "draws", "output_dir"}
     assert set(declared) == asked
-    p = parameters.check(declared, recipes.DPPO, alphas=parameters.Numbers(0, 10_000), test_prompts=parameters.Whole(20))
+    p = parameters.check(declared, recipes.DPPO, alphas=parameters.Numbers(0, 10_000), test_prompts=parameters.Whole(20),
+                         draws=parameters.Whole(1))
     assert p.alpha == 10 and p.alphas
 
 

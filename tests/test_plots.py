@@ -38,6 +38,11 @@ def judged(mean):
     return Scores(RNG.normal(mean, 1, 50), {"fluency": RNG.random(50), "honesty": RNG.random(50)})
 
 
+def several(mean):
+    """Four draws of 20 prompts."""
+    return Scores(RNG.normal(mean, 1, (20, 4)), {"fluency": RNG.random((20, 4))})
+
+
 def normal(mean, n=50):
     return RNG.normal(mean, 1, n)
 
@@ -54,6 +59,8 @@ FIGURES = {
         {"chosen": np.zeros(9), "rejected": np.zeros(9)}, {"chosen": normal(1), "rejected": normal(-1)}
     ),
     "scores": lambda: plots.plot_scores({"base": judged(2), "SFT": judged(4), "DPO": judged(6)}),
+    "scores of draws": lambda: plots.plot_scores({"SFT": several(4), "DPO": several(6)}),
+    "parts of draws": lambda: plots.plot_parts({"SFT": several(4), "DPO": several(6)}),
     "parts": lambda: plots.plot_parts({"base": judged(2), "SFT": judged(4)}),
     "votes": lambda: plots.plot_votes({"SFT": np.zeros(9), "DPO": normal(1), "DPPO contrastive": normal(2)}),
     "lengths": lambda: plots.plot_lengths({"prompt": RNG.poisson(9, 99), "answer": RNG.poisson(40, 99)}, 60),
@@ -117,7 +124,7 @@ def test_a_sweep_shows_zero_left_of_the_smallest_value():
     rates = [rate(mean) for mean in (1, 0, 2, 3)]
     axis = plots.plot_sweep([0.1, 0, 1, 10], rates, "α").axes[0]
     assert np.allclose(np.diff(axis.get_xticks()), 1.0)
-    assert axis.get_lines()[0].get_ydata().tolist() == [rates[i].half for i in (1, 0, 2, 3)]
+    assert axis.get_lines()[0].get_ydata().tolist() == [rates[i].rate for i in (1, 0, 2, 3)]
     assert [t.get_text() for t in axis.get_xticklabels()] == ["0", "0.1", "1", "10"]
 
 

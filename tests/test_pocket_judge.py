@@ -232,3 +232,23 @@ def test_step_numbers_are_not_sentences():
     """Guards against "1. Dig." being read as a sentence "1"; a sum at a sentence's end stays."""
     assert Text("1. Dig a hole.\n2. Cover it.").sentences == [["dig", "a", "hole"], ["cover", "it"]]
     assert Text("That is 7. 7 is odd.").sentences == [["that", "is", "7"], ["7", "is", "odd"]]
+
+
+def test_what_the_judge_skips_changes_nothing():
+    """Guards its shortcuts on writers' answers: sentences without negation or repeated word, answers without claims."""
+    rng, seen = random.Random(0), set()
+    for prompt in pocket.generate_prompts("general_knowledge", 60, seed=3):
+        writer = writers.WRITERS[rng.choice(list(writers.WRITERS))]
+        answer = writer.write(*tasks.parse(prompt), rng) + rng.choice(["", " The fox is not red.", " It does not eat."])
+        text = Text(answer)
+        said = {
+            word
+            for sentence in text.sentences
+            for i, word in enumerate(sentence)
+            if not {"not", "never", "no", "without"} & set(sentence[max(0, i - 2) : i])
+        }
+        assert text.said == said
+        repeats = [judge._repeats([*sentence, "x", "x"]) for sentence in text.sentences]  # always one the long way
+        assert [judge._repeats(sentence) + 1 for sentence in text.sentences] == repeats
+        seen |= {said == set(text.words), max(repeats) == 1}
+    assert seen == {True, False}

@@ -4,13 +4,16 @@ import json
 import threading
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from conftest import random_model
 
 from prefnb import cache, models, recipes
-from prefnb.batches import tokenize
-from prefnb.recipes import preference, reward, supervised
+from prefnb.batches import end_of_turn_id, tokenize
+from prefnb.judges import Scores
+from prefnb.recipes import common, preference, reward, supervised
+from prefnb.sampling import Sample, sample
 from prefnb.train import History, train
 
 
@@ -129,34 +132,116 @@ def test_parameters_are_refused_before_any_work(small_world):
         recipes.dppo(**small_world, penalty="none")
 
 
-def test_a_run_leaves_its_record_behind(tmp_path):
-    """parameters, history, responses with scores and summary, as JSON that can be read back."""
-    from prefnb.evaluate import win_rate
-    from prefnb.judges import Scores
-    from prefnb.sampling import Sample
-    import numpy as np
-
+def comparison_of_two():
+    """Two prompts, two answers of each policy to each."""
     prompts = [[{"role": "user", "content": "Hi"}], [{"role": "user", "content": "Grüß Gott"}]]
-    answers = {"SFT": [Sample([1], "a", True)] * 2, "DPO": [Sample([1], "b", True)] * 2}
-    scores = {"SFT": Scores(np.array([1.0, 2.0])), "DPO": Scores(np.array([2.0, 1.5]))}
-    comparison = recipes.Comparison(
-        prompts, ["x", "y"], ["", ""], answers, scores, {"DPO": win_rate(scores["DPO"], scores["SFT"])}, "SFT", 0.0
-    )
-    folder = recipes.record(
-        tmp_path / "run", SimpleNamespace(alpha=1.0), {"DPO": History([{"step": 1, "loss": 0.5}])}, comparison, kl=0.3
-    )
+    answers = {
+        label: [Sample([1] * (n + 1), f"{label}{n}", True) for n in range(4)] for label in ("SFT", "DPO", "SimPO")
+    }
+    scores = {
+        "SFT": Scores(np.array([[1.0, 2.0], [2.0, 3.0]])),
+        "DPO": Scores(np.array([[2.0, 3.0], [1.5, 2.05]])),
+        "SimPO": Scores(np.array([[0.0, 0.0], [9.0, 9.0]])),
+    }
+    return recipes.Comparison(prompts, ["x", "y"], ["", ""], answers, scores, "SFT", 0.1)
+
+
+def test_a_run_leaves_its_record_behind(tmp_path):
+    """parameters, history, every response with its own score, and summary, as JSON that can be read back."""
+    history = History([{"step": 1, "loss": 0.5}])
+    folder = recipes.record(tmp_path / "run", SimpleNamespace(alpha=1.0), {"DPO": history}, comparison_of_two(), kl=0.3)
     assert json.loads((folder / "parameters.json").read_text()) == {"alpha": 1.0}
     assert History.load(folder / "history_DPO.json").rows == [{"step": 1, "loss": 0.5}]
     rows = json.loads((folder / "responses.json").read_text())
-    assert rows[3] == {
+    assert len(rows) == 12 and rows[6] == {
         "prompt": "Grüß Gott",
         "category": "y",
         "method": "DPO",
-        "response": "b",
+        "draw": 0,
+        "response": "DPO2",
         "finished": True,
         "score": 1.5,
     }
-    assert json.loads((folder / "summary.json").read_text())["win_rates"]["DPO"]["half"] == 0.5
+    found = json.loads((folder / "summary.json").read_text())
+    assert (found["prompts"], found["draws"], found["kl"]) == (2, 2, 0.3)
+    # First prompt: 2 beats 1 and ties with 2, 3 beats both. Second: 1.5 loses twice, 2.05 ties with 2 and loses to 3.
+    assert found["win_rates"]["DPO"]["rate"] == (3.5 / 4 + 0.5 / 4) / 2
+    assert found["win_rates"]["DPO"]["ties"] == 2 / 8 and found["win_rates"]["DPO"]["strict"] == 3 / 8
+    assert found["win_rates"]["DPO"]["interval"] == [0.125, 0.875]
+
+
+def test_a_comparison_keeps_draws_prompts_and_policies_apart():
+    """First draws for reading, lengths by prompt and draw, outcomes by prompt against any other policy."""
+    found = comparison_of_two()
+    assert found.texts("DPO") == ["DPO0", "DPO2"] and found.draws("DPO") == 2
+    assert found.lengths("DPO").tolist() == [[1, 2], [3, 4]]
+    assert [prompt[0]["content"] for prompt in found.asked("DPO")] == ["Hi", "Hi", "Grüß Gott", "Grüß Gott"]
+    assert found.outcomes("DPO").tolist() == [3.5 / 4, 0.5 / 4]
+    assert found.outcomes("DPO", against="SimPO").tolist() == [1.0, 0.0]
+    assert found.outcomes("SFT").tolist() == [0.5, 0.5] and "SFT" not in found.win_rates
+    judge = lambda prompts, texts: Scores(np.array([len(p[0]["content"]) + int(t[-1]) for p, t in zip(prompts, texts)]))  # noqa: E731
+    assert found.scores_by(judge, "DPO").total.tolist() == [[2, 3], [11, 12]]
+
+
+@pytest.fixture
+def asked(tokenizer):
+    """What `compare` takes: a few test prompts, three draws."""
+    return SimpleNamespace(dataset="pocket", test_prompts=12, draws=3, seed=0, max_response_tokens=8)
+
+
+def test_one_policy_has_one_win_rate(tokenizer, asked):
+    """Guards against rates that depend on a label, a place in the dict or the other policies: DPO's was .48 in one
+    notebook and .645 in the next."""
+    start, one, other = (random_model(tokenizer, seed) for seed in range(3))
+    first = recipes.compare({"SFT": start, "DPO": one, "SimPO": other}, tokenizer, asked)
+    again = recipes.compare(
+        {"x": other, "y": models.copy_model(one), "start": start}, tokenizer, asked, baseline="start"
+    )
+    assert first.win_rates["DPO"] == again.win_rates["y"] and first.win_rates["SimPO"] == again.win_rates["x"]
+    assert first.answers["DPO"] == again.answers["y"] != first.answers["SFT"]
+    backwards = recipes.answers_of(one, tokenizer, first.prompts[::-1], draws=3, temperature=0.7, max_new_tokens=8)
+    assert backwards[-3:] == first.answers["DPO"][:3] and backwards[:3] == first.answers["DPO"][-3:]
+
+
+def test_a_policy_against_itself_is_at_one_half(tokenizer, asked, model):
+    """Exactly, with an interval that holds it."""
+    found = recipes.compare({"SFT": model, "copy": models.copy_model(model)}, tokenizer, asked).win_rates["copy"]
+    assert found.rate == 0.5 and found.interval[0] <= 0.5 <= found.interval[1]
+
+
+def test_nearly_equal_policies_do_not_share_their_luck(tokenizer, asked, model):
+    """With one seed for all, two policies a hair apart would give the same answers, and nothing but ties."""
+    near = models.copy_model(model)
+    with torch.no_grad():
+        next(near.parameters())[0, 0] += 1e-6
+    found = recipes.compare({"SFT": model, "near": near}, tokenizer, asked)
+    assert found.answers["SFT"] != found.answers["near"]
+
+
+def test_samples_are_drawn_once_and_come_back_as_they_were(tokenizer, asked, model, monkeypatch):
+    """The second comparison, and the KL's second look, sample nothing; ids, texts and ends are those of the first."""
+    with torch.no_grad():  # an end-of-turn token that some answers come to
+        model.get_input_embeddings().weight[end_of_turn_id(tokenizer)] *= 4
+    calls = []
+    monkeypatch.setattr(common, "sample", lambda *given, **more: calls.append(more) or sample(*given, **more))
+    first = recipes.compare({"SFT": model}, tokenizer, asked)
+    recipes.sampled_kl(model, model, tokenizer, first.prompts, max_new_tokens=8)
+    assert [call["samples"] for call in calls] == [3, 1]
+    assert {one.finished for one in first.answers["SFT"]} == {True, False}
+    again = recipes.compare({"base": model}, tokenizer, asked, baseline="base")
+    recipes.sampled_kl(model, model, tokenizer, first.prompts, max_new_tokens=8)
+    assert len(calls) == 2 and again.answers["base"] == first.answers["SFT"]
+    asked.draws = 2
+    recipes.compare({"SFT": model}, tokenizer, asked)
+    assert len(calls) == 3
+    recipes.compare({"SFT": model}, tokenizer, asked, temperature=0)
+    assert calls[-1]["samples"] == 1 and len(calls) == 4
+
+
+def test_a_baseline_that_is_not_there_is_named(tokenizer, asked, model):
+    """Before anything is sampled."""
+    with pytest.raises(ValueError, match="no policy 'SFT' to compare with; there are DPO"):
+        recipes.compare({"DPO": model}, tokenizer, asked)
 
 
 def test_the_qwen_preset_runs_on_a_local_model_and_file(small_world):

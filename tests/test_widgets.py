@@ -50,6 +50,14 @@ def test_the_mask_decides_what_is_bold():
     assert "&#8629;<br>" in html and "2 response tokens" in html
 
 
+def test_of_several_draws_the_first_stands_there_with_its_own_score():
+    """The second draw's text, or the mean of the scores beside the first, would be another answer's score."""
+    scores = {"DPO": Scores(np.array([[1.0, 2.0], [3.0, 4.0]]), {"fluency": np.array([[0.1, 0.2], [0.3, 0.4]])})}
+    table = widgets.responses_html([ask("q0"), ask("q1")], {"DPO": ["a0", "b0", "a1", "b1"]}, scores, rows=[1])
+    words = re.sub(r"<[^>]*>", " ", table).split()
+    assert words == ["DPO", "q1", "a1", "score", "3.00", "(fluency", "0.30)"]
+
+
 @pytest.mark.parametrize(
     "call, message",
     [

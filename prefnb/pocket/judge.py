@@ -65,6 +65,8 @@ def _task(prompt):
 def _repeats(words):
     """How many times a word, a pair or a triple of words is said again at once, in one sentence."""
     count = i = 0
+    if len(set(words)) == len(words):
+        return 0
     while i < len(words):
         for size in (3, 2, 1):
             if words[i : i + size] == words[i + size : i + 2 * size] and i + 2 * size <= len(words):
@@ -100,8 +102,10 @@ def concision(text, needed):
     return value * 0.8 ** max(0, len(text.sentences) - sentences) * 0.7 ** text.raw.count("?")
 
 
-def _without_boilerplate(raw):
-    return COURTESIES.sub(" ", CLAIMS.sub(" ", raw))
+def _without_boilerplate(text):
+    """The same `Text` without claims and courtesies, which answer nothing."""
+    bare = COURTESIES.sub(" ", CLAIMS.sub(" ", text.raw))
+    return text if bare == text.raw else Text(bare)
 
 
 def score(prompt, response):
@@ -116,7 +120,7 @@ def score(prompt, response):
     if not whole.words:
         return Judgement(0.0, 0.0, 0.0, 0.0, 1.0)
     claims = len(CLAIMS.findall(whole.raw))
-    answer = Text(_without_boilerplate(whole.raw))
+answer = _without_boilerplate(whole)
     grades = [part.grade(answer) for part in parts]
     helpful = sum(credit for credit, _ in grades) / len(grades) if grades else 0.0
     false = sum(is_false for _, is_false in grades) / len(grades) if grades else 0.0
@@ -142,7 +146,7 @@ def flaws(prompt, response):
     was asked for, claims and courtesies, and something asked for of which nothing is said (neither right nor wrong)."""
     parts, needed, known = _task(prompt)
     text = Text(response)
-    answer = Text(_without_boilerplate(text.raw))
+    answer = _without_boilerplate(text)
     found = set()
     if fluency(text, known) < 0.85:
         found.add("disfluent")

@@ -24,12 +24,13 @@ class Text:
         plain = STEP_NUMBER.sub(" ", self.raw)  # "1. " numbers a step, it neither ends a sentence nor counts
         self.sentences = [words for words in map(words_of, SENTENCE.findall(plain)) if words]
         self.words = [word for sentence in self.sentences for word in sentence]
-        self.said = {
-            word
-            for sentence in self.sentences
-            for i, word in enumerate(sentence)
-            if not NEGATIONS.intersection(sentence[max(0, i - 2) : i])
-        }
+        self.said = set()
+        for sentence in self.sentences:
+            if NEGATIONS.isdisjoint(sentence):  # most sentences
+                self.said.update(sentence)
+            else:
+                after = (NEGATIONS.intersection(sentence[max(0, i - 2) : i]) for i in range(len(sentence)))
+                self.said.update(word for word, negated in zip(sentence, after) if not negated)
         self.joined = " " + " ".join(self.words) + " "
 
     def has(self, phrase):

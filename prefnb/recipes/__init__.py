@@ -2,7 +2,7 @@
 
 | file              | recipes                      | and the parts that notebooks use as well                      |
 |-------------------|------------------------------|---------------------------------------------------------------|
-| `common`          |                              | `Trained`, `on_policy`, `samples_of`                          |
+| `common`          |                              | `Trained`, `on_policy`, `samples_of`, `answers_of`            |
 | `supervised`      | `sft`                        | `sft_examples`                                                |
 | `preference`      | `dpo`, `simpo`, `dppo`       | `starting_policy`, `pair_examples`, `reference`, `greedy_ids` |
 | `reward`          | `reward_model`               | `reward_judge`                                                |
@@ -14,7 +14,7 @@
 Every recipe has a schema of its parameters with the presets "pocket" and "qwen", by its name in capitals.
 """
 
-from prefnb.recipes.common import Trained, on_policy, samples_of
+from prefnb.recipes.common import Trained, answers_of, on_policy, samples_of
 from prefnb.recipes.comparison import Comparison, compare, record, sampled_kl
 from prefnb.recipes.multi_objective import (
     MULTI_OBJECTIVE,

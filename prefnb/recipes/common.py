@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import shutil
@@ -13,7 +14,7 @@ from typing import Callable
 import torch
 
 from prefnb import models, pocket
-from prefnb.batches import Examples, from_samples
+from prefnb.batches import Examples, from_samples, prompt_ids
 from prefnb.cache import cache_folder, cached, digest, file_digest
 from prefnb.logprobs import Scorer
 from prefnb.parameters import Choice, Flag, Whole
@@ -117,16 +118,48 @@ def unfinished(name: str, p: SimpleNamespace) -> Path:
 
 
 def samples_of(model, tokenizer, prompts: list[list[int]], **settings) -> list[Sample]:
-    """`sampling.sample` on prompt ids with these settings, from the cache if this model was asked this before."""
+    """`sampling.sample` on prompt ids with these settings, from the cache if this model was asked this before.
+
+    An entry holds ids only, from which the text is decoded again; its key depends on no machine.
+    """
     key = {"model": models.fingerprint(model), "prompts": digest(prompts), **settings}
 
     def save(drawn: list[Sample], folder: Path) -> None:
-        models.write_json(folder / "samples.json", drawn)
+        found = {"ids": [one.ids for one in drawn], "finished": [one.finished for one in drawn]}
+        text = json.dumps(found, separators=(",", ":"))
+        (folder / "samples.json.gz").write_bytes(gzip.compress(text.encode(), mtime=0))  # the same bytes every time
 
     def load(folder: Path) -> list[Sample]:
-        return [Sample(*one) for one in json.loads((folder / "samples.json").read_text(encoding="utf-8"))]
+        found = json.loads(gzip.decompress((folder / "samples.json.gz").read_bytes()))
+        said = [row[:-1] if ended else row for row, ended in zip(found["ids"], found["finished"])]
+        texts = tokenizer.batch_decode(said, skip_special_tokens=True)
+        return [Sample(*one) for one in zip(found["ids"], texts, found["finished"])]
 
     return cached("samples", key, lambda: sample(model, tokenizer, prompts, **settings), save, load)
+
+
+def answers_of(model, tokenizer, prompts: list, *, draws: int, temperature: float, max_new_tokens: int) -> list[Sample]:
+    """What a policy answers to n prompts (messages, or ids already): `draws` samples of each in a row, from the cache if
+    it was asked this before. Greedy, at temperature 0, there is one answer.
+
+    The seed is the policy's own weights', and the order of the prompts does not matter. So one policy has the same
+    answers wherever it is asked, whatever it is called or compared with; and two policies, however near, do not share
+    their luck: with one seed for both, many answers would be the same and the comparison mostly ties.
+    """
+    ids = [prompt if isinstance(prompt[0], int) else prompt_ids(tokenizer, prompt) for prompt in prompts]
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    draws = draws if temperature else 1
+    drawn = samples_of(
+        model,
+        tokenizer,
+        [ids[i] for i in order],
+        samples=draws,
+        temperature=float(temperature),
+        max_new_tokens=max_new_tokens,
+        seed=int(models.fingerprint(model)[:8], 16),
+    )
+    place = {i: number * draws for number, i in enumerate(order)}
+    return [drawn[place[i] + k] for i in range(len(ids)) for k in range(draws)]
 
 
 def on_policy(

@@ -174,7 +174,7 @@ def categories_of(rows) -> list[str]:
 
 def weakest(rates: dict[str, WinRate], n: int = 2) -> list[str]:
     """The `n` categories with the lowest win rate (fewer, if there are fewer), the lowest first."""
-    return sorted(rates, key=lambda category: (rates[category].half, category))[:n]
+    return sorted(rates, key=lambda category: (rates[category].rate, category))[:n]
 
 
 def new_prompts(p: SimpleNamespace, categories: list[str]) -> list[list[list[dict]]]:
