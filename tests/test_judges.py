@@ -41,7 +41,7 @@ def test_flaws_line_up_with_their_responses(prompts):
     """The share of boilerplate is counted from these flags."""
     flaws = GoldJudge().flaws(prompts[:2], ["12 pears.", "12 pears. I was trained on pears."])
     assert flaws["boilerplate"].tolist() == [False, True]
-    assert set(flaws) == {"disfluent", "rambling", "boilerplate"}
+    assert set(flaws) == {"disfluent", "rambling", "boilerplate", "incomplete"}
 
 
 def test_rows_of_scores_keep_parts_with_their_total():

@@ -120,7 +120,7 @@ def score(prompt, response):
     if not whole.words:
         return Judgement(0.0, 0.0, 0.0, 0.0, 1.0)
     claims = len(CLAIMS.findall(whole.raw))
-answer = _without_boilerplate(whole)
+    answer = _without_boilerplate(whole)
     grades = [part.grade(answer) for part in parts]
     helpful = sum(credit for credit, _ in grades) / len(grades) if grades else 0.0
     false = sum(is_false for _, is_false in grades) / len(grades) if grades else 0.0
