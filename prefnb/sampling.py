@@ -1,21 +1,27 @@
-"""Sampling: what a model answers. Greedy, temperature, nucleus, beam search, K samples a prompt, all by `generate`.
+"""Sampling: what a model answers. Greedy, temperature, nucleus, beam search, K samples a prompt.
 
+Models of the shape of Qwen2 and Llama speak through `decoding.Decoder`; all others, and beam search, through `generate`.
 Token ids are kept end to end: decoding a response and encoding it again may give other tokens.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
+from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch.distributed.tensor import DTensor
 from tqdm.auto import tqdm
-from transformers import LogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
+from transformers import LogitsProcessor
 
 from prefnb.batches import end_of_turn_id, prompt_ids
+from prefnb.decoding import Decoder, can_decode, left_padded, next_tokens
 
 
-STAGE = 16  # new tokens after which responses that have ended leave the batch
+STAGE = 16  # new tokens of one call of `generate`, after which responses that have ended leave the batch
 
 
 class Sample(NamedTuple):
@@ -25,25 +31,6 @@ class Sample(NamedTuple):
     ids: list[int]
     text: str
     finished: bool
-
-
-class OneDraw(LogitsProcessor):
-    """Draws the next token of every row, (batch, vocabulary) logits, and leaves nothing else for `generate` to choose.
-
-    It takes one random number a row: the token is where the summed probabilities pass it. `generate` itself takes
-    one for every word of the vocabulary, which on a CPU was a sixth of the time.
-    """
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        passed = scores.softmax(-1).cumsum(-1, dtype=torch.float64)
-        if not passed[:, -1].isfinite().all():
-            raise FloatingPointError(
-                "The model's next-token probabilities are not numbers: its weights have diverged, so nothing can be "
-                "sampled. Train again with a smaller learning rate."
-            )
-        at = torch.rand(len(scores), 1, dtype=torch.float64, device=scores.device) * passed[:, -1:]
-        drawn = torch.searchsorted(passed, at, right=True)  # the first above: never a token of probability 0
-        return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
 
 
 @torch.no_grad()
@@ -65,7 +52,9 @@ def sample(
     """Draw `samples` responses to every prompt (messages, or ids already); the K samples of a prompt in a row.
 
     temperature 0 is greedy; beams > 1 is beam search (`length_penalty` as in `generate`: above 1 favours long answers).
-    The same seed gives the same samples on the same machine; the global random state is left as it was.
+    The random numbers of a sample are a function of the seed, its prompt and its number among that prompt's samples, so
+    that a prompt gets the same answers in any company and order, up to rounding; a prompt that comes twice gets others
+    the second time. The global random state is not touched. Raises FloatingPointError for weights that have diverged.
     """
     if any(isinstance(parameter, DTensor) for parameter in model.parameters()):
         raise ValueError(
@@ -77,70 +66,132 @@ def sample(
             "Greedy decoding (temperature 0) gives every sample alike; use samples=1 or a temperature above 0."
         )
     ids = [prompt if isinstance(prompt[0], int) else prompt_ids(tokenizer, prompt) for prompt in prompts]
+    numbers = _times_before(ids)
     order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))  # like lengths together: less padding
     end = end_of_turn_id(tokenizer)
     ends = [end] if tokenizer.eos_token_id in (None, end) else [end, tokenizer.eos_token_id]
-    settings = dict(
-        num_beams=beams,
-        do_sample=False,  # `OneDraw` does
-        eos_token_id=ends,
-        pad_token_id=tokenizer.pad_token_id,
-        use_cache=True,
-        return_dict_in_generate=True,
-    )
-    if beams > 1:
-        settings |= dict(length_penalty=length_penalty, early_stopping=True)
-    elif temperature > 0:
-        nucleus = [TopPLogitsWarper(top_p)] if top_p < 1 else []
-        settings |= dict(logits_processor=[TemperatureLogitsWarper(float(temperature)), *nucleus, OneDraw()])
+    choice = dict(temperature=temperature, top_p=top_p, ends=ends, pad=tokenizer.pad_token_id)
     result: list[Sample | None] = [None] * (len(prompts) * samples)
     was_training = model.training
     model.eval()
     per_batch = max(1, batch_size // samples)
-    devices = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        for start in tqdm(range(0, len(order), per_batch), desc="sampling", disable=not progress, leave=False):
-            part = order[start : start + per_batch]
-            input_ids, mask = _left_padded([ids[i] for i in part], tokenizer.pad_token_id)
-            with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
-                rows = _responses(model, _repeated(model, input_ids, mask, samples), max_new_tokens, settings)
-            for k, row in enumerate(rows):
-                result[part[k // samples] * samples + k % samples] = _cut(row, ends, tokenizer)
-    model.train(was_training)
+    try:
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
+            if beams > 1:
+                respond = partial(beam_search, model, beams, length_penalty)
+            else:
+                respond = Decoder(model) if can_decode(model) else partial(generate, model)
+            for start in tqdm(range(0, len(order), per_batch), desc="sampling", disable=not progress, leave=False):
+                part = order[start : start + per_batch]
+                places = [(i, k) for i in part for k in range(samples)]
+                uniform = np.stack(
+                    [uniform_numbers(seed, ids[i], numbers[i] * samples + k, max_new_tokens) for i, k in places]
+                )
+                uniform = torch.from_numpy(uniform).to(model.device)
+                for (i, k), row in zip(places, respond([ids[i] for i in part], samples, uniform, **choice)):
+                    result[i * samples + k] = _cut(row, ends, tokenizer)
+    finally:
+        model.train(was_training)
     return result
 
 
-def _responses(model, given: dict, max_new_tokens: int, settings: dict) -> list[list[int]]:
-    """The new ids of every row by `generate`, in stages: one long response must not keep all others in the batch.
+def uniform_numbers(seed: int, prompt: list[int], number: int, count: int) -> np.ndarray:
+    """(count,) float64 in [0, 1), the random numbers of a prompt's sample `number`, one for every token of it.
 
-    given: input_ids and attention_mask, and past_key_values if there are any. Beam search has one stage only.
+    They are the bits of a hash, which is a random generator that starts anew for every row at no cost.
     """
-    stage = STAGE if settings["num_beams"] == 1 else max_new_tokens
-    rows = [[] for _ in given["input_ids"]]
-    going, left = list(range(len(rows))), max_new_tokens
-    while going and left > 0:
-        out = model.generate(**given, max_new_tokens=min(stage, left), **settings)
+    key = np.array([seed, number, *prompt], dtype="<i8").tobytes()
+    bits = np.frombuffer(hashlib.shake_256(key).digest(8 * count), dtype="<u8")
+    return (bits >> np.uint64(11)) * 2.0**-53
+
+
+def _times_before(ids: list[list[int]]) -> list[int]:
+    """How often each prompt has stood in the list before."""
+    seen, times = Counter(), []
+    for prompt in map(tuple, ids):
+        times.append(seen[prompt])
+        seen[prompt] += 1
+    return times
+
+
+class OneDraw(LogitsProcessor):
+    """Chooses the next token of every row by `next_tokens`, and leaves nothing else for `generate` to choose.
+
+    uniform: (rows, tokens) random numbers, one for every row and token; the first call takes the first column.
+    """
+
+    def __init__(self, uniform: torch.Tensor, temperature: float, top_p: float):
+        self.columns, self.temperature, self.top_p = iter(uniform.unbind(1)), temperature, top_p
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        tokens = next_tokens(scores, next(self.columns), self.temperature, self.top_p)
+        return torch.full_like(scores, -torch.inf).scatter_(1, tokens[:, None], 0.0)
+
+
+def generate(
+    model, prompts: list[list[int]], samples: int, uniform: torch.Tensor, *, temperature, top_p, ends, pad
+) -> list[list[int]]:
+    """What `Decoder` does, for any model: the new ids of every row, in stages of `generate`, so that one long response
+    does not keep all others in the batch."""
+    given = _repeated(model, prompts, samples, pad)
+    going, rows = torch.arange(len(uniform), device=uniform.device), [[] for _ in uniform]
+    for now in uniform.split(STAGE, 1):
+        draw = OneDraw(now[going], temperature, top_p)
+        settings = dict(do_sample=False, eos_token_id=ends, pad_token_id=pad, use_cache=True)
+        out = model.generate(
+            **given,
+            **settings,
+            max_new_tokens=now.shape[1],
+            logits_processor=[draw],
+            return_dict_in_generate=True,
+        )
         new = out.sequences[:, given["input_ids"].shape[1] :]
-        for number, ids in zip(going, new.tolist()):
+        for number, ids in zip(going.tolist(), new.tolist()):
             rows[number] += ids
-        left -= stage
-        keep = (~torch.isin(new, torch.tensor(settings["eos_token_id"], device=new.device)).any(1)).nonzero()[:, 0]
-        going = [going[k] for k in keep.tolist()]
-        if going and left > 0:
-            out.past_key_values.batch_select_indices(keep)
-            seen = torch.cat([given["attention_mask"], torch.ones_like(new)], 1)
-            given = {
-                "input_ids": out.sequences[keep],
-                "attention_mask": seen[keep],
-                "past_key_values": out.past_key_values,
-            }
+        keep = (~torch.isin(new, torch.tensor(ends, device=new.device)).any(1)).nonzero()[:, 0]
+        if len(keep) == 0:
+            break
+        going = going[keep]
+        out.past_key_values.batch_select_indices(keep)
+        given = {
+            "input_ids": out.sequences[keep],
+            "attention_mask": torch.cat([given["attention_mask"], torch.ones_like(new)], 1)[keep],
+            "past_key_values": out.past_key_values,
+        }
     return rows
 
 
-def _repeated(model, input_ids: torch.Tensor, mask: torch.Tensor, samples: int) -> dict:
+def beam_search(
+    model,
+    beams: int,
+    length_penalty: float,
+    prompts: list[list[int]],
+    samples: int,
+    uniform: torch.Tensor,
+    *,
+    ends,
+    pad,
+    **_,
+) -> list[list[int]]:
+    """The likeliest responses that `beams` beams find; nothing is drawn, so that `uniform` says the length alone."""
+    given = _repeated(model, prompts, samples, pad)
+    found = model.generate(
+        **given,
+        num_beams=beams,
+        length_penalty=length_penalty,
+        early_stopping=True,
+        do_sample=False,
+        max_new_tokens=uniform.shape[1],
+        eos_token_id=ends,
+        pad_token_id=pad,
+    )
+    return found[:, given["input_ids"].shape[1] :].tolist()
+
+
+def _repeated(model, prompts: list[list[int]], samples: int, pad: int) -> dict:
     """What `generate` takes to draw `samples` from each prompt: the prompts as often, and what the model remembers of
     them, computed once. All but the last token, whose output `generate` needs."""
+    input_ids, mask = left_padded(prompts, pad)
     given = {"input_ids": input_ids.to(model.device), "attention_mask": mask.to(model.device)}
     if samples == 1:
         return given
@@ -151,17 +202,6 @@ def _repeated(model, input_ids: torch.Tensor, mask: torch.Tensor, samples: int) 
         past = model.base_model(**before, use_cache=True).past_key_values
         past.batch_repeat_interleave(samples)
     return {name: value.repeat_interleave(samples, 0) for name, value in given.items()} | {"past_key_values": past}
-
-
-def _left_padded(rows: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Left for generating: the last prompt token must stand next to the first new one."""
-    width = max(map(len, rows))
-    ids = torch.full((len(rows), width), pad, dtype=torch.long)
-    mask = torch.zeros(len(rows), width, dtype=torch.long)
-    for i, row in enumerate(rows):
-        ids[i, width - len(row) :] = torch.tensor(row)
-        mask[i, width - len(row) :] = 1
-    return ids, mask
 
 
 def _cut(row: list[int], ends: list[int], tokenizer) -> Sample:
