@@ -1,4 +1,4 @@
-"""Models and tokenizers: the policy, its reference, and checkpoints that are written whole or not at all.
+"""Models and tokenizers: the policy, its reference, and what is saved of them.
 
 A model is `"pocket"` (the embedded base model), a local folder, or a name on the Hugging Face hub. Weights are
 safetensors only, and no code that comes with a model is ever run.
@@ -9,10 +9,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import torch
@@ -21,8 +17,10 @@ from accelerate import PartialState
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from prefnb import pocket
+import prefnb
+from prefnb import files, pocket
 from prefnb.batches import end_of_turn_id
+from prefnb.files import first_line
 
 
 def _source(name: str) -> str:
@@ -43,6 +41,12 @@ def _source(name: str) -> str:
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ValueError(f"There is no model folder '{name}'; give an existing folder, a hub name, or 'pocket'.")
     return name
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files that a model and its tokenizer are loaded from; ValueError if the folder is not a model."""
+    found = [*Path(_source(str(folder))).glob("*"), *folder.glob("additional_chat_templates/*")]
+    return [file for file in found if file.is_file()]
 
 
 def load_tokenizer(name: str = "pocket", *, chat: bool = True):
@@ -171,51 +175,14 @@ def fingerprint(model) -> str:
     return digest.hexdigest()[:16]
 
 
-@contextlib.contextmanager
-def written_whole(folder: Path):
-    """Gives an empty folder to write into, which becomes `folder` at the end: an interrupted write leaves no half
-    of one."""
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=folder.name + ".part-"))
-    try:
-        yield part
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(part, folder)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-
-
-def save_checkpoint(model, tokenizer, folder: Path) -> None:
-    """Write model and tokenizer to `folder` in the standard format (safetensors), whole or not at all."""
-    with written_whole(folder) as part:
+def save_checkpoint(model, tokenizer, folder: str | Path, history=None) -> None:
+    """Write model and tokenizer to `folder` in the standard format (safetensors), and with them the `history` of the
+    training if there is one: whole or not at all, and never in the place of what prefnb did not write (ValueError)."""
+    with files.written_whole(folder, made_by=f"prefnb {prefnb.__version__}") as part:
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
-
-
-def write_json(path: Path, value) -> None:
-    """Write `value` as JSON, whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
-    os.replace(part, path)
-
-
-def set_aside(path: Path) -> Path:
-    """Rename something damaged so that it is out of the way but not lost; returns its new path."""
-    aside = next(
-        path.with_name(f"{path.name}.damaged-{n}")
-        for n in range(1, 1000)
-        if not path.with_name(f"{path.name}.damaged-{n}").exists()
-    )
-    os.replace(path, aside)
-    return aside
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message: the sentence, without the essay."""
-    return str(error).strip().split("\n")[0]
+        if history is not None:
+            history.save(part / "history.json")
 
 
 @contextlib.contextmanager

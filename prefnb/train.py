@@ -26,8 +26,9 @@ from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor, distribute_tensor
 from tqdm.auto import tqdm
 
+from prefnb.files import first_line, set_aside
 from prefnb.logprobs import Scorer
-from prefnb.models import default_device, first_line, set_aside
+from prefnb.models import default_device
 
 
 @dataclass

@@ -14,10 +14,12 @@ import torch
 
 from prefnb import models, pocket
 from prefnb.batches import Examples, from_samples
-from prefnb.cache import cache_folder, cached, digest, file_digest
+from prefnb.cache import cache_folder, cached, digest
+from prefnb.files import file_digest, write_json
 from prefnb.logprobs import Scorer
 from prefnb.parameters import Choice, Flag, Whole
 from prefnb.sampling import Sample, sample
+from prefnb.source import code_of
 from prefnb.train import History, OnPolicyTerm
 
 TRAINING = {
@@ -47,6 +49,9 @@ QWEN = dict(
     accumulation=8,
     gradient_checkpointing=True,
 )
+
+
+SAMPLING = "prefnb.sampling.sample"  # the code that samples in the cache depend on
 
 
 @dataclass
@@ -94,20 +99,21 @@ def trained(name: str, p: SimpleNamespace, make: Callable[[], Trained], load_mod
 def _key(name: str, p: SimpleNamespace) -> dict:
     """All that the result depends on: not where it is written, nor what only saves memory."""
     given = {k: v for k, v in vars(p).items() if k not in ("output_dir", "gradient_checkpointing")}
-    return {"recipe": name, **given, "files": digest(_files(p))}
+    return {"recipe": name, **given, "files": digest(_files(p)), "code": code_of(f"prefnb.recipes.{name}")}
 
 
 def _files(p: SimpleNamespace) -> dict:
-    """Hashes of the local files that the parameters name, so that a changed file is another key."""
+    """Hashes of the local files that the parameters name, by their paths below it, so that a changed file is another
+    key. Of a model's folder, those that a model is loaded from: at its top, and no data that lie beside it."""
     found = {}
     named = ("model", "dataset", "new_prompts", "helpfulness_model", "fluency_model")
     for name in filter(None, (getattr(p, one, None) for one in named)):
         path = Path(name).expanduser()
         if name == "pocket":
-            files = sorted([*pocket.DATA.glob("*.gz"), *pocket.DATA.glob("base_model/*")])
+            path, files = pocket.DATA, [*pocket.DATA.glob("*.gz"), *pocket.DATA.glob("base_model/*")]
         else:
-            files = [path] if path.is_file() else sorted(path.glob("**/*")) if path.is_dir() else []
-        found |= {f"{name}/{file.name}": file_digest(file) for file in files if file.is_file()}
+            files = [path] if path.is_file() else models.files_of(path) if path.is_dir() else []
+        found |= {f"{name}:{file.relative_to(path).as_posix()}": file_digest(file) for file in sorted(files)}
     return found
 
 
@@ -118,10 +124,10 @@ def unfinished(name: str, p: SimpleNamespace) -> Path:
 
 def samples_of(model, tokenizer, prompts: list[list[int]], **settings) -> list[Sample]:
     """`sampling.sample` on prompt ids with these settings, from the cache if this model was asked this before."""
-    key = {"model": models.fingerprint(model), "prompts": digest(prompts), **settings}
+    key = {"model": models.fingerprint(model), "prompts": digest(prompts), "code": code_of(SAMPLING), **settings}
 
     def save(drawn: list[Sample], folder: Path) -> None:
-        models.write_json(folder / "samples.json", drawn)
+        write_json(folder / "samples.json", drawn)
 
     def load(folder: Path) -> list[Sample]:
         return [Sample(*one) for one in json.loads((folder / "samples.json").read_text(encoding="utf-8"))]

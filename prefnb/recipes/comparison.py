@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-from prefnb import data, evaluate, models
+from prefnb import data, evaluate
 from prefnb.batches import Examples, prompt_ids
 from prefnb.evaluate import WinRate, win_rate
+from prefnb.files import write_json
 from prefnb.judges import GoldJudge, Scores
 from prefnb.logprobs import DatasetLogprobs
 from prefnb.sampling import Sample, sample
@@ -92,10 +93,10 @@ def record(folder: Path, p: SimpleNamespace, histories: dict[str, History], comp
     """Write a run's parameters, histories, responses with scores, and summary as JSON into `folder`; returns it."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    models.write_json(folder / "parameters.json", vars(p))
+    write_json(folder / "parameters.json", vars(p))
     for label, history in histories.items():
         history.save(folder / f"history_{label.replace(' ', '_')}.json")
-    models.write_json(
+    write_json(
         folder / "responses.json",
         [
             {
@@ -114,7 +115,7 @@ def record(folder: Path, p: SimpleNamespace, histories: dict[str, History], comp
         label: {"half": rate.half, "strict": rate.strict, "ties": rate.tie_share, "interval": rate.half_interval}
         for label, rate in comparison.win_rates.items()
     }
-    models.write_json(
+    write_json(
         folder / "summary.json",
         {"baseline": comparison.baseline, "prompts": len(comparison.prompts), "win_rates": rates, **summary},
     )
