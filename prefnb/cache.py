@@ -34,6 +34,11 @@ def cache_folder() -> Path:
     return folder
 
 
+def entry(kind: str, key: dict) -> Path:
+    """The user's own entry under this key, there or not."""
+    return cache_folder() / f"{kind}-{digest({**key, 'version': prefnb.__version__})}"
+
+
 def cached(kind: str, key: dict, make: Callable, save: Callable, load: Callable):
     """`load(folder)` if the entry exists and is whole, saying so, else `make()`, kept with `save(value, folder)`.
 
@@ -41,16 +46,17 @@ def cached(kind: str, key: dict, make: Callable, save: Callable, load: Callable)
     again; where nothing can be written, it is made and not kept. Both are said. With several processes, all make it
     together; the main one holds the lock and writes. An entry under the same key in `MADE` comes before the user's own.
     """
-    name = f"{kind}-{digest({**key, 'version': prefnb.__version__})}"
-    shelf, state = cache_folder(), models.processes()
+    folder = entry(kind, key)
+    shelf, name = folder.parent, folder.name
+    state = models.processes()
     found = _found(name, (MADE, shelf), load)
     if found is None:  # damaged ones included: only who holds the lock may set them aside
-        with _locked(shelf / name) if state.is_main_process else contextlib.nullcontext():
+        with _locked(folder) if state.is_main_process else contextlib.nullcontext():
             found = _found(name, (shelf,), load, mend=True)  # somebody may have made it while we waited for the lock
             if found is None:
                 value = make()
                 if state.is_main_process:
-                    _keep(value, shelf / name, key, save)
+                    _keep(value, folder, key, save)
                 state.wait_for_everyone()
                 return value
     folder, value = found

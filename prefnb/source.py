@@ -1,9 +1,9 @@
-"""Which code makes a thing: a digest of every function that it may call, so that an edited loss is never served from the
-cache.
+"""Which code makes a thing: a digest of every function that it may call, so that an edited loss is never served from
+the cache.
 
-It begins at one function and follows the names that its source mentions, through the files of this package alone. Layout,
-comments and docstrings do not count, nor does the code that only checks parameters and keeps files. What counts is the
-text as it was when this module was imported, which is the text that runs: after an edit, start the kernel again.
+It begins at one function and follows the names that its source mentions, through the files of this package alone.
+Layout, comments and docstrings do not count, nor does the code that only checks parameters and keeps files. What counts
+is the text as it was when this module was imported, which is the text that runs: after an edit, start the kernel again.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Place = tuple[str, str]  # a module and a name at its top level
 
 @cache
 def code_of(dotted: str) -> str:
-    """A short digest of `dotted`, e.g. "prefnb.sampling.sample", and of all in the package that it mentions, directly or
-    through others. KeyError if there is no such name."""
+    """A short digest of `dotted`, e.g. "prefnb.sampling.sample", and of all in the package that it mentions, directly
+    or through others. KeyError if there is no such name."""
     module, _, name = dotted.rpartition(".")
     digests = sorted((place, _looked_at(place)[0]) for place in _reached((module, name)))
     return hashlib.sha256(repr(digests).encode()).hexdigest()[:20]
@@ -63,7 +63,7 @@ def _definition(place: Place) -> Place | None:
 
 
 def _mentions(node: ast.AST, module: str):
-    """Every (module, name) that a definition may mean: its plain names, and what it takes of or imports from modules."""
+    """Every (module, name) that a definition may mean: its plain names, and what it takes of modules."""
     for part in ast.walk(node):
         if isinstance(part, ast.Name):
             yield module, part.id

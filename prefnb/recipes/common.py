@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,13 +13,14 @@ import torch
 
 from prefnb import models, pocket
 from prefnb.batches import Examples, from_samples
-from prefnb.cache import cache_folder, cached, digest
+from prefnb.cache import cache_folder, cached, digest, entry
 from prefnb.files import file_digest, write_json
 from prefnb.logprobs import Scorer
 from prefnb.parameters import Choice, Flag, Whole
 from prefnb.sampling import Sample, sample
 from prefnb.source import code_of
 from prefnb.train import History, OnPolicyTerm
+from prefnb.unfinished import forget
 
 TRAINING = {
     "schedule": Choice("linear", "cosine", "exponential", "constant"),
@@ -91,8 +91,10 @@ def trained(name: str, p: SimpleNamespace, make: Callable[[], Trained], load_mod
             load_model(str(folder)), models.load_tokenizer(str(folder)), History.load(folder / "history.json")
         )
 
-    made = cached(name, _key(name, p), make, save, load)
-    shutil.rmtree(unfinished(name, p), ignore_errors=True)
+    key = _key(name, p)
+    made = cached(name, key, make, save, load)
+    if entry(name, key).is_dir() and models.processes().is_main_process:  # else the disk is full: the state stays
+        forget(unfinished(name, p))
     return made
 
 
