@@ -9,18 +9,18 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import json
 from pathlib import Path
 
 import torch
 import transformers
 from accelerate import PartialState
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 import prefnb
 from prefnb import files, pocket
-from prefnb.batches import end_of_turn_id
-from prefnb.files import first_line
+from prefnb.batches import check_template, end_of_turn_id
+from prefnb.files import first_line, reason
 
 
 def _source(name: str) -> str:
@@ -50,12 +50,13 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def load_tokenizer(name: str = "pocket", *, chat: bool = True):
-    """The tokenizer of a model, with a pad token and a chat template (`chat=False`: with or without one). Raises
-    ValueError with one clear sentence otherwise."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(_source(name), trust_remote_code=False)
-    except (OSError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"The tokenizer of '{name}' could not be loaded: {first_line(error)}") from error
+    """The tokenizer of a model, with a pad token and a chat template that works (`chat=False`: with or without one).
+    Raises ValueError with one clear sentence otherwise."""
+    with _told(name, "tokenizer") as source:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        words = set(tokenizer.get_vocab().values()) - set(tokenizer.added_tokens_decoder)
+    if not words:
+        raise ValueError(f"The tokenizer of '{name}' knows no words; is its tokenizer.json missing?")
     if chat and tokenizer.chat_template is None:
         raise ValueError(
             f"The tokenizer of '{name}' has no chat template; choose a chat model, or set tokenizer.chat_template "
@@ -63,22 +64,20 @@ def load_tokenizer(name: str = "pocket", *, chat: bool = True):
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if chat:
+        try:
+            check_template(tokenizer)
+        except ValueError as error:
+            raise ValueError(f"The chat template of '{name}' cannot be used: {error}") from None
     return tokenizer
 
 
 def load_model(name: str = "pocket", *, device=None, dtype: torch.dtype = torch.float32):
     """A causal language model without dropout, in eval mode, on `device` (a GPU where there is one).
 
-    Raises ValueError with one clear sentence if it cannot be had.
+    Raises ValueError with one clear sentence if it cannot be had, or not all of it.
     """
-    try:
-        config = _config_without_dropout(name)
-        with _quiet_loading():
-            model = AutoModelForCausalLM.from_pretrained(
-                _source(name), config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True
-            )
-    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"The model '{name}' could not be loaded: {first_line(error)}") from error
+    model = _loaded(AutoModelForCausalLM, name, _config(name), dtype)
     # The sampling settings a model was published with would silently change ours: the course always passes its own.
     model.generation_config = transformers.GenerationConfig()
     return model.to(device or default_device()).eval()
@@ -88,37 +87,65 @@ def load_reward_model(name: str, *, device=None, dtype: torch.dtype = torch.floa
     """A sequence-classification model with one output, the score, or with two, the classes good and bad; without
     dropout, in eval mode, on `device`. `judges.RewardModel.load` gives it with its tokenizer, as a judge.
 
-    Raises ValueError with one clear sentence if it cannot be had.
+    Raises ValueError with one clear sentence if it cannot be had, or not all of it.
     """
-    try:
-        config = _config_without_dropout(name)
-        kinds = config.architectures or []
-        if not any(kind.endswith("ForSequenceClassification") for kind in kinds):
-            raise ValueError(
-                f"The model '{name}' is no sequence-classification model but {' or '.join(kinds) or 'unnamed'}; "
-                "give a reward model, or make one with models.reward_model_from."
-            )
-        if config.num_labels not in (1, 2):
-            raise ValueError(
-                f"The model '{name}' has {config.num_labels} outputs; a reward model has one, the score, or two, the "
-                "classes good and bad (num_labels)."
-            )
-        with _quiet_loading():
-            model, loading = AutoModelForSequenceClassification.from_pretrained(
-                _source(name),
-                config=config,
-                dtype=dtype,
-                trust_remote_code=False,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"The model '{name}' could not be loaded: {first_line(error)}") from error
-    if loading["missing_keys"]:
+    config = _config(name)
+    kinds = config.architectures or []
+    if not any(kind.endswith("ForSequenceClassification") for kind in kinds):
         raise ValueError(
-            f"The weights of '{name}' lack {', '.join(sorted(loading['missing_keys']))}; save the whole model again."
+            f"The model '{name}' is no sequence-classification model but {' or '.join(kinds) or 'unnamed'}; "
+            "give a reward model, or make one with models.reward_model_from."
         )
-    return model.to(device or default_device()).eval()
+    if config.num_labels not in (1, 2):
+        raise ValueError(
+            f"The model '{name}' has {config.num_labels} outputs; a reward model has one, the score, or two, the "
+            "classes good and bad (num_labels)."
+        )
+    return _loaded(AutoModelForSequenceClassification, name, config, dtype).to(device or default_device()).eval()
+
+
+def _loaded(kind, name: str, config, dtype: torch.dtype):
+    """The model with every weight that it needs, each a finite number: what is missing would be filled at random."""
+    with _told(name, "model") as source, _quiet_loading():
+        model, loading = kind.from_pretrained(
+            source, config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+        )
+    if loading["missing_keys"]:
+        lacking = sorted(loading["missing_keys"])
+        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+        raise ValueError(f"The weights of '{name}' lack {', '.join(lacking[:3])}{more}; save the whole model again.")
+    for weight, value in model.named_parameters():
+        if not value.isfinite().all():
+            raise ValueError(
+                f"The weights of '{name}' are not all finite numbers ({weight}): its training had diverged, or the file "
+                "is damaged."
+            )
+    return model
+
+
+@contextlib.contextmanager
+def _told(name: str, what: str):
+    """Where to load `name` from. Whatever goes wrong on the way is one ValueError with one sentence, which names a file
+    that is no JSON."""
+    source = _source(name)
+    try:
+        yield source
+    except Exception as error:  # the libraries raise all kinds for a damaged file
+        why = _damaged_json(Path(source)) or first_line(error).rstrip(".")
+        raise ValueError(f"The {what} of '{name}' could not be loaded: {why}.") from error
+
+
+def _damaged_json(folder: Path) -> str | None:
+    """Which of a folder's JSON files cannot be read as such, in words."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            if not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
+                return f"{path.name} is no JSON object"
+        except (ValueError, RecursionError):
+            return f"{path.name} is damaged, or no JSON"
+        except OSError as error:
+            return f"{path.name} cannot be read ({reason(error)})"
+    return None
 
 
 def reward_model_from(policy, tokenizer, seed: int = 0, classes: tuple[str, str] | None = None):
@@ -142,12 +169,16 @@ def reward_model_from(policy, tokenizer, seed: int = 0, classes: tuple[str, str]
     return model.to(policy.device).eval()
 
 
-def _config_without_dropout(name: str):
-    """Policy and reference must agree exactly at step 0, and a judge must say the same thing twice."""
-    config = AutoConfig.from_pretrained(_source(name), trust_remote_code=False)
-    for key, value in config.to_dict().items():
-        if ("dropout" in key or "pdrop" in key) and isinstance(value, (int, float)):
-            setattr(config, key, 0.0)
+def _config(name: str):
+    """A model's configuration, without dropout: policy and reference must agree exactly at step 0, and a judge must say
+    the same thing twice. Nor does a stranger choose what computes attention: it could name code to download."""
+    with _told(name, "configuration") as source:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        for part in (config, *(getattr(config, key) for key in config.sub_configs if getattr(config, key, None))):
+            part._attn_implementation = part._experts_implementation = None
+            for key, value in part.to_dict().items():
+                if ("dropout" in key or "pdrop" in key) and isinstance(value, (int, float)):
+                    setattr(part, key, 0.0)
     return config
 
 

@@ -24,6 +24,7 @@ from accelerate import Accelerator
 from torch.distributed.tensor import DTensor
 from tqdm.auto import tqdm
 
+from prefnb.files import first_line
 from prefnb.logprobs import Scorer
 from prefnb.models import default_device
 from prefnb.unfinished import Unfinished, whole
@@ -65,8 +66,11 @@ class History:
 
     @classmethod
     def load(cls, path: Path) -> "History":
-        """Read back what `save` wrote."""
-        return cls(**json.loads(Path(path).read_text()))
+        """Read back what `save` wrote. ValueError with the file's name if it is something else."""
+        try:
+            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"{path} is damaged, or no history ({first_line(error)}).") from None
 
 
 @dataclass(frozen=True)
