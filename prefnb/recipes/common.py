@@ -115,7 +115,10 @@ def _files(p: SimpleNamespace) -> dict:
             path, files = pocket.DATA, [*pocket.DATA.glob("*.gz"), *pocket.DATA.glob("base_model/*")]
         else:
             files = [path] if path.is_file() else models.files_of(path) if path.is_dir() else []
-        found |= {f"{name}:{file.relative_to(path).as_posix()}": file_digest(file) for file in sorted(files)}
+        try:
+            found |= {f"{name}:{file.relative_to(path).as_posix()}": file_digest(file) for file in sorted(files)}
+        except OSError as error:
+            raise ValueError(f"{error.filename} cannot be read ({error.strerror}).") from None
     return found
 
 
