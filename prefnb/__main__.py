@@ -4,6 +4,7 @@ shows a run."""
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -37,19 +38,36 @@ def main(arguments: list[str]) -> None:
 
 def run(method: str, words: list[str]) -> None:
     """Train, and write the policy in the standard format with its history."""
-    from prefnb import models, recipes
+    from prefnb import files, models, recipes
 
     values = named_values(words)
-    folder = Path(values.get("output_dir") or f"runs/{method}")
+    folder = files.check_replaceable(values.get("output_dir") or f"runs/{method}")
     made = getattr(recipes, method)(**values)
     if not models.processes().is_main_process:
         return
-    models.save_checkpoint(made.model, made.tokenizer, folder)
-    made.history.save(folder / "history.json")
+    folder = save_beside_what_is_there(made, folder)
     print(
         f"{len(made.history.rows)} steps in {made.history.seconds:.1f} s; loss {made.history.rows[0]['loss']:.4f} -> "
         f"{made.history.last('loss'):.4f}. The policy and history.json are in {folder}."
     )
+
+
+def save_beside_what_is_there(made, folder: Path) -> Path:
+    """Save a trained policy in `folder`, or if somebody has put something there while it was trained, in the next free
+    `folder-1`, `folder-2`, ...; returns where."""
+    from prefnb import files, models
+
+    for number in itertools.count():
+        place = folder.with_name(f"{folder.name}-{number}") if number else folder
+        try:
+            files.check_replaceable(place)
+        except ValueError as error:
+            print(error)
+            if number == 99:
+                raise
+            continue
+        models.save_checkpoint(made.model, made.tokenizer, place, made.history)
+        return place
 
 
 def named_values(words: list[str]) -> dict[str, str]:

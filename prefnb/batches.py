@@ -12,7 +12,9 @@ from types import SimpleNamespace
 from typing import Iterator, Sequence
 
 import torch
+from jinja2 import TemplateError
 
+TURNS = ({"role": "user", "content": "a question"}, {"role": "assistant", "content": "the answer"})  # to try a template
 WINDOW = 32  # batches that are shuffled together before they are sorted by length
 
 
@@ -261,18 +263,34 @@ def tokenize(
 
 
 def prompt_ids(tokenizer, messages: list[dict]) -> list[int]:
-    """The ids of a prompt up to and including the opening of the assistant's turn."""
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    """The ids of a prompt up to and including the opening of the assistant's turn. ValueError if the chat template
+    refuses it, e.g. for a role that it does not know."""
+    text = _rendered(tokenizer, messages, add_generation_prompt=True)
     # The template writes every special token itself, a leading one included: nothing may be added to it.
     return tokenizer.encode(text, add_special_tokens=False)
+
+
+def _rendered(tokenizer, messages: list[dict], **settings) -> str:
+    try:
+        return tokenizer.apply_chat_template(messages, tokenize=False, **settings)
+    except (TemplateError, TypeError, KeyError, AttributeError, ValueError, IndexError) as error:
+        roles = ", ".join(dict.fromkeys(message["role"] for message in messages))
+        why = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+        raise ValueError(f"The chat template refuses turns of the roles {roles}: {why}.") from None
+
+
+def check_template(tokenizer) -> None:
+    """Raises ValueError with one sentence unless the chat template writes what user and assistant say."""
+    for turns in TURNS[:1], TURNS:
+        text = _rendered(tokenizer, list(turns), add_generation_prompt=len(turns) == 1)
+        if any(turn["content"] not in text for turn in turns):
+            raise ValueError(f"it does not write what the {turns[-1]['role']} says.")
 
 
 def end_of_turn_id(tokenizer) -> int:
     """The id that closes an assistant's turn in the chat template: `<|im_end|>` for Qwen2.5, whose `eos_token` is
     another."""
-    answer = "the answer"
-    turn = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": answer}]
-    text = tokenizer.apply_chat_template(turn, tokenize=False)
+    text, answer = _rendered(tokenizer, list(TURNS)), TURNS[-1]["content"]
     after = tokenizer.encode(text[text.rindex(answer) + len(answer) :], add_special_tokens=False)
     closing = [i for i in after if i in tokenizer.all_special_ids or i in tokenizer.added_tokens_decoder]
     if closing:

@@ -21,6 +21,7 @@ import gzip
 import hashlib
 import itertools
 import json
+import math
 import os
 import re
 import zlib
@@ -38,6 +39,10 @@ import pyarrow.parquet
 from prefnb import pocket
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".csv", ".csv.gz", ".parquet")
+ROLES = ("system", "user", "assistant")
+LINE = 2**24  # characters: no row of a data set is longer,
+EMPTY = 1_000_000  # nor are there more empty lines one after another,
+UNPACKED = 2**28, 100  # nor does text of over 256 MB pack to a hundredth: what does was made to fill the memory
 HELD_OUT = 0.1  # the share of a source's prompts that is kept for evaluation, if it has no test split
 
 # The pocket world's files, named like the splits of HuggingFaceH4/ultrafeedback_binarized.
@@ -134,11 +139,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Row:
-    """What one row says: its prompt and answer (chosen, response or reference), None where nothing."""
+    """What one row says: its prompt and answer (chosen, response or reference), None where nothing, and what is wrong
+    with it if that shows only here."""
 
     prompt: list[dict] | None
     answer: str | None
     rejected: str | None = None
+    problem: str | None = None
 
     @property
     def key(self) -> str | None:
@@ -272,10 +279,12 @@ def _read(raw: Mapping, form: str, where: str) -> Row:
     if form == "prompt":
         return Row(prompt, _answer(raw, "reference", where))
     if form == "exchange":
-        return Row(prompt, _answer(raw, "response", where) or _answer(raw, "completion", where))
+        problems = [_no_answer(raw.get(column)) for column in ("response", "completion")]
+        answer = _answer(raw, "response", where) or _answer(raw, "completion", where)
+        return Row(prompt, answer, problem=next(filter(None, problems), None))
     sides = [_side(raw.get(side), prompt, where, side) for side in ("chosen", "rejected")]
     if any(isinstance(side, list) for side in sides):
-        return _shared_prompt(*sides, where)
+        return _same_prompt(_shared_prompt(*sides, where), prompt)
     return Row(prompt, *sides)
 
 
@@ -300,12 +309,34 @@ def _shared_prompt(chosen, rejected, where: str) -> Row:
     if isinstance(chosen, str) or isinstance(rejected, str):
         raise DataError(f"{where}: one of 'chosen' and 'rejected' is text and the other a list of messages.")
     a, b = chosen or rejected or [], rejected or chosen or []
+    if not all(any(turn["role"] == "assistant" for turn in side) for side in (a, b) if side):
+        return Row(None, None, problem=NO_ANSWER)
     shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(a, b)))
     for end in range(min(shared, len(a) - 1, len(b) - 1), 0, -1):
         if a[end - 1]["role"] == "user" and a[end]["role"] == b[end]["role"] == "assistant":
             answers = (turns[end]["content"] if turns else None for turns in (chosen, rejected))
             return Row(a[:end], *answers)
-    return Row(None, None)
+    asked = all(any(turn["role"] == "user" for turn in side) for side in (a, b))
+    return Row(None, None, problem="whose chosen and rejected answer different prompts" if asked else None)
+
+
+def _same_prompt(row: Row, prompt: list[dict] | None) -> Row:
+    """The row, if a prompt that stands in a column of its own is what its conversations begin with."""
+    if row.prompt is None or not prompt:
+        return row
+    said = lambda turns: {turn["content"].strip() for turn in turns if turn["role"] == "user"}  # noqa: E731
+    if said(prompt) <= said(row.prompt):
+        return row
+    return replace(row, problem="with a 'prompt' that is not in its conversations")
+
+
+NO_ANSWER = "with a response that is no assistant's turn"
+
+
+def _no_answer(value) -> str | None:
+    """What is wrong with a response that is written as messages, if it is."""
+    first = value[0] if isinstance(value, list) and value else None
+    return NO_ANSWER if isinstance(first, Mapping) and first.get("role") != "assistant" else None
 
 
 def _first_exchange(messages: list[dict] | None) -> Row:
@@ -369,11 +400,19 @@ def _kind_of(value) -> str:
     """A value in a reader's words, for messages."""
     kinds = {bool: "true or false", int: "a number", float: "a number", str: "text", type(None): "nothing"}
     kinds |= {dict: "an object", list: "a list"}
-    return f"{kinds.get(type(value), type(value).__name__)} ({json.dumps(value, default=str)[:40]})"
+    try:
+        shown = json.dumps(value, default=str)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
+        shown = "too long to show"
+    return f"{kinds.get(type(value), type(value).__name__)} ({shown[:40]})"
 
 
 def _problem(row: Row, kind) -> str | None:
     """Why a row teaches nothing, or None."""
+    if row.problem:
+        return row.problem
+    if any(turn["role"] not in ROLES for turn in row.prompt or []):
+        return f"with a role other than {', '.join(ROLES)}"
     if row.prompt is None or not row.key or not row.prompt[-1]["content"].strip():
         return "without a prompt"
     if row.prompt[-1]["role"] != "user":
@@ -419,18 +458,21 @@ def _columns(row: Row, raw: Mapping, kind, where: str) -> dict[str, Any]:
     labels = {"pairs": ("writer_chosen", "writer_rejected"), "dialogs": ("writer",), "prompts": ()}[kind]
     for column in ("category", *labels):
         value = raw.get(column)
-        values[column] = None if value in (None, "") else str(value)
+        values[column] = None if value in (None, "") else _text(str(value), where, column)
     return values
 
 
 def _score(raw: Mapping, where: str, column: str) -> float | None:
-    """A score, from its own column or from `metadata`."""
+    """A score, from its own column or from `metadata`; NaN is how some programs write that there is none."""
     metadata = raw.get("metadata")
     value = raw.get(column, metadata.get(column) if isinstance(metadata, Mapping) else None)
     try:
-        return None if value is None or value == "" else float(value)
-    except (TypeError, ValueError):
-        raise DataError(f"{where}: '{column}' must be a number, not {_kind_of(value)}.") from None
+        score = math.nan if value is None or value == "" else float(value)
+    except (TypeError, ValueError, OverflowError):
+        score = math.inf
+    if math.isinf(score):
+        raise DataError(f"{where}: '{column}' must be a number, not {_kind_of(value)}.")
+    return None if math.isnan(score) else score
 
 
 def _dataset(rows: list[dict], kind) -> datasets.Dataset:
@@ -485,10 +527,12 @@ def _local_table(path: Path) -> Table:
     reader = {"jsonl": _read_jsonl, "json": _read_json, "csv": _read_csv, "parquet": _read_parquet}
     try:
         unit, numbered = reader[path.name.removesuffix(".gz").rpartition(".")[2]](path)
-    except (gzip.BadGzipFile, EOFError, zlib.error, pyarrow.ArrowException) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path.name} is damaged and cannot be read ({error}).") from None
-    except (PermissionError, IsADirectoryError) as error:
-        raise DataError(f"{path.name} cannot be opened ({error.strerror}).") from None
+    except OSError as error:
+        raise DataError(f"{path.name} cannot be read ({error.strerror or error}).") from None
+    except MemoryError:
+        raise DataError(f"{path.name} does not fit into the memory; take a part of it.") from None
     if not numbered:
         raise DataError(f"{path.name} holds no rows.")
     numbers, rows = zip(*numbered)
@@ -498,12 +542,32 @@ def _local_table(path: Path) -> Table:
 
 def _lines(path: Path):
     """The numbered lines of a text file, compressed or not. Only a newline ends a line, as in JSONL."""
+    most = _most(path)
+    longest = most if ".json" in path.suffixes else LINE  # a .json may be all on one line
+    total = empty = 0
     with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(iter(lambda: file.readline(longest + 1), b""), start=1):
+            total, empty = total + len(line), 0 if line.strip() else empty + 1
+            if len(line) > longest:
+                raise DataError(f"{path.name}, line {number} is longer than {longest:,} characters: no row is.")
+            if empty > EMPTY:
+                raise DataError(f"{path.name} has {EMPTY:,} empty lines one after another, to line {number}.")
+            _check_unpacked(path, total, most)
             try:
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError:
                 raise DataError(f"{path.name}, line {number} is not UTF-8 text.") from None
+
+
+def _most(path: Path) -> int:
+    """As many bytes as a file may unpack to."""
+    least, times = UNPACKED
+    return max(least, times * path.stat().st_size)
+
+
+def _check_unpacked(path: Path, size: int, most: int) -> None:
+    if size > most:
+        raise DataError(f"{path.name} unpacks to over {UNPACKED[1]} times its size: no text does.")
 
 
 def _read_jsonl(path: Path):
@@ -549,7 +613,7 @@ def _read_json(path: Path):
 
 def _read_csv(path: Path):
     """Every field as the text that it is: "NA", "null" and "007" stay what was written."""
-    csv.field_size_limit(2**31 - 1)  # a long response is no error
+    csv.field_size_limit(LINE)  # a long response is no error
     reader = csv.reader((line for _, line in _lines(path)), strict=True)
     rows, start = [], 1
     try:
@@ -569,7 +633,23 @@ def _read_csv(path: Path):
 
 
 def _read_parquet(path: Path):
-    return "row", list(enumerate(pyarrow.parquet.read_table(path).to_pylist(), start=1))
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            groups, most = range(file.metadata.num_row_groups), _most(path)
+            _check_unpacked(path, sum(file.metadata.row_group(group).total_byte_size for group in groups), most)
+            rows, total = [], 0
+            for part in file.iter_batches(batch_size=256):  # what is told once and meant often unpacks here
+                total += part.nbytes
+                _check_unpacked(path, total, most)
+                rows += part.to_pylist()
+    except DataError:
+        raise
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        if isinstance(error, PermissionError):
+            raise
+        told = str(error).strip().partition("\n")[0].rstrip(".")
+        raise DataError(f"{path.name} is damaged and cannot be read ({told}).") from None
+    return "row", list(enumerate(rows, start=1))
 
 
 def _hub_tables(dataset: str) -> dict[str, Callable[[], Table]]:

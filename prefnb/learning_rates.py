@@ -19,7 +19,8 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from prefnb import data, judges, models, pocket, recipes
+from prefnb import data, judges, pocket, recipes
+from prefnb.files import write_json
 
 GRID = (1e-4, 3e-4, 1e-3, 3e-3)
 PROMPTS, DRAWS, PAIRS, SEED = 256, 2, 500, 4321
@@ -75,7 +76,7 @@ def main(methods: list[str]) -> int:
             }
             print(name, known["methods"][name], flush=True)
             rule = {"grid": GRID, "prompts": PROMPTS, "draws": DRAWS, "pairs": PAIRS, "seed": SEED}
-            models.write_json(FILE, {"rule": rule, **known})
+            write_json(FILE, {"rule": rule, **known})
     return 0
 
 

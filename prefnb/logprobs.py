@@ -104,8 +104,11 @@ class Scorer(torch.nn.Module):
         prompt_end = (batch.segment == 0).sum(-1) - 1
         before = torch.where(first, prompt_end[row], column - 1)
         example = (batch.segment[row, column] - 1) * len(prompt_end) + row  # where all are samples: which of them
+        # The first tokens of a row's responses share the prompt's end. As `hidden[row, before]`, several threads would
+        # add their gradients in any order; as an embedding they are added in one, and sooner.
+        states = torch.nn.functional.embedding(row * hidden.shape[1] + before, hidden.flatten(0, 1))
         logprobs = HeadLogprobs.apply(
-            hidden[row, before],
+            states,
             head.weight,
             head.bias,
             batch.input_ids[row, column],

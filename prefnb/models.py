@@ -1,4 +1,4 @@
-"""Models and tokenizers: the policy, its reference, and checkpoints that are written whole or not at all.
+"""Models and tokenizers: the policy, its reference, and what is saved of them.
 
 A model is `"pocket"` (the embedded base model), a local folder, or a name on the Hugging Face hub. Weights are
 safetensors only, and no code that comes with a model is ever run.
@@ -10,19 +10,17 @@ import contextlib
 import copy
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import torch
 import transformers
 from accelerate import PartialState
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from prefnb import pocket
-from prefnb.batches import end_of_turn_id
+import prefnb
+from prefnb import files, pocket
+from prefnb.batches import check_template, end_of_turn_id
+from prefnb.files import first_line, reason
 
 
 def _source(name: str) -> str:
@@ -45,13 +43,20 @@ def _source(name: str) -> str:
     return name
 
 
+def files_of(folder: Path) -> list[Path]:
+    """The files that a model and its tokenizer are loaded from; ValueError if the folder is not a model."""
+    found = [*Path(_source(str(folder))).glob("*"), *folder.glob("additional_chat_templates/*")]
+    return [file for file in found if file.is_file()]
+
+
 def load_tokenizer(name: str = "pocket", *, chat: bool = True):
-    """The tokenizer of a model, with a pad token and a chat template (`chat=False`: with or without one). Raises
-    ValueError with one clear sentence otherwise."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(_source(name), trust_remote_code=False)
-    except (OSError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"The tokenizer of '{name}' could not be loaded: {first_line(error)}") from error
+    """The tokenizer of a model, with a pad token and a chat template that works (`chat=False`: with or without one).
+    Raises ValueError with one clear sentence otherwise."""
+    with _told(name, "tokenizer") as source:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        words = set(tokenizer.get_vocab().values()) - set(tokenizer.added_tokens_decoder)
+    if not words:
+        raise ValueError(f"The tokenizer of '{name}' knows no words; is its tokenizer.json missing?")
     if chat and tokenizer.chat_template is None:
         raise ValueError(
             f"The tokenizer of '{name}' has no chat template; choose a chat model, or set tokenizer.chat_template "
@@ -59,22 +64,20 @@ def load_tokenizer(name: str = "pocket", *, chat: bool = True):
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if chat:
+        try:
+            check_template(tokenizer)
+        except ValueError as error:
+            raise ValueError(f"The chat template of '{name}' cannot be used: {error}") from None
     return tokenizer
 
 
 def load_model(name: str = "pocket", *, device=None, dtype: torch.dtype = torch.float32):
     """A causal language model without dropout, in eval mode, on `device` (a GPU where there is one).
 
-    Raises ValueError with one clear sentence if it cannot be had.
+    Raises ValueError with one clear sentence if it cannot be had, or not all of it.
     """
-    try:
-        config = _config_without_dropout(name)
-        with _quiet_loading():
-            model = AutoModelForCausalLM.from_pretrained(
-                _source(name), config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True
-            )
-    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"The model '{name}' could not be loaded: {first_line(error)}") from error
+    model = _loaded(AutoModelForCausalLM, name, _config(name), dtype)
     # The sampling settings a model was published with would silently change ours: the course always passes its own.
     model.generation_config = transformers.GenerationConfig()
     return model.to(device or default_device()).eval()
@@ -84,37 +87,65 @@ def load_reward_model(name: str, *, device=None, dtype: torch.dtype = torch.floa
     """A sequence-classification model with one output, the score, or with two, the classes good and bad; without
     dropout, in eval mode, on `device`. `judges.RewardModel.load` gives it with its tokenizer, as a judge.
 
-    Raises ValueError with one clear sentence if it cannot be had.
+    Raises ValueError with one clear sentence if it cannot be had, or not all of it.
     """
-    try:
-        config = _config_without_dropout(name)
-        kinds = config.architectures or []
-        if not any(kind.endswith("ForSequenceClassification") for kind in kinds):
-            raise ValueError(
-                f"The model '{name}' is no sequence-classification model but {' or '.join(kinds) or 'unnamed'}; "
-                "give a reward model, or make one with models.reward_model_from."
-            )
-        if config.num_labels not in (1, 2):
-            raise ValueError(
-                f"The model '{name}' has {config.num_labels} outputs; a reward model has one, the score, or two, the "
-                "classes good and bad (num_labels)."
-            )
-        with _quiet_loading():
-            model, loading = AutoModelForSequenceClassification.from_pretrained(
-                _source(name),
-                config=config,
-                dtype=dtype,
-                trust_remote_code=False,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"The model '{name}' could not be loaded: {first_line(error)}") from error
-    if loading["missing_keys"]:
+    config = _config(name)
+    kinds = config.architectures or []
+    if not any(kind.endswith("ForSequenceClassification") for kind in kinds):
         raise ValueError(
-            f"The weights of '{name}' lack {', '.join(sorted(loading['missing_keys']))}; save the whole model again."
+            f"The model '{name}' is no sequence-classification model but {' or '.join(kinds) or 'unnamed'}; "
+            "give a reward model, or make one with models.reward_model_from."
         )
-    return model.to(device or default_device()).eval()
+    if config.num_labels not in (1, 2):
+        raise ValueError(
+            f"The model '{name}' has {config.num_labels} outputs; a reward model has one, the score, or two, the "
+            "classes good and bad (num_labels)."
+        )
+    return _loaded(AutoModelForSequenceClassification, name, config, dtype).to(device or default_device()).eval()
+
+
+def _loaded(kind, name: str, config, dtype: torch.dtype):
+    """The model with every weight that it needs, each a finite number: what is missing would be filled at random."""
+    with _told(name, "model") as source, _quiet_loading():
+        model, loading = kind.from_pretrained(
+            source, config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+        )
+    if loading["missing_keys"]:
+        lacking = sorted(loading["missing_keys"])
+        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+        raise ValueError(f"The weights of '{name}' lack {', '.join(lacking[:3])}{more}; save the whole model again.")
+    for weight, value in model.named_parameters():
+        if not value.isfinite().all():
+            raise ValueError(
+                f"The weights of '{name}' are not all finite numbers ({weight}): its training had diverged, or the file "
+                "is damaged."
+            )
+    return model
+
+
+@contextlib.contextmanager
+def _told(name: str, what: str):
+    """Where to load `name` from. Whatever goes wrong on the way is one ValueError with one sentence, which names a file
+    that is no JSON."""
+    source = _source(name)
+    try:
+        yield source
+    except Exception as error:  # the libraries raise all kinds for a damaged file
+        why = _damaged_json(Path(source)) or first_line(error).rstrip(".")
+        raise ValueError(f"The {what} of '{name}' could not be loaded: {why}.") from error
+
+
+def _damaged_json(folder: Path) -> str | None:
+    """Which of a folder's JSON files cannot be read as such, in words."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            if not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
+                return f"{path.name} is no JSON object"
+        except (ValueError, RecursionError):
+            return f"{path.name} is damaged, or no JSON"
+        except OSError as error:
+            return f"{path.name} cannot be read ({reason(error)})"
+    return None
 
 
 def reward_model_from(policy, tokenizer, seed: int = 0, classes: tuple[str, str] | None = None):
@@ -138,12 +169,16 @@ def reward_model_from(policy, tokenizer, seed: int = 0, classes: tuple[str, str]
     return model.to(policy.device).eval()
 
 
-def _config_without_dropout(name: str):
-    """Policy and reference must agree exactly at step 0, and a judge must say the same thing twice."""
-    config = AutoConfig.from_pretrained(_source(name), trust_remote_code=False)
-    for key, value in config.to_dict().items():
-        if ("dropout" in key or "pdrop" in key) and isinstance(value, (int, float)):
-            setattr(config, key, 0.0)
+def _config(name: str):
+    """A model's configuration, without dropout: policy and reference must agree exactly at step 0, and a judge must say
+    the same thing twice. Nor does a stranger choose what computes attention: it could name code to download."""
+    with _told(name, "configuration") as source:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        for part in (config, *(getattr(config, key) for key in config.sub_configs if getattr(config, key, None))):
+            part._attn_implementation = part._experts_implementation = None
+            for key, value in part.to_dict().items():
+                if ("dropout" in key or "pdrop" in key) and isinstance(value, (int, float)):
+                    setattr(part, key, 0.0)
     return config
 
 
@@ -171,51 +206,14 @@ def fingerprint(model) -> str:
     return digest.hexdigest()[:16]
 
 
-@contextlib.contextmanager
-def written_whole(folder: Path):
-    """Gives an empty folder to write into, which becomes `folder` at the end: an interrupted write leaves no half
-    of one."""
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=folder.name + ".part-"))
-    try:
-        yield part
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(part, folder)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-
-
-def save_checkpoint(model, tokenizer, folder: Path) -> None:
-    """Write model and tokenizer to `folder` in the standard format (safetensors), whole or not at all."""
-    with written_whole(folder) as part:
+def save_checkpoint(model, tokenizer, folder: str | Path, history=None) -> None:
+    """Write model and tokenizer to `folder` in the standard format (safetensors), and with them the `history` of the
+    training if there is one: whole or not at all, and never in the place of what prefnb did not write (ValueError)."""
+    with files.written_whole(folder, made_by=f"prefnb {prefnb.__version__}") as part:
         model.save_pretrained(part)
         tokenizer.save_pretrained(part)
-
-
-def write_json(path: Path, value) -> None:
-    """Write `value` as JSON, whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
-    os.replace(part, path)
-
-
-def set_aside(path: Path) -> Path:
-    """Rename something damaged so that it is out of the way but not lost; returns its new path."""
-    aside = next(
-        path.with_name(f"{path.name}.damaged-{n}")
-        for n in range(1, 1000)
-        if not path.with_name(f"{path.name}.damaged-{n}").exists()
-    )
-    os.replace(path, aside)
-    return aside
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message: the sentence, without the essay."""
-    return str(error).strip().split("\n")[0]
+        if history is not None:
+            history.save(part / "history.json")
 
 
 @contextlib.contextmanager

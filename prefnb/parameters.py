@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+from prefnb.files import check_writable
+
 FILE_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".gz")
 
 
@@ -193,6 +195,18 @@ class Source:
         return value
 
 
+@dataclass(frozen=True)
+class Folder(Text):
+    """A folder that can be written, there or not; read with `~` as the home folder."""
+
+    allowed = "a folder that can be written"
+
+    def read(self, value) -> str:
+        path = os.path.expanduser(super().read(value))
+        check_writable(path)
+        return path
+
+
 # --- What a method's parameters are -------------------------------------------------------------------------
 
 COMMON = {
@@ -203,7 +217,7 @@ COMMON = {
     "epochs": Number(above=0, high=1000),
     "batch_size": Whole(1, 4096),
     "learning_rate": Number(above=0, high=1),
-    "output_dir": Text(),
+    "output_dir": Folder(),
 }
 DEFAULTS = {"seed": 0, "output_dir": None}  # the same in every preset, unless it says otherwise
 

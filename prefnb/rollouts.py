@@ -114,7 +114,7 @@ class Rollouts:
     def epoch(self, n: int, pieces: int = 1, start: int = 0) -> Iterator[list[Batch]]:
         """The batches of epoch n from step `start` of it, each cut into `accumulation` x `pieces` parts.
 
-        A run that goes on in the midst of several updates draws new samples for those that remain.
+        In the midst of several updates it would draw new samples for the rest: the loop never keeps a run there.
         """
         order = list(range(len(self.prompts)))
         random.Random(f"{self.seed}-{n}").shuffle(order)

@@ -21,13 +21,13 @@ from typing import Callable
 import numpy as np
 import torch
 from accelerate import Accelerator
-from safetensors import safe_open
-from safetensors.torch import save_file
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor
 from tqdm.auto import tqdm
 
+from prefnb.files import first_line
 from prefnb.logprobs import Scorer
-from prefnb.models import default_device, first_line, set_aside
+from prefnb.models import default_device
+from prefnb.unfinished import Unfinished, whole
 
 
 @dataclass
@@ -66,8 +66,11 @@ class History:
 
     @classmethod
     def load(cls, path: Path) -> "History":
-        """Read back what `save` wrote."""
-        return cls(**json.loads(Path(path).read_text()))
+        """Read back what `save` wrote. ValueError with the file's name if it is something else."""
+        try:
+            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"{path} is damaged, or no history ({first_line(error)}).") from None
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def train(
     patience: int = 3,
     checkpoint: Path | None = None,
     checkpoint_every: int = 100,
+    checkpoint_seconds: float = 30.0,
     live=None,
     progress: bool = True,
 ) -> History:
@@ -116,7 +120,9 @@ def train(
     monitor(policy) -> dict is called every `monitor_every` steps, and before the first and after the last; with
     `stop_on` naming one of its values, training ends when that has not risen for `patience` calls, and the best
     weights are put back.
-    checkpoint: a folder from which an interrupted run goes on. live: has update(history) and finish(history).
+    checkpoint: a folder from which an interrupted run goes on: it is kept there every `checkpoint_every` steps, every
+    `checkpoint_seconds`, and at the end; never between the `batches.updates` steps on the same samples.
+    live: has update(history) and finish(history).
     """
     if average not in ("example", "token"):
         raise ValueError(f"average must be 'example' or 'token', not '{average}'.")
@@ -131,7 +137,8 @@ def train(
     scorer, optimizer = accelerator.prepare(scorer, optimizer)
     total = max(1, round(epochs * len(batches)))
     history, monitored = History(), _Monitor(monitor, stop_on, patience, policy)
-    done = _resume(checkpoint, policy, optimizer, history) if checkpoint else 0
+    unfinished = Unfinished(checkpoint, accelerator, checkpoint_every, checkpoint_seconds) if checkpoint else None
+    done = unfinished.resume(policy, optimizer, history) if unfinished else 0
     started = time.perf_counter() - history.seconds
     bar = tqdm(
         total=total, initial=done, desc="training", leave=False, disable=not (progress and accelerator.is_main_process)
@@ -162,8 +169,9 @@ def train(
         if monitor and ((monitor_every and (step + 1) % monitor_every == 0) or step + 1 == total):
             if monitored(history, step + 1, epoch):
                 break
-        if checkpoint and (step + 1) % checkpoint_every == 0 and step + 1 < total:
-            _save(checkpoint, policy, optimizer, history, write=accelerator.is_main_process)
+        whole_batch = (step + 1) % getattr(batches, "updates", 1) == 0
+        if unfinished and (step + 1 == total or (whole_batch and unfinished.due(step + 1))):
+            unfinished.keep(policy, optimizer, history)
         if live:
             live.update(history)
     bar.close()
@@ -279,7 +287,7 @@ class _Monitor:
             raise ValueError(f"stop_on names '{self.stop_on}', but the monitor returns {', '.join(seen)}.")
         if seen[self.stop_on] > self.best:
             self.best, self.best_step, self.waited = seen[self.stop_on], step, 0
-            self.weights = {name: _whole(value).cpu().clone() for name, value in self.policy.state_dict().items()}
+            self.weights = {name: whole(value).cpu().clone() for name, value in self.policy.state_dict().items()}
             return False
         self.waited += 1
         if self.waited >= self.patience:
@@ -294,76 +302,10 @@ class _Monitor:
             self.policy.load_state_dict(self.weights)
 
 
-def _whole(tensor: torch.Tensor) -> torch.Tensor:
-    """All of a tensor of which FSDP has left every process a part; all processes must ask together."""
-    return tensor.detach().full_tensor() if isinstance(tensor, DTensor) else tensor.detach()
-
-
 def _join_parts(policy) -> None:
     """After FSDP, give every process the whole policy again, as a plain model."""
     if not any(isinstance(parameter, DTensor) for parameter in policy.parameters()):
         return
     plain = type(policy)(policy.config)
-    plain.load_state_dict({name: _whole(value) for name, value in policy.state_dict().items()})
+    plain.load_state_dict({name: whole(value) for name, value in policy.state_dict().items()})
     vars(policy).update(vars(plain.to(policy.device)))
-
-
-def _save(folder: Path, policy, optimizer, history: History, write: bool) -> None:
-    """The state of an unfinished run in one safetensors file: weights, Adam's moments, and the history as metadata.
-
-    Every process takes part, since each may hold a part of the weights; the one with `write` has the file.
-    """
-    tensors = {}
-    for name, parameter in policy.named_parameters():
-        tensors[f"weight.{name}"] = _whole(parameter)
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{key}.{name}"] = _whole(value)
-    if not write:
-        return
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / "unfinished.part"
-    save_file(
-        {name: value.contiguous() for name, value in tensors.items()},
-        part,
-        metadata={"history": json.dumps(vars(history))},
-    )
-    os.replace(part, folder / "unfinished.safetensors")
-
-
-def _like(tensor: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
-    """A whole tensor where the parameter is, and in parts if the parameter is."""
-    tensor = tensor.to(parameter.device)
-    if not isinstance(parameter, DTensor):
-        return tensor
-    return distribute_tensor(tensor, parameter.device_mesh, parameter.placements)
-
-
-def _resume(folder: Path, policy, optimizer, history: History) -> int:
-    """Load what `_save` wrote, if anything; returns the number of steps done."""
-    path = Path(folder) / "unfinished.safetensors"
-    if not path.exists():
-        return 0
-    try:
-        with safe_open(path, "pt") as file:
-            seen = json.loads(file.metadata()["history"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-        states = [
-            {key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-            for name, _ in policy.named_parameters()
-        ]
-        weights = [tensors[f"weight.{name}"] for name, _ in policy.named_parameters()]
-    except Exception as error:  # whatever is wrong with it, training can start afresh
-        print(
-            f"The unfinished run in {folder} is damaged ({first_line(error)}); it was set aside as {set_aside(path).name} "
-            "and training starts afresh."
-        )
-        return 0
-    for parameter, weight, state in zip(policy.parameters(), weights, states):
-        parameter.data.copy_(_like(weight, parameter))
-        optimizer.state[parameter] = {
-            key: value if key == "step" else _like(value, parameter) for key, value in state.items()
-        }
-    vars(history).update(seen)
-    print(f"Going on after step {len(history.rows)} of an interrupted run.")
-    return len(history.rows)

@@ -4,7 +4,10 @@ import csv
 import gzip
 import json
 import os
+import random
+import tracemalloc
 from pathlib import Path
+from unittest import mock
 
 import datasets
 import pyarrow
@@ -517,3 +520,138 @@ def test_local_path_tells_files_from_hub_names(tmp_path):
     """Guards the cache key: a changed local file must make another entry, and a hub name has no file."""
     assert data.local_path("pocket") is None and data.local_path("trl-lib/ultrafeedback_binarized") is None
     assert data.local_path(str(tmp_path)) == tmp_path and data.local_path("a/b.jsonl") == Path("a/b.jsonl")
+
+
+# --- Odd, damaged and hostile files -------------------------------------------------------------------------
+
+ODD = {
+    "with a 'prompt' that is not in its conversations": {
+        "prompt": "Another question?",
+        "chosen": [user("Name a color."), assistant("Blue.")],
+        "rejected": [user("Name a color."), assistant("No.")],
+    },
+    "whose chosen and rejected answer different prompts": {
+        "chosen": [user("Name a color."), assistant("Blue.")],
+        "rejected": [user("Name a river."), assistant("No.")],
+    },
+    "with a response that is no assistant's turn": {
+        "prompt": "Name a color.",
+        "chosen": [user("Blue.")],
+        "rejected": [user("No.")],
+    },
+    "with a role other than system, user, assistant": {
+        "prompt": [{"role": "narrator", "content": "Once"}, user("Name a color.")],
+        "chosen": "Blue.",
+        "rejected": "No.",
+    },
+}
+
+
+@pytest.mark.parametrize("problem", ODD)
+def test_odd_rows_are_left_out_and_counted_for_what_they_are(tmp_path, capsys, problem):
+    """They were used as if nothing were wrong, or called "without a prompt"."""
+    path = jsonl(tmp_path / "x.jsonl", [*pairs(40), ODD[problem]])
+    both(data.load_pairs, path)
+    assert f"1 {problem} (line 41)" in capsys.readouterr().out
+
+
+def test_a_response_by_the_user_is_no_demonstration(tmp_path, capsys):
+    """A response whose only message is the user's was learnt."""
+    path = jsonl(tmp_path / "x.jsonl", [*({"prompt": f"q{n}", "response": "a"} for n in range(40)),
+                                        {"prompt": "q", "response": [user("I am the user")]}])
+    assert all(row["response"] == "a" for row in both(data.load_dialogs, path).values())
+    assert "1 with a response that is no assistant's turn (line 41)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("prompt", ["Name a color.", [user("Name a color.")], " Name a color.\n", None])
+def test_a_prompt_that_its_conversations_begin_with_is_no_contradiction(tmp_path, prompt):
+    """As text or as messages, and also when the conversation goes on for several turns."""
+    turns = [user("Name a color."), assistant("Blue."), user("Why?")]
+    row = {"prompt": prompt, "chosen": [*turns, assistant("Sky.")], "rejected": [*turns, assistant("No.")]}
+    found = both(data.load_pairs, jsonl(tmp_path / "x.jsonl", [*pairs(40), row]))
+    assert found["Why?"]["chosen"] == "Sky."
+
+
+def packed(path, pieces):
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for piece in pieces:
+            file.write(piece)
+    return path
+
+
+def test_a_line_without_end_is_refused_before_it_is_in_memory(tmp_path):
+    """14 MB of gzip, one line of 3 GB, ended in MemoryError. Here 64 MB; no more than the limit is unpacked."""
+    path = packed(tmp_path / "x.jsonl.gz", (b"a" * 2**20 for _ in range(64)))
+    tracemalloc.start()
+    assert "line 1 is longer than 16,777,216 characters" in message(data.load_pairs, path)
+    assert tracemalloc.get_traced_memory()[1] < 5 * data.LINE
+    tracemalloc.stop()
+
+
+def test_a_file_of_empty_lines_is_refused_soon(tmp_path):
+    """1.4 MB of newlines took two minutes without a word."""
+    path = packed(tmp_path / "x.jsonl.gz", (b"\n" * 2**20 for _ in range(4)))
+    assert "has 1,000,000 empty lines one after another, to line 1000001" in message(data.load_pairs, path)
+
+
+@pytest.mark.parametrize("suffix", [".json.gz", ".csv.gz", ".jsonl.gz"])
+def test_a_bomb_of_many_lines_is_refused(tmp_path, monkeypatch, suffix):
+    """Whatever unpacks to over a hundred times its size is no text."""
+    monkeypatch.setattr(data, "UNPACKED", (2**20, 100))
+    line = json.dumps({"prompt": "a" * 1000, "chosen": "b", "rejected": "c"}).encode() + b"\n"
+    path = packed(tmp_path / f"x{suffix}", (line for _ in range(5000)))
+    said = message(data.load_pairs, path)
+    assert "unpacks to over 100 times its size" in said or "is longer than" in said
+
+
+def test_a_parquet_that_says_one_thing_many_times_is_refused(tmp_path, monkeypatch):
+    """6 MB of parquet ended in MemoryError: a long text is stored once and unpacked in every row."""
+    monkeypatch.setattr(data, "UNPACKED", (2**24, 100))
+    text = "".join(map(str, range(20_000)))
+    column = pyarrow.array([text] * 2000)
+    table = pyarrow.table({"prompt": column, "chosen": column, "rejected": column})
+    pyarrow.parquet.write_table(table, tmp_path / "x.parquet")
+    assert (tmp_path / "x.parquet").stat().st_size < 2**20
+    assert "unpacks to over 100 times its size" in message(data.load_pairs, tmp_path / "x.parquet")
+
+
+def test_a_damaged_parquet_is_told_in_one_sentence(tmp_path):
+    """OSError and UnicodeDecodeError: emptied, cut, or flipped at forty places."""
+    path = tmp_path / "x.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(pairs(50)), path)
+    whole, draw, refused = path.read_bytes(), random.Random(0), 0
+    flipped = [bytearray(whole) for _ in range(40)]
+    for one in flipped:
+        one[draw.randrange(len(one))] ^= 1 << draw.randrange(8)
+    for damaged in (b"PAR1", whole[:100], whole[100:], *map(bytes, flipped)):
+        path.write_bytes(damaged)
+        try:
+            data.load_pairs(str(path))
+        except data.DataError as error:
+            refused += 1
+            assert "x.parquet" in str(error) and "\n" not in str(error)
+    assert refused >= 3
+
+
+@pytest.mark.parametrize("score", [10**400, "9" * 400, float("inf"), "-inf"])
+def test_a_score_beyond_all_numbers_is_refused(tmp_path, score):
+    """A number of 400 digits was an OverflowError."""
+    path = jsonl(tmp_path / "x.jsonl", [*pairs(10), {**pairs(11)[10], "score_chosen": score}])
+    assert "line 11: 'score_chosen' must be a number" in message(data.load_pairs, path)
+
+
+@pytest.mark.parametrize("column", ["category", "writer_chosen"])
+def test_half_a_character_in_a_label_is_refused(tmp_path, column):
+    """A lone surrogate got as far as the plots, and was a TypeError there."""
+    path = tmp_path / "x.jsonl"
+    rows = [json.dumps(row) for row in pairs(10)] + [json.dumps({**pairs(11)[10], column: "\ud800"})]
+    path.write_text("\n".join(rows))
+    assert f"line 11: '{column}' holds half a character" in message(data.load_pairs, path)
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    """No permission, a broken disk: the file's name and why."""
+    path = jsonl(tmp_path / "x.jsonl", pairs(10))
+    for error in (PermissionError(13, "Permission denied"), OSError(5, "Input/output error")):
+        monkeypatch.setattr(data, "_lines", mock.Mock(side_effect=error))
+        assert message(data.load_pairs, path) == f"x.jsonl cannot be read ({error.strerror})."

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from prefnb import logprobs
-from prefnb.batches import tokenize
+from prefnb import logprobs, models
+from prefnb.batches import from_samples, tokenize
 from prefnb.logprobs import DatasetLogprobs, HeadLogprobs, Scorer, from_tokens
 from prefnb.recipes.common import with_checkpointing
 
@@ -46,6 +46,31 @@ def test_gradient_equals_the_plain_way(model, tokenizer, pairs, checkpointing):
     (sums[0] - 2 * sums[1]).backward()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(ours[name], parameter.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_two_threads_give_the_same_gradient_every_time(model):
+    """Same command, same numbers: four responses a row share the prompt's end, and the order in which two threads came
+    to add their gradients there decided the last bits of GRPO, DPPO and multi-objective."""
+    rows, places = 16, 4
+    draw = torch.Generator().manual_seed(0)
+    ids = lambda length: torch.randint(5, 500, (length,), generator=draw).tolist()  # noqa: E731
+    model.model.layers = model.model.layers[:0]  # what is guarded stands behind them, and they take their time
+    batch = from_samples([ids(20) for _ in range(rows)], [ids(40) for _ in range(rows * places)])
+    before, seen = torch.get_num_threads(), set()
+    torch.set_num_threads(2)
+    try:
+        for _ in range(20):
+            model.zero_grad()
+            logprob = Scorer(model)(batch).sample.token
+            (logprob * torch.linspace(-1, 1, logprob.numel()).reshape(logprob.shape)).sum().backward()
+            seen.add(models.fingerprint(SimpleNamespace(state_dict=lambda: gradients(model))))
+    finally:
+        torch.set_num_threads(before)
+    assert len(seen) == 1
+
+
+def gradients(model):
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
 @pytest.mark.parametrize("chunk, logits", [(1, 1000), (3, 1000), (100, 1000), (100, 10)])

@@ -11,7 +11,7 @@ import torch
 from conftest import random_model
 from test_recipes import small_world  # noqa: F401
 
-from prefnb import batches, data, models, pairs, parameters, pocket, recipes, sampling
+from prefnb import batches, data, models, pairs, parameters, pocket, recipes, sampling, unfinished
 from prefnb.__main__ import METHODS
 from prefnb.batches import prompt_ids
 from prefnb.evaluate import win_rate
@@ -54,6 +54,30 @@ def test_self_improvement_runs_by_either_judge_and_comes_back_from_the_cache(cur
     assert first == {1: pytest.approx(math.log(2), abs=1e-5), 2: pytest.approx(math.log(2), abs=1e-5)}
     assert [row["step"] for row in made.history.rows] == list(range(1, len(made.history.rows) + 1))
     assert recipes.self_improvement(**curriculum, judge=judge).history.rows == made.history.rows
+
+
+def test_a_killed_round_goes_on_and_no_finished_one_is_repeated(curriculum, monkeypatch, tmp_path):
+    """A kill repeated all rounds, 390 steps at the defaults."""
+    whole = recipes.self_improvement(**curriculum)
+    monkeypatch.setenv("PREFNB_CACHE", str(tmp_path / "other"))
+    recipes.rs_dpo(**{name: curriculum[name] for name in set(curriculum) & set(recipes.RS_DPO.specs)} | {"epochs": 1})
+    keep, rounds = unfinished.Unfinished.keep, []
+
+    def killed(self, *given):
+        keep(self, *given)
+        if self.path.parent.name.startswith("round"):
+            rounds.append(self.path.parent.name)
+            if len(rounds) == 1:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(unfinished.Unfinished, "keep", killed)
+    with pytest.raises(KeyboardInterrupt):
+        recipes.self_improvement(**curriculum)
+    again = recipes.self_improvement(**curriculum)
+    assert rounds == ["round-1", "round-2"]
+    assert again.history.rows == whole.history.rows
+    assert models.fingerprint(again.model) == models.fingerprint(whole.model)
+    assert not list((tmp_path / "other").glob("unfinished-*"))
 
 
 def test_other_new_prompts_are_another_entry(curriculum):

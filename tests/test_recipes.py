@@ -1,7 +1,11 @@
 """Recipes: made once, shared safely, made again when damaged, and never served for other inputs."""
 
+import errno
 import json
+import os
+import shutil
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -50,6 +54,101 @@ def test_a_damaged_entry_is_set_aside_and_made_again(capsys):
     assert cache.cached("thing", {}, lambda: [1], save, load) == [1]
     assert "is damaged (value.json has changed since it was written)" in capsys.readouterr().out
     assert entry("thing").exists() and any(".damaged-1" in path.name for path in cache.cache_folder().iterdir())
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "delete", "add"])
+def test_what_ships_is_checked_as_well(tmp_path, monkeypatch, capsys, damage):
+    """8 of 8 bit flips in data/made loaded silently. What came with the package stays where it is."""
+    monkeypatch.setenv("PREFNB_CACHE", str(tmp_path / "made"))
+    cache.cached("thing", {}, lambda: [1], save, load)
+    monkeypatch.setenv("PREFNB_CACHE", str(tmp_path / "mine"))
+    monkeypatch.setattr(cache, "MADE", tmp_path / "made")
+    assert cache.cached("thing", {}, lambda: pytest.fail("made again"), save, load) == [1]
+    file = next((tmp_path / "made").glob("thing-*/value.json"))
+    if damage == "delete":
+        file.unlink()
+    else:
+        ways = {"flip": "[3]", "cut": "[", "empty": "", "add": "[1]"}
+        (file.with_name("more.json") if damage == "add" else file).write_text(ways[damage])
+    assert cache.cached("thing", {}, lambda: [2], save, load) == [2]
+    assert "is damaged" in capsys.readouterr().out
+    assert file.parent.is_dir() and entry("thing")
+    assert cache.cached("thing", {}, lambda: pytest.fail("made again"), save, load) == [2]
+
+
+def test_an_entry_that_cannot_be_written_loses_nothing(monkeypatch, capsys):
+    """A full disk: the policy is there, and is said not to be in the cache."""
+
+    def full(value, folder):
+        save(value, folder)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert cache.cached("thing", {}, lambda: [1], full, load) == [1]
+    assert "cannot be kept in the cache (No space left on device)" in capsys.readouterr().out
+    assert not [path for path in cache.cache_folder().iterdir() if path.is_dir()]
+
+
+def test_a_cache_that_can_only_be_read_is_used(monkeypatch, capsys):
+    """An entry that is there is taken without a lock; another is made, and not kept."""
+    cache.cached("thing", {}, lambda: [1], save, load)
+
+    def refuse(*given, **more):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(cache.FileLock, "acquire", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert cache.cached("thing", {}, lambda: pytest.fail("made again"), save, load) == [1]
+    assert cache.cached("thing", {"a": 2}, lambda: [2], save, load) == [2]
+    assert "cannot be kept" in capsys.readouterr().out
+
+
+def test_entries_can_be_read_by_all_who_may_read_the_folder():
+    """Entries were mode 0700, so that a second user of a shared cache found them "damaged"."""
+    before = os.umask(0o022)
+    try:
+        cache.cached("thing", {}, lambda: [1], save, load)
+    finally:
+        os.umask(before)
+    assert entry().stat().st_mode & 0o777 == 0o755
+    (lock,) = cache.cache_folder().glob("*.lock")
+    assert lock.stat().st_mode & 0o777 == 0o666
+
+
+def test_somebody_elses_entry_is_not_called_damaged(monkeypatch, capsys):
+    """An entry that this user may not read is made again for this run, and stays."""
+    cache.cached("thing", {}, lambda: [1], save, load)
+
+    def refuse(folder):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(cache.files, "check_whole", refuse)
+    assert cache.cached("thing", {}, lambda: [2], save, load) == [2]
+    said = capsys.readouterr().out
+    assert "belongs to somebody else" in said and "damaged" not in said
+    assert load(entry()) == [1]
+
+
+@pytest.mark.parametrize("place", ["cache", "entry", "lock"])
+def test_links_to_nothing_are_no_traceback(monkeypatch, tmp_path, place, capsys):
+    """A link whose target is gone, as the cache, as an entry and as a lock."""
+    if place == "cache":
+        (tmp_path / "cache").symlink_to(tmp_path / "gone")
+        with pytest.raises(ValueError, match="link to something that is not there"):
+            cache.cached("thing", {}, lambda: [1], save, load)
+        return
+    name = f"thing-{cache.digest({'version': cache.prefnb.__version__})}"
+    cache.cache_folder().mkdir()
+    (cache.cache_folder() / f"{name}{'.lock' * (place == 'lock')}").symlink_to(tmp_path / "gone")
+    assert cache.cached("thing", {}, lambda: [1], save, load) == [1]
+    assert load(cache.cache_folder() / name) == [1]
+
+
+def test_a_cache_that_is_a_file_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    """PREFNB_CACHE naming a file was a traceback."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PREFNB_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ValueError, match="is a file; let PREFNB_CACHE name a folder"):
+        recipes.dpo()
 
 
 def test_an_interrupted_make_leaves_no_entry():
@@ -122,6 +221,45 @@ def test_a_changed_file_is_another_entry(small_world):
     text = open(small_world["dataset"]).read()
     open(small_world["dataset"], "w").write(text.replace("a number", "some number"))
     assert recipes.dpo(**small_world).history.rows != before
+
+
+def test_a_file_of_the_same_name_deeper_down_hides_no_change(small_world):
+    """`original/model.safetensors` had the key's place of a changed `model.safetensors`: files go by their paths."""
+    folder = Path(small_world["model"])
+    (folder / "original").mkdir()
+    shutil.copy(folder / "model.safetensors", folder / "original")
+    p = SimpleNamespace(model=str(folder), dataset="pocket")
+    before = common._files(p)
+    with open(folder / "model.safetensors", "r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x01")
+    after = common._files(p)
+    assert [name for name in after if after[name] != before[name]] == [f"{folder}:model.safetensors"]
+
+
+def test_a_folder_that_is_no_model_is_not_read_first(tmp_path, monkeypatch):
+    """4.5 GB of something else were hashed before the sentence."""
+    (tmp_path / "big").mkdir()
+    (tmp_path / "big" / "film.mp4").write_bytes(b"film")
+    monkeypatch.setattr(common, "file_digest", lambda path: pytest.fail(f"{path} is read"))
+    with pytest.raises(ValueError, match="no config.json"):
+        common._files(SimpleNamespace(model=str(tmp_path / "big")))
+
+
+def test_an_edited_loss_is_another_entry(small_world, monkeypatch, capsys):
+    """The key has the code in it, for policies, reference log-probs and samples; and what is taken is told, once."""
+    given = {**small_world, "alpha": 0.5, "max_response_tokens": 12}
+    recipes.dppo(**given)
+    names = {path.name for path in cache.cache_folder().iterdir() if path.is_dir()}
+    assert {name.partition("-")[0] for name in names} == {"dppo", "reference", "samples"}
+    assert "from the cache" not in capsys.readouterr().out
+    recipes.dppo(**given), recipes.dppo(**given)
+    assert capsys.readouterr().out.count("dppo: from the cache.") == 1
+    for module in (common, preference):
+        monkeypatch.setattr(module, "code_of", lambda dotted: f"{dotted}, edited")
+    recipes.dppo(**given)
+    more = {path.name for path in cache.cache_folder().iterdir() if path.is_dir()} - names
+    assert {name.partition("-")[0] for name in more} == {"dppo", "reference", "samples"}
 
 
 def test_parameters_are_refused_before_any_work(small_world):

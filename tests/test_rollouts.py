@@ -1,5 +1,6 @@
 """Samples as a source of batches: drawn by the policy as it is, judged, and never decoded and encoded again."""
 
+import contextlib
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import torch
 from prefnb.batches import from_samples, prompt_ids
 from prefnb.judges import Scores
 from prefnb.logprobs import Scorer
-from prefnb.models import copy_model
+from prefnb.models import copy_model, fingerprint
 from prefnb.objectives.policy_gradient import group_relative, grpo, leave_one_out, reinforce
 from prefnb.rollouts import Rollouts
 from prefnb.train import train
@@ -240,6 +241,30 @@ def test_an_interrupted_run_goes_on_with_the_same_numbers(rollouts, model, tmp_p
         train(p := copy_model(model), rollouts(p), reinforce, epochs=3, checkpoint=tmp_path / "b", live=live, **settings)
     again = train(p := copy_model(model), rollouts(p), reinforce, epochs=3, checkpoint=tmp_path / "b", **settings)
     assert [row["reward"] for row in again.rows] == pytest.approx([row["reward"] for row in whole.rows])
+
+
+def test_grpo_with_several_updates_goes_on_to_the_same_end(rollouts, model, tmp_path):
+    """`grpo --updates 3` killed in the midst of its updates ended with other weights: it drew new samples for the rest."""
+    ends = []
+    for folder, cut in (("a", None), ("b", 5)):
+        settings = dict(learning_rate=1e-2, progress=False, checkpoint=tmp_path / folder, checkpoint_every=2)
+        objective = partial(grpo, clip=0.2, kl_weight=0.1)
+        for attempt in range(2 if cut else 1):
+            policy = copy_model(model)
+            source = rollouts(policy, updates=3, reference_model=model, advantages=group_relative)
+            live = SimpleNamespace(update=cut_off_at(None if attempt else cut), finish=lambda history: None)
+            with contextlib.suppress(KeyboardInterrupt):
+                history = train(policy, source, objective, epochs=1.5, live=live, **settings)
+        ends.append((fingerprint(policy), history.rows))
+    assert ends[0] == ends[1]
+
+
+def cut_off_at(step):
+    def update(history):
+        if len(history.rows) == step:
+            raise KeyboardInterrupt
+
+    return update
 
 
 def test_samples_that_never_end_are_said(rollouts):

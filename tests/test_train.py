@@ -1,11 +1,15 @@
 """The training loop: same numbers from the same command, whatever the split, and after an interruption."""
 
+import errno
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save
 
+from prefnb import unfinished
 from prefnb.batches import Batches, tokenize
 from prefnb.logprobs import DatasetLogprobs
 from prefnb.models import copy_model
@@ -111,6 +115,99 @@ def test_a_damaged_checkpoint_is_set_aside_and_training_starts_afresh(setting, t
     assert setting(checkpoint=tmp_path)[1].rows == setting()[1].rows
     assert "damaged" in capsys.readouterr().out
     assert (tmp_path / "unfinished.safetensors.damaged-1").read_bytes() == b"not a checkpoint"
+
+
+def interrupted(setting, folder, at=5, **settings):
+    """The run is cut off in its step `at`, after what it kept."""
+
+    class Interrupt:
+        def update(self, history):
+            if len(history.rows) == at:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        setting(checkpoint=folder, live=Interrupt(), **settings)
+    return folder / "unfinished.safetensors"
+
+
+def test_a_run_of_few_steps_that_takes_long_is_kept_by_time(setting, tmp_path, capsys):
+    """Everything was lost in runs under 100 steps: 90 steps at Qwen's size are hours."""
+    policy, whole = setting()
+    interrupted(setting, tmp_path, checkpoint_seconds=0)
+    again, history = setting(checkpoint=tmp_path)
+    assert "Going on after step" in capsys.readouterr().out and history.rows == whole.rows
+    for a, b in zip(again.parameters(), policy.parameters()):
+        assert torch.equal(a, b)
+
+
+def test_time_says_when_a_run_is_kept_and_writing_takes_little_of_it(monkeypatch):
+    """After 30 seconds, or later if a write takes so long that it would be more than a twentieth of the time."""
+    clock = [0.0]
+    monkeypatch.setattr("prefnb.unfinished.time.monotonic", lambda: clock[0])
+    run = unfinished.Unfinished("nowhere", SimpleNamespace(num_processes=1), every=100, seconds=30.0)
+    assert not run.due(1)
+    clock[0] = 31.0
+    assert run.due(1)
+    run.took = 10.0
+    assert not run.due(1) and run.due(100)
+    clock[0] = 201.0
+    assert run.due(1)
+
+
+def test_the_end_is_kept_too(setting, tmp_path):
+    """Killed after the last step and before the policy is in the cache: nothing is trained again."""
+    policy, whole = setting(checkpoint=tmp_path)
+    again, history = setting(lambda policy, reference: pytest.fail("a step is taken"), checkpoint=tmp_path)
+    assert history.rows == whole.rows
+    for a, b in zip(again.parameters(), policy.parameters()):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("damage", ["flip a weight", "flip the history", "cut", "empty", "other model"])
+def test_a_changed_checkpoint_is_never_gone_on_from(setting, tmp_path, capsys, damage):
+    """7 of 10 damaged checkpoints went on silently."""
+    path = interrupted(setting, tmp_path, checkpoint_every=2)
+    written = bytearray(path.read_bytes())
+    if damage == "flip a weight":
+        written[-5] ^= 1
+    if damage == "flip the history":
+        at = written.index(b"loss")
+        written[at : at + 4] = b"boss"
+    if damage == "cut":
+        del written[len(written) // 2 :]
+    if damage == "empty":
+        written.clear()
+    if damage == "other model":
+        written = bytearray(save({"weight.x": torch.zeros(2)}, metadata={"history": "{}"}))
+    path.write_bytes(written)
+    capsys.readouterr()
+    _, history = setting(checkpoint=tmp_path)
+    assert "is damaged" in capsys.readouterr().out and history.rows == setting()[1].rows
+    assert path.with_name(path.name + ".damaged-1").read_bytes() == written
+
+
+def test_what_was_set_aside_stays_when_the_run_is_done(setting, tmp_path):
+    """A damaged checkpoint was "set aside", then deleted at the end."""
+    (tmp_path / "run" / "round-1").mkdir(parents=True)
+    (tmp_path / "run" / "unfinished.safetensors").write_bytes(b"not a checkpoint")
+    setting(checkpoint=tmp_path / "run")
+    setting(checkpoint=tmp_path / "run" / "round-1")
+    unfinished.forget(tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["unfinished.safetensors.damaged-1"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), SafetensorError("No space left")])
+def test_a_full_disk_does_not_end_the_training(setting, tmp_path, monkeypatch, capsys, error):
+    """A checkpoint that cannot be written is said once; the run goes on."""
+
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half of it")
+        raise error
+
+    monkeypatch.setattr(unfinished, "save_file", full)
+    assert setting(checkpoint=tmp_path, checkpoint_every=2)[1].rows == setting()[1].rows
+    assert capsys.readouterr().out.count("cannot be kept") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_early_stopping_puts_the_best_weights_back(setting):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import random
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,11 +14,14 @@ import torch
 
 from prefnb import models, pocket
 from prefnb.batches import Examples, from_samples, prompt_ids
-from prefnb.cache import cache_folder, cached, digest, file_digest
+from prefnb.cache import cache_folder, cached, digest, entry
+from prefnb.files import file_digest
 from prefnb.logprobs import Scorer
 from prefnb.parameters import Choice, Flag, Whole
 from prefnb.sampling import Sample, sample
+from prefnb.source import code_of
 from prefnb.train import History, OnPolicyTerm
+from prefnb.unfinished import forget
 
 TRAINING = {
     "schedule": Choice("linear", "cosine", "exponential", "constant"),
@@ -48,6 +50,9 @@ QWEN = dict(
     accumulation=8,
     gradient_checkpointing=True,
 )
+
+
+SAMPLING = "prefnb.sampling.sample"  # the code that samples in the cache depend on
 
 
 @dataclass
@@ -87,28 +92,34 @@ def trained(name: str, p: SimpleNamespace, make: Callable[[], Trained], load_mod
             load_model(str(folder)), models.load_tokenizer(str(folder)), History.load(folder / "history.json")
         )
 
-    made = cached(name, _key(name, p), make, save, load)
-    shutil.rmtree(unfinished(name, p), ignore_errors=True)
+    key = _key(name, p)
+    made = cached(name, key, make, save, load)
+    if entry(name, key).is_dir() and models.processes().is_main_process:  # else the disk is full: the state stays
+        forget(unfinished(name, p))
     return made
 
 
 def _key(name: str, p: SimpleNamespace) -> dict:
     """All that the result depends on: not where it is written, nor what only saves memory."""
     given = {k: v for k, v in vars(p).items() if k not in ("output_dir", "gradient_checkpointing")}
-    return {"recipe": name, **given, "files": digest(_files(p))}
+    return {"recipe": name, **given, "files": digest(_files(p)), "code": code_of(f"prefnb.recipes.{name}")}
 
 
 def _files(p: SimpleNamespace) -> dict:
-    """Hashes of the local files that the parameters name, so that a changed file is another key."""
+    """Hashes of the local files that the parameters name, by their paths below it, so that a changed file is another
+    key. Of a model's folder, those that a model is loaded from: at its top, and no data that lie beside it."""
     found = {}
     named = ("model", "dataset", "new_prompts", "helpfulness_model", "fluency_model")
     for name in filter(None, (getattr(p, one, None) for one in named)):
         path = Path(name).expanduser()
         if name == "pocket":
-            files = sorted([*pocket.DATA.glob("*.gz"), *pocket.DATA.glob("base_model/*")])
+            path, files = pocket.DATA, [*pocket.DATA.glob("*.gz"), *pocket.DATA.glob("base_model/*")]
         else:
-            files = [path] if path.is_file() else sorted(path.glob("**/*")) if path.is_dir() else []
-        found |= {f"{name}/{file.name}": file_digest(file) for file in files if file.is_file()}
+            files = [path] if path.is_file() else models.files_of(path) if path.is_dir() else []
+        try:
+            found |= {f"{name}:{file.relative_to(path).as_posix()}": file_digest(file) for file in sorted(files)}
+        except OSError as error:
+            raise ValueError(f"{error.filename} cannot be read ({error.strerror}).") from None
     return found
 
 
@@ -122,7 +133,7 @@ def samples_of(model, tokenizer, prompts: list[list[int]], **settings) -> list[S
 
     An entry holds ids only, from which the text is decoded again; its key depends on no machine.
     """
-    key = {"model": models.fingerprint(model), "prompts": digest(prompts), **settings}
+    key = {"model": models.fingerprint(model), "prompts": digest(prompts), "code": code_of(SAMPLING), **settings}
 
     def save(drawn: list[Sample], folder: Path) -> None:
         found = {"ids": [one.ids for one in drawn], "finished": [one.finished for one in drawn]}

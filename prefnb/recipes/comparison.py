@@ -9,9 +9,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from prefnb import data, evaluate, models
+from prefnb import data, evaluate
 from prefnb.batches import Examples, prompt_ids
 from prefnb.evaluate import WinRate, win_rate
+from prefnb.files import write_json
 from prefnb.judges import GoldJudge, Scores, score_samples
 from prefnb.logprobs import DatasetLogprobs
 from prefnb.recipes.common import answers_of
@@ -116,11 +117,11 @@ def record(folder: Path, p: SimpleNamespace, histories: dict[str, History], comp
     """Write a run's parameters, histories, responses with scores, and summary as JSON into `folder`; returns it."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    models.write_json(folder / "parameters.json", vars(p))
+    write_json(folder / "parameters.json", vars(p))
     for label, history in histories.items():
         history.save(folder / f"history_{label.replace(' ', '_')}.json")
-    models.write_json(folder / "responses.json", _responses(comparison))
-    models.write_json(
+    write_json(folder / "responses.json", _responses(comparison))
+    write_json(
         folder / "summary.json",
         {
             "baseline": comparison.baseline,

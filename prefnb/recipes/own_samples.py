@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Callable
 
@@ -105,7 +106,8 @@ def self_improvement(**given) -> Trained:
         sft, tokenizer = starting_policy(p)
         start, judge = round_start(p).model, reward_judge(p)
         asked = new_prompts(p, weakest(scout(p, sft, start, tokenizer).rates(judge), p.weakest))
-        done = improve(start, tokenizer, asked, by_likelihood if p.judge == "likelihood" else by_reward(judge), p)
+        score = by_likelihood if p.judge == "likelihood" else by_reward(judge)
+        done = improve(start, tokenizer, asked, score, p, checkpoint=unfinished("self_improvement", p))
         return Trained(done[-1].model, tokenizer, _joined([one.history for one in done]))
 
     return trained("self_improvement", p, make)
@@ -239,12 +241,14 @@ def improve(
     *,
     make_pairs: Callable = pairs.best_and_worst,
     live=None,
+    checkpoint: Path | None = None,
 ) -> list[Round]:
     """One round of self-improvement per list of prompts (002 §3.3), each from the policy that the last one made.
 
     A round draws K samples a prompt, lets `score(policy, tokenizer, prompts, groups)` grade them as (prompts, K), makes
     pairs, and trains DPO on them. Its reference is the policy that the *round* started from, which also drew the
     samples. When a round's samples give no pair any more, the rounds end, saying so; ValueError if that is the first.
+    checkpoint: a folder from which interrupted rounds go on.
     """
     done = []
     for number, asked in enumerate(prompts, 1):
@@ -262,7 +266,7 @@ def improve(
             print(f"No round {number}: {nothing}")
             break
         learner = models.copy_model(policy)
-        history = _dpo(learner, made, p, live=live)
+        history = _dpo(learner, made, p, live=live, checkpoint=checkpoint and checkpoint / f"round-{number}")
         done.append(Round(learner, asked, groups, scores, made, history))
         policy = learner
     return done

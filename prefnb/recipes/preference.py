@@ -26,6 +26,7 @@ from prefnb.recipes.common import (
     with_checkpointing,
 )
 from prefnb.recipes.supervised import SFT, sft
+from prefnb.source import code_of
 from prefnb.train import train
 
 PREFERENCE = {**TRAINING, "sft": Flag(), "beta": Number(0, 100)}
@@ -125,8 +126,11 @@ def pair_examples(p: SimpleNamespace, tokenizer, split: str = "train", limit: in
 
 def reference(model, examples: Examples) -> DatasetLogprobs:
     """The frozen model's log-probs of every response, from the cache if this model has seen these examples before."""
-    key = {"model": models.fingerprint(model), "examples": digest([examples.prompt_ids, examples.responses])}
-
+    key = {
+        "model": models.fingerprint(model),
+        "examples": digest([examples.prompt_ids, examples.responses]),
+        "code": code_of("prefnb.logprobs.DatasetLogprobs"),
+    }
     return cached(
         "reference", key, partial(DatasetLogprobs.compute, model, examples), DatasetLogprobs.save, DatasetLogprobs.load
     )

@@ -1,0 +1,189 @@
+"""Files: written whole or not at all, with their checksums, and never at the expense of what somebody else wrote.
+
+A folder that prefnb writes holds an `entry.json`, which names its files with the SHA-256 of each. Only a folder in
+which nothing else stands, and nothing has changed since, is ever replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from pathlib import Path
+
+ENTRY = "entry.json"
+STALE = 24 * 3600  # seconds after which nobody is still writing a part
+
+
+def here(path: str | Path) -> Path:
+    """The file or folder that `path` means: `~` is the home folder, links lead where they lead.
+
+    Raises ValueError with one sentence for a link to nothing, a circle of links, or a name that is too long.
+    """
+    try:
+        found = Path(path).expanduser()
+        dangling = next((one for one in (found, *found.parents) if one.is_symlink() and not one.exists()), None)
+        resolved = found.resolve()
+        resolved.exists()  # a name that is too long is refused here
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f"'{_short(path)}' cannot be used as a path ({reason(error)}).") from None
+    if dangling:
+        raise ValueError(f"'{_short(dangling)}' is a link to something that is not there.")
+    return resolved
+
+
+def check_writable(folder: str | Path) -> Path:
+    """The folder, there or not, after a trial: it can be made and written into. Nothing of the trial stays.
+
+    Raises ValueError with one sentence otherwise.
+    """
+    path, made = here(folder), []
+    try:
+        for missing in reversed([one for one in (path, *path.parents) if not one.exists()]):
+            missing.mkdir()
+            made.append(missing)
+        if not path.is_dir():
+            raise NotADirectoryError("it is a file")
+        trial = path / f"trial.part-{secrets.token_hex(4)}"
+        trial.mkdir()
+        made.append(trial)
+    except OSError as error:
+        raise ValueError(f"The folder '{_short(folder)}' cannot be written ({reason(error)}); name another.") from None
+    finally:
+        for one in reversed(made):
+            one.rmdir()
+    return path
+
+
+def check_replaceable(folder: str | Path) -> Path:
+    """The folder, if it may become a new one: not there yet, empty, or what prefnb wrote and nobody touched since.
+
+    Raises ValueError with one sentence otherwise, and before any harm.
+    """
+    path = here(folder)
+    if path == Path.cwd() or path in Path.cwd().parents:
+        raise ValueError(f"'{_short(folder)}' is the folder you are in, or above it; name a new one.")
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"'{_short(folder)}' is a file; name a folder.")
+    if os.path.ismount(path):
+        raise ValueError(f"'{_short(folder)}' is a whole disk; name a folder on it.")
+    check_writable(path.parent / f"{path.name}.part-{'0' * 8}")  # it is written beside, and then takes the place
+    if path.is_dir() and any(path.iterdir()):
+        try:
+            check_whole(path)
+        except (ValueError, OSError) as error:
+            raise ValueError(
+                f"'{_short(folder)}' holds what prefnb did not write ({reason(error)}), and would be replaced; name "
+                "another folder."
+            ) from None
+    return path
+
+
+@contextlib.contextmanager
+def written_whole(folder: str | Path, **about):
+    """Gives an empty folder to write files into, which becomes `folder` at the end: an interrupted write leaves no half
+    of one, and what was there before stays till then.
+
+    about: what `entry.json` shall say of it besides the checksums. Raises ValueError if `folder` holds anything that
+    prefnb did not write.
+    """
+    folder = check_replaceable(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_parts(folder)
+    part = folder.with_name(f"{folder.name}.part-{secrets.token_hex(4)}")
+    part.mkdir()
+    try:
+        yield part
+        write_json(part / ENTRY, {**about, "sha256": {file.name: file_digest(file) for file in sorted(part.iterdir())}})
+        _swap(part, check_replaceable(folder))
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)  # made by this very call
+        raise
+
+
+def _swap(part: Path, folder: Path) -> None:
+    """Put `part` in the place of `folder`, and of what was there remove what prefnb wrote."""
+    if not folder.exists() or not any(folder.iterdir()):
+        os.replace(part, folder)
+        return
+    old = folder.with_name(f"{folder.name}.old-{secrets.token_hex(4)}")
+    os.replace(folder, old)
+    os.replace(part, folder)
+    for name in [*json.loads((old / ENTRY).read_text(encoding="utf-8"))["sha256"], ENTRY]:
+        (old / name).unlink()
+    with contextlib.suppress(OSError):  # somebody has just put something there: it stays
+        old.rmdir()
+
+
+def remove_parts(folder: Path, all_of_them: bool = False) -> None:
+    """Remove what interrupted writes of `folder` have left, once it is a day old; `all_of_them`: when nobody else can
+    be writing."""
+    for part in folder.parent.glob(f"{glob.escape(folder.name)}.part-{'[0-9a-f]' * 8}"):
+        with contextlib.suppress(OSError):
+            if all_of_them or time.time() - part.stat().st_mtime > STALE:
+                shutil.rmtree(part)
+
+
+def check_whole(folder: Path) -> dict:
+    """What `entry.json` says, if every file is what was written and there is no other; ValueError or OSError if not."""
+    if not (folder / ENTRY).is_file():
+        raise ValueError(f"there is no {ENTRY}")
+    try:
+        entry = json.loads((folder / ENTRY).read_text(encoding="utf-8"))
+        expected = dict(entry["sha256"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError(f"{ENTRY} has changed since it was written") from None
+    more = {path.name for path in folder.iterdir()} - {*expected, ENTRY}
+    if more:
+        raise ValueError(f"{sorted(more)[0]} is not part of it")
+    for name, digest in expected.items():
+        if not (folder / name).is_file():
+            raise ValueError(f"{name} is not there any more")
+        if file_digest(folder / name) != digest:
+            raise ValueError(f"{name} has changed since it was written")
+    return entry
+
+
+def write_json(path: Path, value) -> None:
+    """Write `value` as JSON, whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+    os.replace(part, path)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename something damaged so that it is out of the way but not lost; returns its new path."""
+    names = (path.with_name(f"{path.name}.damaged-{n}") for n in range(1, 10**6))
+    aside = next(name for name in names if not os.path.lexists(name))
+    os.replace(path, aside)
+    return aside
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message: the sentence, without the essay."""
+    return (str(error).strip() or type(error).__name__).split("\n")[0]
+
+
+def reason(error: BaseException) -> str:
+    """Why, in a few words: the system's own for a failure of the disk."""
+    return getattr(error, "strerror", None) or first_line(error).rstrip(".")
+
+
+def _short(path: str | Path) -> str:
+    """A path for a message: of a very long one, the end."""
+    text = str(path)
+    return text if len(text) <= 120 else f"...{text[-100:]}"

@@ -1,0 +1,87 @@
+"""The code is part of every key: an edited loss is run, a changed comment is not."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import prefnb
+from prefnb import source
+from prefnb.__main__ import METHODS
+
+EDITS = {  # what is edited, and which recipes must notice
+    "objectives/dpo.py": {"dpo", "simpo", "dppo", "rs_dpo", "self_improvement"},  # they share their metrics
+    "objectives/dppo.py": {"dppo"},
+    "objectives/policy_gradient.py": {"rloo", "grpo", "multi_objective"},
+    "objectives/reward_model.py": {"reward_model", "rloo", "grpo", "multi_objective", "self_improvement"},
+    "train.py": set(METHODS),
+    "batches.py": set(METHODS),
+    "pocket/judge.py": {"rloo", "grpo", "multi_objective"},
+    "plots.py": set(),
+    "parameters.py": set(),
+}
+
+
+def codes():
+    """Every recipe's digest, of the texts as they are now."""
+    for remembered in (source.code_of, source._looked_at, source._tree, source._top_level):
+        remembered.cache_clear()
+    return {name: source.code_of(f"prefnb.recipes.{name}") for name in METHODS}
+
+
+def edited(text):
+    """Every function of a module begins with another statement."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.body.insert(0, ast.parse("raise SystemExit").body[0])
+    return ast.unparse(tree)
+
+
+def commented(text):
+    """The same code in another layout: no comments, other docstrings."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Module)) and ast.get_docstring(node):
+            node.body[0].value.value = "Says something else."
+    return ast.unparse(tree)
+
+
+def test_an_edited_loss_is_run_and_a_changed_comment_is_not(monkeypatch):
+    """A `raise SystemExit` in objectives/dpo.py returned the old policy, exit 0. What a recipe may call counts, what it
+    may not does not, and nor do comments."""
+    before = codes()
+    for file, noticed in EDITS.items():
+        text = source.TEXTS[Path(file)]
+        monkeypatch.setitem(source.TEXTS, Path(file), commented(text))
+        assert codes() == before, file
+        monkeypatch.setitem(source.TEXTS, Path(file), edited(text))
+        after = codes()
+        assert {name for name in METHODS if after[name] != before[name]} == noticed, file
+        monkeypatch.setitem(source.TEXTS, Path(file), text)
+    assert codes() == before
+
+
+def test_the_texts_are_those_of_the_files():
+    """What is digested is what is imported."""
+    for path, text in source.TEXTS.items():
+        assert (Path(prefnb.__file__).parent / path).read_text(encoding="utf-8") == text
+
+
+def test_every_import_inside_the_package_is_followed():
+    """Guards against a way of importing that the search does not know: every module it gets to must be in the package,
+    and every name that it imports from there must be found."""
+    for path, text in source.TEXTS.items():
+        module = ".".join(["prefnb", *path.with_suffix("").parts]).removesuffix(".__init__")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom):
+                target = source._imported_from(node, module)
+                for alias in node.names if target.split(".")[0] == "prefnb" else ():
+                    known = source._definition((target, alias.name)) or source._tree(f"{target}.{alias.name}")
+                    assert known, f"{module}: from {target} import {alias.name}"
+
+
+def test_an_unknown_name_is_refused():
+    """A recipe that was renamed must not share one key with all others."""
+    with pytest.raises(KeyError):
+        source.code_of("prefnb.recipes.nothing")
