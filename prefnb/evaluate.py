@@ -108,7 +108,7 @@ class WinRate:
 
     @property
     def strict_interval(self):
-        """Wilson's interval, each prompt as one comparison: with several draws it is too wide rather than too narrow."""
+        """Wilson's interval, each prompt as one comparison: with several draws too wide rather than too narrow."""
         return wilson_interval(self.strict * self.n, self.n)
 
     @property
@@ -158,7 +158,7 @@ def win_rate(scores, baseline, tie=0.0, seed=0):
 
 
 def by_category(scores, baseline, categories, tie=0.0, seed=0):
-    """{category: WinRate}, in alphabetical order; `categories` (n,) names each prompt's. Else `win_rate`'s arguments."""
+    """{category: WinRate}, in alphabetical order; `categories` (n,) names each prompt's. The rest: see `win_rate`."""
     a, b = _paired(scores, baseline)
     _check_lengths(len(a), "prompts", categories=categories)
     categories = np.asarray(categories)
@@ -183,19 +183,19 @@ class LengthControlled:
 def length_controlled_win_rate(scores, baseline, lengths, baseline_lengths, tie=0.0, ridge=0.01):
     """The win rate at equal lengths: fit logit P(win) = a + b tanh(difference / its s.d.), read sigma(a).
 
-    scores, baseline, tie: `win_rate`'s; the lengths have the shapes of the scores, (n,) or (n, K). The idea of Dubois et
-    al. 2024 (length-controlled AlpacaEval), without their per-prompt difficulty term. A tie counts as half a win, and a
-    prompt's comparisons together count as one. The small ridge keeps a and b finite where the data are separable (all
-    wins, or wins exactly where longer). Where the difference in length never varies there is nothing to control for,
-    and the rate is the raw one. The interval is the normal one of `a`, carried through sigma; with several draws, whose
-    mean varies less than one comparison, it is too wide rather than too narrow.
+    scores, baseline, tie: `win_rate`'s; the lengths have the shapes of the scores, (n,) or (n, K). The idea of Dubois
+    et al. 2024 (length-controlled AlpacaEval), without their per-prompt difficulty term. A tie counts as half a win,
+    and a prompt's comparisons together count as one. The small ridge keeps a and b finite where the data are separable
+    (all wins, or wins exactly where longer). Where the difference in length never varies there is nothing to control
+    for, and the rate is the raw one. The interval is the normal one of `a`, carried through sigma; with several draws,
+    whose mean varies less than one comparison, it is too wide rather than too narrow.
     """
     a, b = _paired(scores, baseline)
     a_lengths, b_lengths = _by_prompt(lengths, "lengths"), _by_prompt(baseline_lengths, "baseline lengths")
     if a_lengths.shape != a.shape or b_lengths.shape != b.shape:
         raise ValueError(
-            f"Give one length for each score: the shapes (prompts, draws) are {a.shape} for scores and {a_lengths.shape} "
-            f"for lengths, {b.shape} and {b_lengths.shape} for the baseline's."
+            f"Give one length for each score: the shapes (prompts, draws) are {a.shape} for scores and "
+            f"{a_lengths.shape} for lengths, {b.shape} and {b_lengths.shape} for the baseline's."
         )
     outcome = _comparisons(a, b, tie)
     difference = (a_lengths[:, :, None] - b_lengths[:, None, :]).ravel()
@@ -397,8 +397,8 @@ class Collapse:
 def collapse_check(samples, baseline_samples, kl=None):
     """Has a policy stopped answering? Compares its samples with a baseline's on the same prompts.
 
-    samples, baseline_samples: lists of `sampling.Sample`, equally many (K draws a prompt, say). kl: what `kl()` returned for the
-    policy against the baseline, or a number in nats per response. Thresholds: the constants above.
+    samples, baseline_samples: lists of `sampling.Sample`, equally many, one or K for each prompt. kl: what `kl()`
+    returned for the policy against the baseline, or a number in nats per response. Thresholds: the constants above.
     """
     if len(samples) != len(baseline_samples):
         raise ValueError(

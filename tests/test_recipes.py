@@ -317,7 +317,8 @@ def test_a_comparison_keeps_draws_prompts_and_policies_apart():
     assert found.outcomes("DPO").tolist() == [3.5 / 4, 0.5 / 4]
     assert found.outcomes("DPO", against="SimPO").tolist() == [1.0, 0.0]
     assert found.outcomes("SFT").tolist() == [0.5, 0.5] and "SFT" not in found.win_rates
-    judge = lambda prompts, texts: Scores(np.array([len(p[0]["content"]) + int(t[-1]) for p, t in zip(prompts, texts)]))  # noqa: E731
+    read = lambda prompt, text: len(prompt[0]["content"]) + int(text[-1])  # noqa: E731
+    judge = lambda prompts, texts: Scores(np.array(list(map(read, prompts, texts))))  # noqa: E731
     assert found.scores_by(judge, "DPO").total.tolist() == [[2, 3], [11, 12]]
 
 

@@ -150,8 +150,8 @@ def samples_of(model, tokenizer, prompts: list[list[int]], **settings) -> list[S
 
 
 def answers_of(model, tokenizer, prompts: list, *, draws: int, temperature: float, max_new_tokens: int) -> list[Sample]:
-    """What a policy answers to n prompts (messages, or ids already): `draws` samples of each in a row, from the cache if
-    it was asked this before. Greedy, at temperature 0, there is one answer.
+    """What a policy answers to n prompts (messages, or ids already): `draws` samples of each in a row, from the cache
+    if it was asked this before. Greedy, at temperature 0, there is one answer.
 
     The seed is the policy's own weights', and the order of the prompts does not matter. So one policy has the same
     answers wherever it is asked, whatever it is called or compared with; and two policies, however near, do not share
