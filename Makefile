@@ -3,11 +3,12 @@
 # make lab    opens JupyterLab in notebooks/
 # make book   executes every notebook in place, with outputs, and refreshes figures/
 # make made   trains again what comes with the package: SFT, DPO and the reward model with the pocket presets
+# make rates  trains every method at every learning rate of one grid, and says which the defaults are
 # make world-report   measures what the pocket world promises
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lab book made world-report
+.PHONY: run test lab book made rates world-report
 
 run: .venv/installed
 	mkdir -p runs
@@ -31,6 +32,9 @@ made: .venv/installed
 	PREFNB_CACHE=data/made $(BIN)/python -m prefnb reward_model --output_dir runs/made
 	rm data/made/*.lock
 	rm -r data/made/reference-*
+
+rates: .venv/installed
+	$(BIN)/python -m prefnb.learning_rates
 
 world-report: .venv/installed
 	$(BIN)/python -m prefnb.world_report

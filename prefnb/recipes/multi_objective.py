@@ -37,8 +37,8 @@ OBJECTIVES = Schema(  # what every rule shares: the parameters of a notebook tha
     {
         "pocket": _preset(
             "pocket",
-            pairs=256,
-            steps=5,
+            pairs=1024,
+            steps=60,
             learning_rate=1e-3,
             helpfulness_model=None,
             fluency_model=None,

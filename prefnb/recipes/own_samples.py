@@ -59,7 +59,7 @@ ROUNDS = Schema(
         "new_prompts": Source("file"),
     },
     {
-        "pocket": {**PREFERENCE_POCKET, **_CURRICULUM, "prompts": 96, "scout_prompts": 200},
+        "pocket": {**PREFERENCE_POCKET, **_CURRICULUM, "prompts": 128, "scout_prompts": 200},
         "qwen": {**PREFERENCE_QWEN, **_CURRICULUM, "prompts": 1000, "scout_prompts": 1000},
     },
 )

@@ -1,0 +1,36 @@
+"""Default learning rates: chosen by one rule for all methods, from figures that are on record."""
+
+import json
+
+import pytest
+
+from prefnb import learning_rates, recipes
+
+
+@pytest.fixture(scope="module")
+def record():
+    return json.loads(learning_rates.FILE.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("method", learning_rates.METHODS)
+def test_each_preset_has_the_rate_that_the_rule_chose(record, method):
+    """Guards against a rate that was picked by hand, for one method and not for another."""
+    found = record["methods"][method]
+    figures = {float(rate): value for rate, value in found["figures"].items()}
+    assert set(figures) == set(learning_rates.GRID) == set(record["rule"]["grid"])
+    assert found["chosen"] == learning_rates.best(figures)
+    assert getattr(recipes, method.upper()).presets["pocket"]["learning_rate"] == found["chosen"]
+
+
+def test_every_method_with_a_learning_rate_is_in_the_rule():
+    """Guards against a new method whose rate nobody chose."""
+    trained = {
+        name.lower()
+        for name, schema in vars(recipes).items()
+        if name.isupper() and "learning_rate" in schema.presets["pocket"] and hasattr(recipes, name.lower())
+    }
+    assert trained == set(learning_rates.METHODS)
+
+
+def test_the_best_rate_is_the_highest_figure_and_the_lower_of_equals():
+    assert learning_rates.best({1e-4: 7.0, 3e-4: 7.5, 1e-3: 7.5, 3e-3: 6.0}) == 3e-4
