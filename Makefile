@@ -2,7 +2,7 @@
 # make test   unit tests, then every notebook at its defaults
 # make lab    opens JupyterLab in notebooks/
 # make book   executes every notebook in place, with outputs, and refreshes figures/
-# make made   trains again what comes with the package: SFT, DPO and the reward model with the pocket presets
+# make made   trains again what comes ready-made with the package (data/made)
 # make rates  trains every method at every learning rate of one grid, and says which the defaults are
 # make world-report   measures what the pocket world promises
 PYTHON ?= python3
@@ -26,12 +26,9 @@ book: .venv/installed
 	$(BIN)/python -m prefnb.book
 
 made: .venv/installed
-	rm -rf data/made
-	PREFNB_CACHE=data/made $(BIN)/python -m prefnb sft --output_dir runs/made
-	PREFNB_CACHE=data/made $(BIN)/python -m prefnb dpo --output_dir runs/made
-	PREFNB_CACHE=data/made $(BIN)/python -m prefnb reward_model --output_dir runs/made
-	rm data/made/*.lock
-	rm -r data/made/reference-*
+	mkdir -p build && rm -rf build/made-before && if [ -d data/made ]; then mv data/made build/made-before; fi
+	PREFNB_CACHE=data/made $(BIN)/python -m prefnb.made
+	rm -rf data/made/*.lock data/made/reference-*
 
 rates: .venv/installed
 	$(BIN)/python -m prefnb.learning_rates

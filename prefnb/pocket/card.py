@@ -35,10 +35,13 @@ different. `python -m prefnb.pocket` goes on where it was interrupted.
 
 Some things stay hard for so small a model, on purpose: {hard}. Preferences cannot teach them.
 
-`made/` holds what nearly every notebook begins with or compares with, so that a fresh copy need not train for a minute
-first: the fine-tuned model (SFT), the DPO policy and the reward model, exactly as `python -m prefnb sft`, `dpo` and
-`reward_model` make them from the files above with the default parameters, with their histories. `make made` makes them
-again. With any other parameter they are not used.
+`made/` holds what nearly every notebook begins with or compares with, so that a fresh copy need not train for minutes
+first: policies (SFT, DPO, RLOO, GRPO, several objectives at once), the reward model, and the policies' answers to the test
+prompts, all exactly as the recipes make them from the files above at their defaults (`prefnb/made.py` lists them), with
+their histories. `make made` makes them again. With any other parameter they are not used.
+
+`learning_rates.json` has the figures by which the default learning rates were chosen, one rule for all methods
+(`make rates`, `prefnb/learning_rates.py`).
 
 Columns are those of the real data sets: `sft_*` has `messages` and `source` as HuggingFaceTB/smoltalk;
 `preferences_*` has `prompt`, `prompt_id`, `chosen`, `rejected` (messages), `score_chosen` and

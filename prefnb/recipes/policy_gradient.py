@@ -34,7 +34,6 @@ _POCKET = {
     "prompts": 1000,
     "steps": 60,
     "batch_size": 8,
-    "max_response_tokens": 80,
     "samples": 8,
     "temperatures": [1.0],
     "learning_rate": 1e-3,
