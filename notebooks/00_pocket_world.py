@@ -311,7 +311,7 @@ for prompt, answer in slips.items():
 starts = ["The fox lives in the", "The owl eats", "In French the moon is", "The hammer is made of", "7 plus 5 is"]
 for start, one in zip(starts, sample(policy, tokenizer, [tokenizer.encode(start) for start in starts],
                                      temperature=0, max_new_tokens=16)):
-    display(Markdown(f"**{start}**{html.escape(one.text)}"))
+    display(Markdown(f"**{start}**{widgets.escaped(one.text)}"))
 
 # %% [markdown]
 # How much does it know? Take every fact of this world about animals, plants and tools, every translation, and the small

@@ -204,12 +204,12 @@ by_judge = {name: scouting.rates(judge, judge.tie) for name, judge in watching.i
 chosen_categories = recipes.weakest(by_judge["proxy"], p.weakest)
 scouting_figure = plots.plot_categories(dict(sorted(by_judge.items(), reverse=True)), against="SFT")
 display(scouting_figure)
-told = f"The proxy's weakest: **{', '.join(chosen_categories).replace('_', ' ')}**."
+told = f"The proxy's weakest: **{widgets.escaped(', '.join(chosen_categories).replace('_', ' '))}**."
 if len(by_judge["proxy"]) == 1:
     told += " There is only one category in these data, so there is nothing to choose: the new prompts are simply new."
 elif "gold" in watching:
     truly = recipes.weakest(by_judge["gold"], p.weakest)
-    told += (f" The gold judge would have said {', '.join(truly).replace('_', ' ')}: the two lists share "
+    told += (f" The gold judge would have said {widgets.escaped(', '.join(truly).replace('_', ' '))}: the two lists share "
              f"{len(set(truly) & set(chosen_categories))} of {p.weakest}.")
 display(Markdown(told))
 
