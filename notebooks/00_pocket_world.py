@@ -34,7 +34,7 @@ preset: str = "pocket"  # this notebook is about the pocket world; there is no o
 seed: int = 0  # any whole number from 0; the same seed gives the same numbers
 model: str = "pocket"  # the model that continues text below: "pocket" (the base model), a local folder or a hub name
 test_prompts: int = 100  # how many test prompts the writers and the model answer, 20 to 500
-temperature: float = 0.7  # the model's sampling temperature, above 0 and up to 2
+temperature: float = 0.7  # the model's sampling temperature, 0.01 to 2
 max_response_tokens: int = 96  # longest answer of the model, in tokens, 8 to 512
 output_dir: str = None  # where this run's files go; None means runs/00_pocket_world
 
@@ -42,7 +42,7 @@ output_dir: str = None  # where this run's files go; None means runs/00_pocket_w
 from prefnb import parameters
 from prefnb.parameters import Number, Schema, Whole
 
-fields = {"test_prompts": Whole(20, 500), "temperature": Number(above=0, high=2), "max_response_tokens": Whole(8, 512)}
+fields = {"test_prompts": Whole(20, 500), "temperature": Number(0.01, 2), "max_response_tokens": Whole(8, 512)}
 defaults = {"model": "pocket", "test_prompts": 200, "temperature": 0.7, "max_response_tokens": 96}
 p = parameters.check(globals(), Schema(fields, {"pocket": defaults}))
 
@@ -312,7 +312,7 @@ for prompt, answer in slips.items():
 starts = ["The fox lives in the", "The owl eats", "In French the moon is", "The hammer is made of", "7 plus 5 is"]
 for start, one in zip(starts, sample(policy, tokenizer, [tokenizer.encode(start) for start in starts],
                                      temperature=0, max_new_tokens=16)):
-    display(Markdown(f"**{start}**{html.escape(one.text)}"))
+    display(Markdown(f"**{start}**{widgets.escaped(one.text)}"))
 
 # %% [markdown]
 # How much does it know? Take every fact of this world about animals, plants and tools, every translation, and the small

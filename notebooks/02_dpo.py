@@ -195,7 +195,7 @@ first = data.load_pairs(p.dataset, limit=p.pairs, seed=p.seed)[examples.kept[0]]
 few = "" if len(examples) >= 128 else " So few show that everything runs, and little else."
 display(Markdown(f"**{len(examples)} pairs to train on, {len(held_out)} held out.**{few} One of them:\n\n"
                  f"| prompt | chosen | rejected |\n|---|---|---|\n| " + " | ".join(
-                     text[:600].replace("\n", "<br>").replace("|", "\\|").replace("$", "\\$")
+                     widgets.escaped(text[:600])
                      for text in (first["prompt"][-1]["content"], first["chosen"], first["rejected"])) + " |"))
 plots.plot_lengths({"prompt": [len(ids) for ids in examples.prompt_ids],
                     **{role: [len(ids) for ids in rows] for role, rows in examples.responses.items()}})

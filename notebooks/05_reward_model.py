@@ -44,7 +44,7 @@ pairs_in_view: int = 400  # pairs of the smaller reward model that is trained in
 held_out: int = 400  # pairs to test the reward models on, 20 or more
 test_prompts: int = 150  # prompts that are answered and judged, 20 or more
 samples: int = 16  # answers drawn to every prompt, 4 to 256
-temperature: float = 1.0  # of these answers, above 0 to 2; paper 002 has 1
+temperature: float = 1.0  # of these answers, 0.01 to 2; paper 002 has 1
 best_of: int = 5  # N of the best-of-N that is set against a single answer, 2 to half of samples; paper 002 has 5
 output_dir: str = "runs/05_reward_model"  # where the run leaves its numbers, figures and the reward model
 
@@ -53,7 +53,7 @@ from prefnb import parameters, recipes
 
 p = parameters.check(globals(), recipes.REWARD_MODEL, pairs_in_view=parameters.Whole(1),
                      held_out=parameters.Whole(20), test_prompts=parameters.Whole(20, 100_000),
-                     samples=parameters.Whole(4, 256), temperature=parameters.Number(above=0, high=2),
+                     samples=parameters.Whole(4, 256), temperature=parameters.Number(0.01, 2),
                      best_of=parameters.Whole(2, 128))
 if p.best_of > p.samples // 2:
     raise parameters.ParameterError(f"'best_of' is {p.best_of}, but half of the {p.samples} samples are kept apart to "

@@ -41,7 +41,7 @@ batch_size: int = None  # pairs per optimiser step, 1 to 4096; None takes the pr
 learning_rate: float = None  # above 0, up to 1; None takes the preset's (pocket 2e-4, qwen 5e-6)
 beta: float = None  # DPO's beta, 0 to 100; None takes the preset's (pocket 0.1, qwen 0.01)
 shares: str = "0.1,0.2,1"  # shares of pairs that get the model's own answer as rejected, above 0 to 1
-temperature: float = 0.7  # of the model's own answers, above 0 to 2
+temperature: float = 0.7  # of the model's own answers, 0.01 to 2
 faster: float = 5.0  # learning rate of the second look at the full replacement, in multiples, above 0
 samples: int = 4  # answers a prompt in the k-sample form, 2 to 64
 threshold: float = 0.6  # least difference in reward that makes a pair, 0 or more, in shares of the median spread
@@ -53,7 +53,7 @@ output_dir: str = "runs/06_rs_dpo"  # where the run leaves its numbers and figur
 from prefnb import parameters, recipes
 
 p = parameters.check(globals(), recipes.DPO, shares=parameters.Numbers(above=0, high=1),
-                     temperature=parameters.Number(above=0, high=2), faster=parameters.Number(above=0, high=1000),
+                     temperature=parameters.Number(0.01, 2), faster=parameters.Number(above=0, high=1000),
                      samples=parameters.Whole(2, 64), threshold=parameters.Number(0),
                      test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
 

@@ -40,7 +40,7 @@ share: float = None  # of them with the model's own answer as rejected, 0 to 1; 
 rounds: int = None  # rounds of self-improvement, 1 to 100; None takes the preset's (3)
 weakest: int = None  # categories that get new prompts, 1 or more; None takes the preset's (2)
 prompts: int = None  # new prompts a round, 1 or more; None takes the preset's (pocket 96, qwen 1000)
-temperatures: str = "0.2,0.2,0.7,0.7,0.7,1.2,1.2,1.2"  # one sample for each, two or more, above 0 to 2
+temperatures: str = "0.2,0.2,0.7,0.7,0.7,1.2,1.2,1.2"  # one sample for each, two or more, 0.01 to 2
 epochs: float = None  # passes over a round's pairs, above 0, may be a fraction; None takes the preset's (3)
 batch_size: int = None  # pairs per optimiser step, 1 to 4096; None takes the preset's
 learning_rate: float = None  # of the rounds, above 0, up to 1; None takes the preset's (pocket 2e-4, qwen 5e-6)
@@ -205,12 +205,12 @@ by_judge = {name: scouting.rates(judge, judge.tie) for name, judge in watching.i
 chosen_categories = recipes.weakest(by_judge["proxy"], p.weakest)
 scouting_figure = plots.plot_categories(dict(sorted(by_judge.items(), reverse=True)), against="SFT")
 display(scouting_figure)
-told = f"The proxy's weakest: **{', '.join(chosen_categories).replace('_', ' ')}**."
+told = f"The proxy's weakest: **{widgets.escaped(', '.join(chosen_categories).replace('_', ' '))}**."
 if len(by_judge["proxy"]) == 1:
     told += " There is only one category in these data, so there is nothing to choose: the new prompts are simply new."
 elif "gold" in watching:
     truly = recipes.weakest(by_judge["gold"], p.weakest)
-    told += (f" The gold judge would have said {', '.join(truly).replace('_', ' ')}: the two lists share "
+    told += (f" The gold judge would have said {widgets.escaped(', '.join(truly).replace('_', ' '))}: the two lists share "
              f"{len(set(truly) & set(chosen_categories))} of {p.weakest}.")
 display(Markdown(told))
 

@@ -47,7 +47,7 @@ weights: str = "0.5,0.5"  # criticality weights of the first two objectives, two
 mixes: str = "0,0.5,1"  # the sweep: weights a of helpfulness, 0 to 1; fluency has 1 - a
 tau: float = None  # sharpness of the soft Chebyshev rule, above 0; None takes the preset's (10)
 all_weights: str = "0.25,0.25,0.25,0.25"  # weights where all count, four from 0 to 1000; two objectives take two
-temperature: float = 1.0  # of the answers that are judged, above 0 to 2; 1 is what training samples at
+temperature: float = 1.0  # of the answers that are judged, 0.01 to 2; 1 is what training samples at
 test_prompts: int = 100  # prompts that the policies are compared on, 20 or more
 draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = "runs/08_multi_objective"  # where the run leaves its numbers and figures
@@ -57,7 +57,7 @@ from prefnb import parameters, recipes
 
 p = parameters.check(globals(), recipes.OBJECTIVES, mixes=parameters.Numbers(0, 1),
                      all_weights=parameters.Numbers(0, 1000),
-                     faster=parameters.Number(above=0, high=1000), temperature=parameters.Number(above=0, high=2),
+                     faster=parameters.Number(above=0, high=1000), temperature=parameters.Number(0.01, 2),
                      test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
 for name, given, needed in (("weights", p.weights, 2), ("all_weights", p.all_weights, 4)):
     if len(given) != needed:

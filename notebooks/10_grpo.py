@@ -50,7 +50,7 @@ loss_type: str = "sequence"  # what divides a sample's tokens: "sequence", "toke
 varied: str = "0.7,1.3"  # temperatures that share a group in one section; samples is a multiple of their number
 more_updates: int = 3  # updates per batch of samples in the section on them, 2 to 64
 pairs: int = 256  # pairs that DPO is trained on, to stand beside, 1 or more
-temperature: float = 1.0  # of the answers that are compared, above 0 to 2; 1 is what training samples at
+temperature: float = 1.0  # of the answers that are compared, 0.01 to 2; 1 is what training samples at
 test_prompts: int = 160  # prompts that the policies are compared on, 20 or more
 draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = "runs/10_grpo"  # where the run leaves its numbers and figures
@@ -60,7 +60,7 @@ from prefnb import parameters, recipes
 
 p = parameters.check(globals(), recipes.GRPO, short_steps=parameters.Whole(2, 1_000_000),
                      varied=parameters.Numbers(above=0, high=5), more_updates=parameters.Whole(2, 64),
-                     pairs=parameters.Whole(1), temperature=parameters.Number(above=0, high=2),
+                     pairs=parameters.Whole(1), temperature=parameters.Number(0.01, 2),
                      test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
 if p.short_steps > p.steps:
     raise parameters.ParameterError(f"'short_steps' is {p.short_steps}, more than 'steps', {p.steps}; a short training "

@@ -83,8 +83,15 @@ def named_values(words: list[str]) -> dict[str, str]:
 
 def summary(paths: list[Path]) -> None:
     """Print what a notebook's run measured, and where its notebook and figures are."""
+    if not paths:
+        raise ValueError("summary needs the folder of a notebook's run, e.g. runs/04_dppo.")
+    for path in paths:
+        if not path.exists():
+            raise ValueError(f"There is no '{path}' (looked from {Path.cwd()}).")
+        if not path.is_dir() and path.suffix != ".ipynb":
+            raise ValueError(f"'{path}' is neither the folder of a notebook's run nor an executed notebook.")
     for folder in (path for path in paths if path.is_dir()):
-        found = json.loads((folder / "summary.json").read_text())
+        found = _summary_in(folder)
         asked = f"{found['prompts']} prompts, {found['draws']} answers to each"
         print(f"\nWin rates against {found['baseline']} on {asked} (95% interval):")
         for label, rate in found["win_rates"].items():
@@ -95,8 +102,24 @@ def summary(paths: list[Path]) -> None:
         print(f"Executed notebook: {path}")
 
 
+def _summary_in(folder: Path) -> dict:
+    """What `recipes.record` wrote into a run's folder; ValueError with one sentence if it did not, or it is damaged."""
+    path = folder / "summary.json"
+    if not path.is_file():
+        raise ValueError(f"'{folder}' has no summary.json; give the folder of a notebook's run, e.g. runs/04_dppo.")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for rate in found["win_rates"].values():
+            rate["half"] + sum(rate["interval"])
+        return {"baseline": found["baseline"], "prompts": found["prompts"], "win_rates": found["win_rates"]}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ValueError(f"{path} is damaged, or no summary of a run.") from None
+
+
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except ValueError as error:
+    except (ValueError, FloatingPointError) as error:
         sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"{error.filename or 'A file'} cannot be used ({error.strerror or error}).")

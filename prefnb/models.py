@@ -117,8 +117,8 @@ def _loaded(kind, name: str, config, dtype: torch.dtype):
     for weight, value in model.named_parameters():
         if not value.isfinite().all():
             raise ValueError(
-                f"The weights of '{name}' are not all finite numbers ({weight}): its training had diverged, or the file "
-                "is damaged."
+                f"The weights of '{name}' are not all finite numbers ({weight}): its training had diverged, or the "
+                "file is damaged."
             )
     return model
 
@@ -170,8 +170,8 @@ def reward_model_from(policy, tokenizer, seed: int = 0, classes: tuple[str, str]
 
 
 def _config(name: str):
-    """A model's configuration, without dropout: policy and reference must agree exactly at step 0, and a judge must say
-    the same thing twice. Nor does a stranger choose what computes attention: it could name code to download."""
+    """A model's configuration, without dropout: policy and reference must agree exactly at step 0, and a judge must
+    say the same thing twice. Nor does a stranger choose what computes attention: it could name code to download."""
     with _told(name, "configuration") as source:
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         for part in (config, *(getattr(config, key) for key in config.sub_configs if getattr(config, key, None))):

@@ -78,7 +78,9 @@ class Number:
 
 @dataclass(frozen=True)
 class Whole(Number):
-    """A whole number; 10.0 and "10" are the whole number 10."""
+    """A whole number; 10.0 and "10" are the whole number 10. Nothing here is counted beyond 1e9."""
+
+    high: float | None = 1e9
 
     noun = "a whole number"
 
@@ -214,7 +216,7 @@ COMMON = {
     "model": Source("folder"),
     "dataset": Source("file"),
     "pairs": Whole(1),
-    "epochs": Number(above=0, high=1000),
+    "epochs": Number(0.001, 1000),
     "batch_size": Whole(1, 4096),
     "learning_rate": Number(above=0, high=1),
     "output_dir": Folder(),

@@ -111,6 +111,11 @@ def _legend(figure, axis):
         figure.legend(handles, names, loc="outside upper left", ncols=max(1, min(len(names), fitting)))
 
 
+def _plain(text):
+    """Text of a data set for a picture: `$` is money, not mathematics, and half a character is a question mark."""
+    return str(text).encode("utf-8", "replace").decode().replace("$", r"\$")
+
+
 def _totals(scores):
     """The totals of all answers, (n,) or (n, K), one after another."""
     return np.ravel(getattr(scores, "total", scores)).astype(float)
@@ -392,7 +397,7 @@ def plot_categories(results, against="", strict=False):
         rows = [i for i, category in enumerate(categories) if category in found]
         shown = [found[categories[i]] for i in rows]
         _draw_rates(axis, shown, np.array(rows) + offset, palette[label], strict, label or None)
-    axis.set_yticks(range(len(categories)), [category.replace("_", " ") for category in categories])
+    axis.set_yticks(range(len(categories)), [_plain(category.replace("_", " ")) for category in categories])
     axis.set_ylim(-0.6, len(categories) - 0.4)
     _rate_axis(axis, strict, against)
     _legend(figure, axis)

@@ -175,6 +175,8 @@ def train(
         if live:
             live.update(history)
     bar.close()
+    if accelerator.is_main_process:
+        _tell_explosion(history)
     _join_parts(policy)
     policy.eval()
     monitored.put_back_best()
@@ -182,6 +184,21 @@ def train(
     if live:
         live.finish(history)
     return history
+
+
+def _tell_explosion(history: History) -> None:
+    """Say so in words if a loss that cannot be negative ended at ten times its first value, or above 10.
+
+    The score function's losses have either sign, and their size says nothing.
+    """
+    losses = [row["loss"] for row in history.rows]
+    last = losses[-max(1, len(losses) // 4) :]
+    reached = sum(last) / len(last)
+    if min(losses) >= 0 and reached > 10 * max(1.0, losses[0]):
+        print(
+            f"The loss rose from {losses[0]:.3g} to {reached:.3g} (mean of the last {len(last)} steps): training has "
+            "diverged. Try a smaller learning rate."
+        )
 
 
 # What is left of the learning rate at `left` of the way, from 1 (after the warm-up) to 0 (the end).

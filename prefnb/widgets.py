@@ -23,11 +23,19 @@ _NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'  # "$3 or $4" is money, not m
 def show_table(*rows):
     """Show rows of cells as a table; the first row is the header. Numbers with a fraction get three decimals.
 
-    For a run's own labels and figures: cells may hold Markdown, so text from a data set or a model does not belong
-    here.
+    For a run's own labels and figures: cells may hold Markdown, so text from a data set or a model goes
+    through `escaped`.
     """
     lines = ["| " + " | ".join(f"{c:.3f}" if isinstance(c, float) else str(c) for c in row) + " |" for row in rows]
     display(Markdown("\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])))
+
+
+def escaped(text):
+    """Text of a data set or a model, to stand in Markdown as it is: no markup, no links or pictures, no mathematics."""
+    plain = "".join(
+        c if c.isalnum() or c == " " or ord(c) > 127 else "<br>" if c == "\n" else f"&#{ord(c)};" for c in str(text)
+    )
+    return f"<span {_NO_MATH}>{plain}</span>"
 
 
 def _question(prompt):

@@ -1,6 +1,7 @@
 """The command line runs the notebooks' recipes, and `make book` keeps what readers need."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -58,9 +59,52 @@ def test_the_summary_shows_win_rates_figures_and_notebook(tmp_path, capsys):
         )
     )
     (tmp_path / "votes.png").touch()
-    command_line.summary([tmp_path, Path("runs/04_dppo.ipynb")])
+    (tmp_path / "04_dppo.ipynb").touch()
+    command_line.summary([tmp_path, tmp_path / "04_dppo.ipynb"])
     said = capsys.readouterr().out
-    assert "DPPO" in said and "0.610 [0.550, 0.670]" in said and "votes.png" in said and "runs/04_dppo.ipynb" in said
+    assert "DPPO" in said and "0.610 [0.550, 0.670]" in said and "votes.png" in said and "04_dppo.ipynb" in said
+
+
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (lambda folder: None, "There is no"),
+        (lambda folder: folder.mkdir(), "has no summary.json"),
+        (lambda folder: folder.write_text("text"), "neither the folder of a notebook's run nor"),
+        *(
+            (lambda folder, text=text: [folder.mkdir(), (folder / "summary.json").write_text(text)], "is damaged")
+            for text in ("", "{", "[]", "{}", '{"baseline": "SFT", "prompts": 1, "win_rates": {"DPO": {}}}')
+        ),
+    ],
+)
+def test_a_summary_that_is_not_there_is_told(tmp_path, make, said):
+    """A folder without one was a traceback, one that is not there silence and exit 0."""
+    make(tmp_path / "run")
+    with pytest.raises(ValueError, match=said):
+        command_line.main(["summary", str(tmp_path / "run")])
+    with pytest.raises(ValueError, match="needs the folder"):
+        command_line.main(["summary"])
+
+
+@pytest.mark.filterwarnings("ignore:'prefnb.__main__' found in sys.modules")
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (FloatingPointError("The loss is nan."), "The loss is nan."),
+        (OSError(28, "No space left on device", "runs/sft"), "runs/sft cannot be used (No space left on device)."),
+    ],
+)
+def test_a_failure_is_a_sentence_at_the_command_line(monkeypatch, error, said):
+    """A loss that is no number, and a disk that is full, were tracebacks there."""
+
+    def fail(**given):
+        raise error
+
+    monkeypatch.setattr(recipes, "sft", fail)
+    monkeypatch.setattr(sys, "argv", ["prefnb", "sft", "--output_dir", "runs/test_a_failure"])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_module("prefnb", run_name="__main__", alter_sys=True)
+    assert left.value.code == said
 
 
 def test_importing_prefnb_is_instant():

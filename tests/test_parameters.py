@@ -1,5 +1,6 @@
 """Every value that papermill may give a notebook is read or refused, and no mistyped name gets by."""
 
+import re
 import subprocess
 import sys
 
@@ -118,7 +119,7 @@ def test_every_problem_is_told_at_once_in_plain_sentences():
     assert refusal(given, sweep=Numbers(0, 10)).split("\n") == [
         "'preset' must be 'pocket' or 'qwen', not 'quen'. Did you mean 'qwen'?",
         "'seed' must be a whole number from 0 to 4294967295, not True.",
-        "'pairs' must be a whole number of at least 1, not 'many'.",
+        "'pairs' must be a whole number from 1 to 1000000000, not 'many'.",
         "'learning_rate' must be a number above 0 and of at most 1, not 0.",
         "'alpha' must be a number from 0 to 10000, not -1.",
         "'level' must be 'token' or 'sequence', not 'tokens'. Did you mean 'token'?",
@@ -241,3 +242,23 @@ def test_a_name_used_for_something_else_since_is_explained():
     """Guards against a riddle when a later cell wrote `pairs = load_pairs()` and the check runs again."""
     said = refusal({"pairs": METHOD})
     assert said.endswith("not a Schema (if the name was used again, run the parameters' cell once more).")
+
+
+ABSURD = [
+    ("dpo", {"epochs": 1e-9}, "'epochs' must be a number from 0.001"),
+    ("dpo", {"pairs": 1e308}, "'pairs' must be a whole number from 1 to 1000000000"),
+    ("dpo", {"max_response_tokens": 1}, "'max_response_tokens' must be a whole number from 4"),
+    ("rs_dpo", {"temperature": 1e-300}, "'temperature' must be a number from 0.01"),
+    ("rloo", {"temperatures": "1e-300,1"}, "'temperatures' must be numbers"),
+    ("self_improvement", {"temperatures": "1e-300,1"}, "'temperatures' must be numbers"),
+    ("self_improvement", {"prompts": 1_000_000}, "'prompts' must be at most 3333, not 1000000"),
+]
+
+
+@pytest.mark.parametrize("method, given, said", ABSURD)
+def test_what_is_absurd_is_refused_before_any_work(method, given, said):
+    """Each was accepted: trained for nothing, broke later, or looked for a million prompts for minutes."""
+    from prefnb import recipes
+
+    with pytest.raises(ValueError, match=re.escape(said)):
+        getattr(recipes, method)(**given)

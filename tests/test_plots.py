@@ -4,6 +4,7 @@ import matplotlib
 import nbformat
 import numpy as np
 import pytest
+from matplotlib import cbook
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from nbclient import NotebookClient
@@ -192,3 +193,13 @@ def test_each_picture_is_in_the_saved_notebook_once():
     for cell in notebook.cells[1:]:
         (output,) = cell.outputs
         assert "image/png" in output.data
+
+
+@pytest.mark.parametrize("name", ["$\\undefinedmacro$", "$^$", "${$", "a $3 and $4 b", "\\$", "half \ud800", "a_b"])
+def test_a_category_of_the_data_is_no_mathematics(name, tmp_path):
+    """These raised in the last cell of a notebook, after all the training."""
+    rate = win_rate(np.array([1.0, 2.0, 3.0]), np.array([2.0, 1.0, 0.0]))
+    figure = plots.plot_categories({name: rate, "other": rate}, against="SFT")
+    figure.savefig(tmp_path / "x.png")
+    shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert all(not cbook.is_math_text(text) for text in shown)

@@ -237,6 +237,14 @@ def test_history_finds_metrics_and_evals_and_survives_the_disk(setting, tmp_path
         history["marign"]
 
 
+def test_a_loss_that_explodes_is_told(setting, capsys):
+    """learning_rate=1: the loss rose from 0.69 to 124, exit 0, without a word."""
+    setting(partial(dpo, beta=20.0), learning_rate=1.0)
+    assert "training has diverged. Try a smaller learning rate" in capsys.readouterr().out
+    setting()
+    assert "diverged" not in capsys.readouterr().out
+
+
 def test_divergence_stops_with_a_sentence(setting):
     """A loss that is not a number must not train on."""
     with pytest.raises(FloatingPointError, match="diverged"):

@@ -1,9 +1,11 @@
 import re
+from html import unescape
 
 import nbformat
 import numpy as np
 import pytest
 from nbclient import NotebookClient
+from notebook_source import NOTEBOOKS
 
 from prefnb import widgets
 from prefnb.judges import Scores
@@ -108,3 +110,33 @@ def test_a_table_has_a_header_and_a_line_for_every_row(monkeypatch):
     monkeypatch.setattr(widgets, "display", shown.append)
     widgets.show_table(["policy", "rate"], ["SFT", 0.5])
     assert shown[0].data == "| policy | rate |\n| --- | --- |\n| SFT | 0.500 |"
+
+
+HOSTILE = [
+    '<iframe src="https://example.org"></iframe>',
+    '<img src=x onerror="alert(1)">',
+    "![a picture](https://example.org/x.png) [a link](javascript:alert(1)) https://example.org",
+    "| a | cell |\n|---|---|\n# heading\n- item\n```code```",
+    "$\\undefinedmacro$ \\(x\\) $$y$$ `tick` *star* _under_ ~~gone~~ &lt;b&gt;",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_of_data_stays_text_in_markdown(text):
+    """Three live iframes stood in the exported 02, and an <img onerror> from the category column in 07."""
+    from nbconvert.filters.markdown_mistune import markdown2html_mistune
+
+    shown = markdown2html_mistune(f"One of them: | **{widgets.escaped(text)}** |")
+    assert tags(shown) <= {"p", "span", "br", "strong"} and shown.count("<span") == 1
+    assert "mathjax_ignore" in shown
+    words = unescape(re.sub(r"<br\s*/?>", "\n", shown.partition("mathjax_ignore")[2].partition(">")[2]))
+    assert words.partition("</span>")[0].replace("\n\n", "\n") == text
+
+
+@pytest.mark.parametrize("name", ["00_pocket_world", "02_dpo", "07_self_improvement"])
+def test_the_notebooks_that_write_data_into_markdown_escape_it(name):
+    """Every place in their Markdown where a text of the data or the model goes in."""
+    source = (NOTEBOOKS / f"{name}.py").read_text(encoding="utf-8")
+    places = {"00_pocket_world": "escaped(one.text)", "02_dpo": "escaped(text[:600])"}
+    assert places.get(name, "escaped(', '.join(chosen_categories)") in source
+    assert not re.search(r"Markdown\(f?\"[^\n]*\{(one\.text|html\.escape|', '\.join\(chosen_categories)", source)

@@ -28,7 +28,7 @@ TRAINING = {
     "accumulation": Whole(1, 4096),
     "gradient_checkpointing": Flag(),  # less memory for a third more computing; the numbers stay
     "max_prompt_tokens": Whole(1),
-    "max_response_tokens": Whole(1),
+    "max_response_tokens": Whole(4),  # below, the end of most turns is cut off
 }
 # What the methods of a preset share.
 POCKET = dict(

@@ -34,7 +34,7 @@ from prefnb.train import History, train
 
 _MIXTURE = {"share": 0.1, "temperature": 0.7}
 RS_DPO = Schema(
-    {**PREFERENCE, "share": Number(0, 1), "temperature": Number(above=0, high=2)},
+    {**PREFERENCE, "share": Number(0, 1), "temperature": Number(0.01, 2)},
     {"pocket": {**PREFERENCE_POCKET, **_MIXTURE}, "qwen": {**PREFERENCE_QWEN, **_MIXTURE}},
 )
 
@@ -47,6 +47,7 @@ _CURRICULUM = {
     "temperatures": [0.2] * 2 + [0.7] * 3 + [1.2] * 3,
     "new_prompts": None,
 }
+NEW_PROMPTS = 5000  # in one category of the pocket world: it has more, but looks for the last of them for minutes
 # What the rounds need whoever judges; with the judge, the recipe's own schema.
 ROUNDS = Schema(
     {
@@ -54,7 +55,7 @@ ROUNDS = Schema(
         "rounds": Whole(1, 100),
         "weakest": Whole(1, 1000),
         "prompts": Whole(1),
-        "temperatures": Numbers(above=0, high=2),
+        "temperatures": Numbers(0.01, 2),
         "scout_prompts": Whole(1),
         "new_prompts": Source("file"),
     },
@@ -120,6 +121,12 @@ def check_rounds(p: SimpleNamespace) -> None:
             "'temperatures' must name at least two, one per sample: a pair needs two samples to compare."
         )
     writes_its_own = p.new_prompts is None and data.is_pocket(p.dataset)
+    most = NEW_PROMPTS * min(p.weakest, len(pocket.CATEGORIES)) // p.rounds
+    if writes_its_own and p.prompts > most:
+        raise parameters.ParameterError(
+            f"'prompts' must be at most {most}, not {p.prompts}: in {p.rounds} rounds the pocket world does not write "
+            f"more than {NEW_PROMPTS} new ones in each of the weakest categories."
+        )
     if not writes_its_own and p.new_prompts in (None, "pocket"):
         raise parameters.ParameterError(
             "'new_prompts' must be a file of prompts (a column 'prompt', perhaps 'category'). Only for its own data, "

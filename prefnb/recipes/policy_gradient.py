@@ -23,7 +23,7 @@ _FIELDS = {
     "prompts": Whole(1),
     "steps": Whole(1, 1_000_000),
     "samples": Whole(2, 1024),
-    "temperatures": Numbers(above=0, high=5),
+    "temperatures": Numbers(0.01, 5),
     "kl_weight": Number(0, 100),
     "reward": Choice("gold", "proxy"),
 }
