@@ -110,8 +110,8 @@ def _summary_in(folder: Path) -> dict:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         for rate in found["win_rates"].values():
-            rate["half"] + sum(rate["interval"])
-        return {"baseline": found["baseline"], "prompts": found["prompts"], "win_rates": found["win_rates"]}
+            rate["rate"] + sum(rate["interval"])
+        return {name: found[name] for name in ("baseline", "prompts", "draws", "win_rates")}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(f"{path} is damaged, or no summary of a run.") from None
 
