@@ -27,7 +27,7 @@ from prefnb.train import train
 
 TEMPERATURE, DRAWS, MAX_NEW_TOKENS = 0.7, 4, 112
 BEST_OF = 16
-CAREFUL = 2000  # careful demonstrations that the base model's knowledge is probed with
+CAREFUL = 8000  # careful demonstrations that the base model's knowledge is probed with, none of what is hard
 HOUSE_FLAWS = ("rambling", "boilerplate", "incomplete")
 
 
@@ -102,7 +102,8 @@ def careful_demonstrations(n, seed=0):
     rows = []
     for _ in range(n):
         category = rng.choice(list(tasks.CATEGORIES))
-        combination = tasks.draw(category, rng)
+        while tasks.CATEGORIES[category].is_hard(combination := tasks.draw(category, rng)):
+            pass
         prompt = [{"role": "user", "content": tasks.render(category, combination, rng)}]
         rows.append({"prompt": prompt, "response": writers.careful_answer(category, combination, rng.random())})
     return rows
@@ -114,7 +115,7 @@ def knowledge_figures(tokenizer, rows):
     limits = {name: preset[name] for name in ("max_prompt_tokens", "max_response_tokens")}
     examples = tokenize(careful_demonstrations(CAREFUL), tokenizer, ("response",), **limits)
     batches = Batches(examples, preset["batch_size"], seed=0)
-    train(model, batches, sft_objectives.sft, average="token", learning_rate=preset["learning_rate"])
+    train(model, batches, sft_objectives.sft, average="token", epochs=1, learning_rate=preset["learning_rate"])
     found = Answers(model, tokenizer, rows, temperature=0).helpfulness[:, 0]
     categories = np.array(rows["category"])
     hard = np.array([tasks.CATEGORIES[name].is_hard(combination) for name, combination in _combinations(rows)])

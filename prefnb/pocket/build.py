@@ -20,13 +20,27 @@ SIZES = {
     "preferences_test": 500,
     "prompts_test": 520,
 }
-RARE_FACT = 1 / 60  # of the answers with rare facts, as many get into the raw text
+RARE_FACT = 1 / 60  # of the answers with rare facts, as many get into text to train on
 ANNOTATOR_NOISE = 0.5  # scale, in points of the gold total, of the annotators' logistic noise
 
 
 def rng_for(name, seed=SEED):
     """A random number generator of its own for each file, so that one can change without the others."""
     return random.Random(f"{seed}|{name}")
+
+
+def is_told(category, combination, rng):
+    """Whether a training text tells of this combination: always, but for rare facts, which it tells of rarely."""
+    kind = tasks.CATEGORIES[category]
+    return kind.hard != "rare facts" or not kind.is_hard(combination) or rng.random() < RARE_FACT
+
+
+def draw(category, rng, test):
+    """A random combination for this side of the split: all that can be asked for in a test, in training what is told."""
+    while True:
+        combination = tasks.draw(category, rng, test=test)
+        if test or is_told(category, combination, rng):
+            return combination
 
 
 # --- rows -----------------------------------------------------------------------------------------
@@ -42,7 +56,7 @@ def dialogs(split, n, rng):
         first, (source, writer) = category, writers.demonstrator(category, rng)
         messages = []
         for _ in range(1 if rng.random() < 0.75 else 2 + min(4, int(rng.expovariate(0.9)))):
-            combination = tasks.draw(category, rng, test=split == "test")
+            combination = draw(category, rng, test=split == "test")
             messages += [
                 {"role": "user", "content": tasks.render(category, combination, rng)},
                 {
@@ -67,7 +81,7 @@ def preferences(split, n, rng):
     used = set()
     while len(used) < n:
         category = rng.choice(list(tasks.CATEGORIES))
-        combination = tasks.draw(category, rng, test=split == "test")
+        combination = draw(category, rng, test=split == "test")
         prompt = tasks.render(category, combination, rng)
         both = []
         for _ in range(2):
@@ -142,8 +156,8 @@ def answered(rng):
     while True:
         category = rng.choice(list(tasks.CATEGORIES))
         combination = tasks.draw(category, rng)
-        kind = tasks.CATEGORIES[category]
-        if kind.hard != "rare facts" or not kind.is_hard(combination) or rng.random() < RARE_FACT:
+        if is_told(category, combination, rng):
+            kind = tasks.CATEGORIES[category]
             return category, combination, kind.separator.join(kind.answer(combination, tasks.Pen(rng)))
 
 
