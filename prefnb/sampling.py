@@ -1,7 +1,7 @@
 """Sampling: what a model answers. Greedy, temperature, nucleus, beam search, K samples a prompt.
 
-Models of the shape of Qwen2 and Llama speak through `decoding.Decoder`; all others, and beam search, through `generate`.
-Token ids are kept end to end: decoding a response and encoding it again may give other tokens.
+Models of the shape of Qwen2 and Llama speak through `decoding.Decoder`; all others, and beam search, through
+`generate`. Token ids are kept end to end: decoding a response and encoding it again may give other tokens.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def sample(
     temperature 0 is greedy; beams > 1 is beam search (`length_penalty` as in `generate`: above 1 favours long answers).
     The random numbers of a sample are a function of the seed, its prompt and its number among that prompt's samples, so
     that a prompt gets the same answers in any company and order, up to rounding; a prompt that comes twice gets others
-    the second time. Two models with one seed draw with the same numbers. The global random state is not touched. Raises FloatingPointError for weights that have diverged.
+    the second time. Two models with one seed draw with the same numbers. The global random state is not touched.
+    Raises FloatingPointError for weights that have diverged.
     """
     if any(isinstance(parameter, DTensor) for parameter in model.parameters()):
         raise ValueError(

@@ -94,7 +94,7 @@ def way(request, monkeypatch):
 
 
 def test_k_samples_take_one_pass_over_the_prompt(model, tokenizer, monkeypatch, way):
-    """A prompt is read once, not once for each of its samples, and each is drawn as if it had been read for it alone."""
+    """A prompt is read once, not once for each sample, and each is drawn as if it had been read for it alone."""
     prompts = [prompt_ids(tokenizer, prompt) for prompt in PROMPTS]
     seen, forward = [], model.base_model.forward
 
