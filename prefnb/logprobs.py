@@ -9,7 +9,7 @@ its chunk: at Qwen2.5's vocabulary of 151,936 that tensor would be larger than t
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Iterable
@@ -23,6 +23,7 @@ from prefnb.models import processes
 
 CHUNK = 1024  # response positions whose logits exist at one time,
 LOGITS = 2**25  # or fewer, so that a chunk of them stays under 128 MB in float32
+PADDING = 128  # positions of padding that cost a small model about as much as one more pass through its Python
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,33 @@ class Scorer(torch.nn.Module):
 def hidden_states(model, batch, head=None) -> torch.Tensor:
     """The last layer's output at every token of the batch's rows, (batch, time, hidden size). head: the output head
     that the loss goes through, if it does."""
+    groups = rows_of_like_length((batch.segment >= 0).sum(-1).tolist())
+    if len(groups) == 1 or batch.input_ids.is_cuda or processes().num_processes > 1:
+        # On a GPU a pass costs about the same however few its rows; processes must all make as many passes.
+        return _one_pass(model, batch, head)
+    time, found = batch.input_ids.shape[1], []
+    for rows in groups:
+        width = int((batch.segment[rows] >= 0).sum(-1).max())
+        cut = {name: getattr(batch, name)[rows, :width] for name in ("input_ids", "segment", "position")}
+        hidden = _one_pass(model, replace(batch, **cut), head)
+        found.append(torch.nn.functional.pad(hidden, (0, 0, 0, time - width)))
+    back = torch.tensor([row for rows in groups for row in rows]).argsort()
+    return torch.cat(found)[back]
+
+
+def rows_of_like_length(lengths: list[int]) -> list[list[int]]:
+    """Row numbers in groups, each with no more than `PADDING` positions of padding; one group, if that is enough."""
+    groups, padding = [[]], 0
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        padding += lengths[groups[-1][0]] - lengths[row] if groups[-1] else 0
+        if padding > PADDING:
+            groups.append([])
+            padding = 0
+        groups[-1].append(row)
+    return groups
+
+
+def _one_pass(model, batch, head) -> torch.Tensor:
     words = {"input_ids": batch.input_ids}
     embedding, saving = model.get_input_embeddings(), getattr(model.base_model, "gradient_checkpointing", False)
     if saving and model.training and head and head.weight is embedding.weight and processes().num_processes == 1:

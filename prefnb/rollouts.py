@@ -144,9 +144,11 @@ class Rollouts:
         return Drawn(prompts, drawn, temperatures * len(index), scores.parts, rewards, self.advantages(rewards))
 
     def _answers(self, index: Sequence[int], seed: int) -> list[Sample]:
-        """The samples, prompt by prompt; several processes share the prompts among them."""
+        """The samples, prompt by prompt, the same however many processes share the prompts among them."""
         state, found = processes(), []
-        mine = list(range(len(index)))[state.process_index :: state.num_processes]
+        first = {}  # equal prompts are asked by one process, so that `sample` counts them and their answers differ
+        owner = [first.setdefault(tuple(self.prompt_ids[i]), len(first)) % state.num_processes for i in index]
+        mine = [place for place, process in enumerate(owner) if process == state.process_index]
         k = self.samples // len(self.temperatures)
         for number, temperature in enumerate(self.temperatures if mine else []):
             drawn = sample(
@@ -156,7 +158,7 @@ class Rollouts:
                 samples=k,
                 temperature=temperature,
                 max_new_tokens=self.max_new_tokens,
-                seed=seed + number + len(self.temperatures) * state.process_index,  # no two draw alike
+                seed=seed + number,  # no two temperatures draw with the same random numbers
             )
             found += [(place, number, drawn[i * k : (i + 1) * k]) for i, place in enumerate(mine)]
         in_order = sorted(gather_object(found), key=lambda one: one[:2])

@@ -1,7 +1,7 @@
 """Sampling: what a model answers. Greedy, temperature, nucleus, beam search, K samples a prompt.
 
-Models of the shape of Qwen2 and Llama speak through `decoding.Decoder`; all others, and beam search, through `generate`.
-Token ids are kept end to end: decoding a response and encoding it again may give other tokens.
+Models of the shape of Qwen2 and Llama speak through `decoding.Decoder`; all others, and beam search, through
+`generate`. Token ids are kept end to end: decoding a response and encoding it again may give other tokens.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from functools import partial
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 import numpy as np
 import torch
@@ -54,7 +54,8 @@ def sample(
     temperature 0 is greedy; beams > 1 is beam search (`length_penalty` as in `generate`: above 1 favours long answers).
     The random numbers of a sample are a function of the seed, its prompt and its number among that prompt's samples, so
     that a prompt gets the same answers in any company and order, up to rounding; a prompt that comes twice gets others
-    the second time. The global random state is not touched. Raises FloatingPointError for weights that have diverged.
+    the second time. Two models with one seed draw with the same numbers. The global random state is not touched.
+    Raises FloatingPointError for weights that have diverged.
     """
     if any(isinstance(parameter, DTensor) for parameter in model.parameters()):
         raise ValueError(
@@ -66,7 +67,7 @@ def sample(
             "Greedy decoding (temperature 0) gives every sample alike; use samples=1 or a temperature above 0."
         )
     ids = [prompt if isinstance(prompt[0], int) else prompt_ids(tokenizer, prompt) for prompt in prompts]
-    numbers = _times_before(ids)
+    times = _times_before(ids)
     order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))  # like lengths together: less padding
     end = end_of_turn_id(tokenizer)
     ends = [end] if tokenizer.eos_token_id in (None, end) else [end, tokenizer.eos_token_id]
@@ -77,22 +78,24 @@ def sample(
     per_batch = max(1, batch_size // samples)
     try:
         with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
-            if beams > 1:
-                respond = partial(beam_search, model, beams, length_penalty)
-            else:
-                respond = Decoder(model) if can_decode(model) else partial(generate, model)
+            respond = _way(model, beams, length_penalty)
             for start in tqdm(range(0, len(order), per_batch), desc="sampling", disable=not progress, leave=False):
                 part = order[start : start + per_batch]
-                places = [(i, k) for i in part for k in range(samples)]
-                uniform = np.stack(
-                    [uniform_numbers(seed, ids[i], numbers[i] * samples + k, max_new_tokens) for i, k in places]
-                )
-                uniform = torch.from_numpy(uniform).to(model.device)
-                for (i, k), row in zip(places, respond([ids[i] for i in part], samples, uniform, **choice)):
-                    result[i * samples + k] = _cut(row, ends, tokenizer)
+                rows = [(i, k) for i in part for k in range(samples)]
+                drawn = [uniform_numbers(seed, ids[i], times[i] * samples + k, max_new_tokens) for i, k in rows]
+                uniform = torch.from_numpy(np.stack(drawn)).to(model.device)
+                for (i, k), said in zip(rows, respond([ids[i] for i in part], samples, uniform, **choice)):
+                    result[i * samples + k] = _cut(said, ends, tokenizer)
     finally:
         model.train(was_training)
     return result
+
+
+def _way(model, beams: int, length_penalty: float) -> Callable:
+    """What turns prompts into the ids of responses: beam search, decoding as written out, or `generate`."""
+    if beams > 1:
+        return partial(beam_search, model, beams, length_penalty)
+    return Decoder(model) if can_decode(model) else partial(generate, model)
 
 
 def uniform_numbers(seed: int, prompt: list[int], number: int, count: int) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Benchmarks: that both libraries get the same work, and that the table divides what it says."""
+"""Benchmarks: that both libraries get the same work, and that the tables divide what they say."""
 
-from benchmarks import qwen
+from benchmarks import qwen, sampling
 from prefnb.batches import tokenize
 
 
@@ -19,3 +19,11 @@ def test_the_share_is_of_what_training_needs_beyond_its_state():
     row = [cell.strip() for cell in text.splitlines()[2].split("|")]
     assert row[1:7] == ["prefnb", "2", "1,024", "2.60", "1.00", "0.40"]
     assert row[9] == "6%"  # 6 x 1e8 x 1024 by 1e13
+
+
+def test_sampling_is_told_in_tokens_by_the_median_second():
+    """60 tokens in 1, 2 and 9 seconds are 30 a second, and twice that is a ratio of 2."""
+    seconds = {"written out": [0.5, 1.0, 1.5], "generate": [9.0, 2.0, 1.0]}
+    text = sampling.table({"greedy": dict(seconds=seconds, rows=4, tokens=60, differ=1)})
+    row = [cell.strip() for cell in text.splitlines()[2].split("|")]
+    assert row[1:6] == ["greedy", "60", "30", "2.00", "1 of 4"]

@@ -120,3 +120,28 @@ def test_a_model_that_bends_its_logits_is_refused(model):
     model.config.final_logit_softcapping = 30.0
     with pytest.raises(ValueError, match="final_logit_softcapping"):
         Scorer(model)
+
+
+def test_rows_of_like_length_go_through_together_and_nothing_else_changes(model, tokenizer, pairs, monkeypatch):
+    """Padding that is left out must change neither a log-prob nor a gradient, nor put a row in another's place."""
+    pairs = [{**row, "chosen": row["chosen"] * (1 + 5 * (n % 3))} for n, row in enumerate(pairs)]
+    batch, found = tokenize(pairs, tokenizer).batch(range(len(pairs))), []
+    passes, forward = [], model.base_model.forward
+    monkeypatch.setattr(
+        model.base_model, "forward", lambda **given: passes.append(given["input_ids"].shape) or forward(**given)
+    )
+    for padding in (10**9, 100):
+        monkeypatch.setattr(logprobs, "PADDING", padding)
+        scored = Scorer(model)(batch)
+        (scored.chosen.sum - scored.rejected.sum).mul(torch.arange(len(pairs))).sum().backward()
+        found.append((scored, [parameter.grad.clone() for parameter in model.parameters()]))
+        model.zero_grad()
+    assert passes[0] == batch.input_ids.shape and len(passes) > 2
+    positions = sum(rows * time for rows, time in passes[1:])
+    assert batch.tokens <= positions <= batch.tokens + 100 * len(passes[1:]) < batch.input_ids.numel()
+    (whole, gradients), (parts, same) = found
+    for role in ("chosen", "rejected"):
+        assert torch.equal(getattr(whole, role).mask, getattr(parts, role).mask)
+        torch.testing.assert_close(getattr(parts, role).token, getattr(whole, role).token, atol=1e-5, rtol=0)
+    for one, other in zip(gradients, same):
+        torch.testing.assert_close(other, one, atol=1e-4, rtol=1e-4)

@@ -11,7 +11,7 @@ import torch
 from conftest import random_model
 from test_recipes import small_world  # noqa: F401
 
-from prefnb import batches, data, models, pairs, parameters, pocket, recipes, sampling, unfinished
+from prefnb import batches, data, decoding, models, pairs, parameters, pocket, recipes, sampling, unfinished
 from prefnb.__main__ import METHODS
 from prefnb.batches import prompt_ids
 from prefnb.evaluate import win_rate
@@ -249,7 +249,7 @@ def test_new_prompts_from_a_file_leave_out_what_the_data_set_holds_out(curriculu
 def test_no_recipe_sees_a_prompt_that_its_data_hold_out(curriculum, tokenizer, monkeypatch, method):
     """Every prompt that is sampled from, scored or trained on, in any recipe, is written down and looked through."""
     seen = set()
-    batch, padded = batches.Examples.batch, sampling._left_padded
+    batch, padded = batches.Examples.batch, decoding.left_padded
 
     def watched_batch(examples, index):
         seen.update(tuple(examples.prompt_ids[i]) for i in index)
@@ -260,7 +260,8 @@ def test_no_recipe_sees_a_prompt_that_its_data_hold_out(curriculum, tokenizer, m
         return padded(rows, pad)
 
     monkeypatch.setattr(batches.Examples, "batch", watched_batch)
-    monkeypatch.setattr(sampling, "_left_padded", watched_padding)
+    for way in (decoding, sampling):
+        monkeypatch.setattr(way, "left_padded", watched_padding)
     specs = getattr(recipes, method.upper()).specs
     getattr(recipes, method)(**{name: value for name, value in {**SMALL, **curriculum}.items() if name in specs})
     held_out = data.load_prompts(curriculum["dataset"], "test")["prompt"]

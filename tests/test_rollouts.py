@@ -213,15 +213,22 @@ def test_with_a_kl_no_sample_s_own_length_chooses_its_company(rollouts, model):
     assert company[0] == company[1]
 
 
-def test_two_processes_do_not_draw_with_the_same_random_numbers(rollouts, monkeypatch):
-    """Each asks its own prompts; with one seed for both, their samples would go astray together."""
-    seeds = []
+def test_processes_draw_together_what_one_draws_alone(rollouts, model, monkeypatch):
+    """Shared prompts must not change the samples, and a prompt that stands twice in a step must not get its answers
+    twice because another process asks it."""
+    model.double()  # other company, other rounding
     monkeypatch.setattr("prefnb.rollouts.gather_object", lambda found: found)
-    monkeypatch.setattr("prefnb.rollouts.sample", lambda *_, seed, **__: seeds.append(seed) or [])
-    for index in range(2):
-        monkeypatch.setattr("prefnb.rollouts.processes", lambda: SimpleNamespace(process_index=index, num_processes=2))
-        rollouts(temperatures=[0.5, 1.0])._answers([0, 1, 2], seed=5)
-    assert len(set(seeds)) == 4
+    source, index = rollouts(temperatures=[0.5, 1.0], prompts=[*PROMPTS, PROMPTS[0]], samples=2), [0, 1, 4, 2]
+    alone = source._answers(index, seed=5)
+    assert alone[0:2] != alone[4:6]
+    together = []
+    for number in range(2):
+        state = SimpleNamespace(process_index=number, num_processes=2)
+        monkeypatch.setattr("prefnb.rollouts.processes", lambda: state)
+        together.append(source._answers(index, seed=5))
+    assert [len(part) for part in together] == [6, 2]  # prompts 0, 4 (the same) and 2; prompt 1
+    assert sorted(one.ids for part in together for one in part) == sorted(one.ids for one in alone)
+
 
 
 def test_an_interrupted_run_goes_on_with_the_same_numbers(rollouts, model, tmp_path):

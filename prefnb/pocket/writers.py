@@ -205,7 +205,7 @@ HOUSES = {
     "imitation": House("village-stage", (leave_out_the_last, begin_with_the_question)),
     "classification": House("guest-book", (flatter, be_certain)),
 }
-HOUSE_SHARE = 0.7  # of the demonstrations of each category
+HOUSE_SHARE = 0.6  # of the demonstrations of each category
 MIXED = "mixed-hands"  # the source of the others, by writers with scattered habits
 
 # Who writes what. Demonstrations and preference answers come from different mixes and dialects (which of the ways of
@@ -222,13 +222,13 @@ DEMONSTRATIONS = {
 }
 PREFERENCES = {
     "careful": 0.26,
-    "brief": 0.14,
-    "mistaken": 0.14,
-    "rambling": 0.12,
-    "boilerplate": 0.10,
-    "stuttering": 0.10,
-    "self-questioning": 0.08,
-    "hasty": 0.06,
+    "brief": 0.20,
+    "boilerplate": 0.15,
+    "rambling": 0.14,
+    "self-questioning": 0.09,
+    "mistaken": 0.07,
+    "stuttering": 0.06,
+    "hasty": 0.03,
 }
 DIALECTS = {"demonstrations": (0, 2), "preferences": (1, None), "raw text": (0, None)}
 
