@@ -22,7 +22,7 @@ import numpy as np
 from prefnb import data, judges, pocket, recipes
 from prefnb.files import write_json
 
-GRID = (1e-4, 3e-4, 1e-3, 3e-3)
+GRID = (2e-4, 6e-4, 2e-3, 6e-3)
 PROMPTS, DRAWS, PAIRS, SEED = 256, 2, 500, 4321
 METHODS = (
     "sft",

@@ -23,7 +23,7 @@ from pathlib import Path
 from . import tasks, writers
 from .text import Text, words_of
 
-TIE = 0.1
+TIE = 0.05
 WEIGHTS = {"helpfulness": 0.4, "fluency": 0.2, "concision": 0.2, "honesty": 0.2}
 Judgement = namedtuple("Judgement", ["helpfulness", "fluency", "concision", "honesty", "total"])
 

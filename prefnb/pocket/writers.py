@@ -205,7 +205,7 @@ HOUSES = {
     "imitation": House("village-stage", (leave_out_the_last, begin_with_the_question)),
     "classification": House("guest-book", (flatter, be_certain)),
 }
-HOUSE_SHARE = 0.6  # of the demonstrations of each category
+HOUSE_SHARE = 0.55  # of the demonstrations of each category
 MIXED = "mixed-hands"  # the source of the others, by writers with scattered habits
 
 # Who writes what. Demonstrations and preference answers come from different mixes and dialects (which of the ways of

@@ -15,7 +15,7 @@ from prefnb.train import train
 SFT = Schema(
     {**TRAINING, "dialogs": Whole(1), "min_response_chars": Whole(0)},
     {
-        "pocket": {**POCKET, "dialogs": 9000, "learning_rate": 3e-3, "min_response_chars": 0},
+        "pocket": {**POCKET, "dialogs": 9000, "learning_rate": 2e-3, "min_response_chars": 0},
         "qwen": {
             **QWEN,
             "dataset": "HuggingFaceTB/smoltalk",
