@@ -26,9 +26,7 @@ book: .venv/installed
 
 made: .venv/installed
 	rm -rf data/made
-	PREFNB_CACHE=data/made $(BIN)/python -m prefnb sft --output_dir runs/made
-	PREFNB_CACHE=data/made $(BIN)/python -m prefnb dpo --output_dir runs/made
-	PREFNB_CACHE=data/made $(BIN)/python -m prefnb reward_model --output_dir runs/made
+	PREFNB_CACHE=data/made $(BIN)/python -c "from prefnb import recipes as r; r.sft(), r.dpo(), r.reward_model()"
 	rm data/made/*.lock
 	rm -r data/made/reference-*
 
