@@ -3,11 +3,12 @@
 # make lab    opens JupyterLab in notebooks/
 # make book   executes every notebook in place, with outputs, and refreshes figures/
 # make made   trains again what comes with the package: SFT, DPO and the reward model with the pocket presets
+# make torture   kills, damage and nonsense, with counts of what held
 # make world-report   measures what the pocket world promises
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lab book made world-report
+.PHONY: run test lab book made torture world-report
 
 run: .venv/installed
 	mkdir -p runs
@@ -29,6 +30,9 @@ made: .venv/installed
 	PREFNB_CACHE=data/made $(BIN)/python -c "from prefnb import recipes as r; r.sft(), r.dpo(), r.reward_model()"
 	rm data/made/*.lock
 	rm -r data/made/reference-*
+
+torture: .venv/installed
+	cd tests && ../$(BIN)/python torture.py
 
 world-report: .venv/installed
 	$(BIN)/python -m prefnb.world_report

@@ -247,7 +247,7 @@ def test_a_loss_that_explodes_is_told(setting, capsys):
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"row": []}', "\xff"])
 def test_a_damaged_history_is_told_by_its_file(tmp_path, text):
-    """"Expecting value: line 1 column 1" without the file's name helps nobody."""
+    """ "Expecting value: line 1 column 1" without the file's name helps nobody."""
     (tmp_path / "history.json").write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match="history.json is damaged, or no history"):
         History.load(tmp_path / "history.json")
