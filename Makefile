@@ -4,11 +4,12 @@
 # make book   executes every notebook in place, with outputs, and refreshes figures/
 # make made   trains again what comes ready-made with the package (data/made)
 # make rates  trains every method at every learning rate of one grid, and says which the defaults are
+# make torture   kills, damage and nonsense, with counts of what held
 # make world-report   measures what the pocket world promises
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lab book made rates world-report
+.PHONY: run test lab book made rates torture world-report
 
 run: .venv/installed
 	mkdir -p runs
@@ -32,6 +33,9 @@ made: .venv/installed
 
 rates: .venv/installed
 	$(BIN)/python -m prefnb.learning_rates
+
+torture: .venv/installed
+	cd tests && ../$(BIN)/python torture.py
 
 world-report: .venv/installed
 	$(BIN)/python -m prefnb.world_report

@@ -38,25 +38,26 @@ def here(path: str | Path) -> Path:
 
 
 def check_writable(folder: str | Path) -> Path:
-    """The folder, there or not, after a trial: it can be made and written into. Nothing of the trial stays.
+    """The folder, there or not, after a trial: it can be made and written into. Nothing of the trial stays, and several
+    processes may try at once.
 
     Raises ValueError with one sentence otherwise.
     """
-    path, made = here(folder), []
+    path = here(folder)
+    nearest = next(one for one in (path, *path.parents) if one.exists())
+    trial = nearest / f"trial.part-{secrets.token_hex(4)}"
     try:
-        for missing in reversed([one for one in (path, *path.parents) if not one.exists()]):
-            missing.mkdir()
-            made.append(missing)
-        if not path.is_dir():
-            raise NotADirectoryError("it is a file")
-        trial = path / f"trial.part-{secrets.token_hex(4)}"
+        if not nearest.is_dir():
+            raise NotADirectoryError(f"{nearest.name} is a file")
+        longest = os.pathconf(nearest, "PC_NAME_MAX")
+        if any(len(os.fsencode(name)) > longest for name in path.relative_to(nearest).parts):
+            raise OSError(f"a name in it is longer than {longest} characters")
+        if len(os.fsencode(path / trial.name)) > os.pathconf(nearest, "PC_PATH_MAX") - longest:
+            raise OSError("the path is too long for files in it")
         trial.mkdir()
-        made.append(trial)
+        trial.rmdir()
     except OSError as error:
         raise ValueError(f"The folder '{_short(folder)}' cannot be written ({reason(error)}); name another.") from None
-    finally:
-        for one in reversed(made):
-            one.rmdir()
     return path
 
 

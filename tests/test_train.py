@@ -245,6 +245,14 @@ def test_a_loss_that_explodes_is_told(setting, capsys):
     assert "diverged" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"row": []}', "\xff"])
+def test_a_damaged_history_is_told_by_its_file(tmp_path, text):
+    """ "Expecting value: line 1 column 1" without the file's name helps nobody."""
+    (tmp_path / "history.json").write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match="history.json is damaged, or no history"):
+        History.load(tmp_path / "history.json")
+
+
 def test_divergence_stops_with_a_sentence(setting):
     """A loss that is not a number must not train on."""
     with pytest.raises(FloatingPointError, match="diverged"):

@@ -1,0 +1,305 @@
+"""`make torture`: kills, damage, crowds and nonsense, with counts of what held. A short form of it is in test_torture.py.
+
+Everything runs on a tiny model and forty pairs, in children that are forked after the imports, so that a kill costs a
+second. What holds: a killed run that is started again ends bit for bit like an undisturbed one; whatever is damaged in
+the cache, the result is the same; whatever is typed or put into a file is used or refused in a sentence.
+"""
+
+import argparse
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import torch
+from conftest import random_model
+
+from prefnb import __main__ as command_line
+from prefnb import data, models, parameters, recipes
+from prefnb.train import train
+
+SMALL = {
+    "pairs": 24, "batch_size": 4, "epochs": 2, "dialogs": 24, "prompts": 8, "steps": 6, "samples": 4, "rounds": 2,
+    "scout_prompts": 6, "max_response_tokens": 12, "reward": "proxy", "helpfulness_model": None, "fluency_model": None,
+}  # fmt: skip
+MORE = {"grpo": {"updates": 3}, "dppo": {"alpha": 0.5}, "rs_dpo": {"share": 0.5}}
+SECONDS = 120  # a child that takes longer has failed
+
+
+class Campaign:
+    """A world in a folder, and counts of what was tried and held."""
+
+    def __init__(self, folder: Path, seed: int):
+        self.folder, self.draw, self.counts, self.in_the_midst = folder, random.Random(seed), {}, 0
+        if not (child := os.fork()):
+            tokenizer = models.load_tokenizer("pocket")
+            models.save_checkpoint(random_model(tokenizer), tokenizer, folder / "model")
+            os._exit(0)
+        os.waitpid(child, 0)
+        rows = [
+            {
+                "prompt": f"What is {n}?",
+                "chosen": f"It is {n}, a number.",
+                "rejected": f"No {n}.",
+                "category": "ab"[n % 2],
+            }
+            for n in range(40)
+        ]
+        (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        asked = [{"prompt": f"How much is {n}?", "category": "ab"[n % 2]} for n in range(40)]
+        (folder / "new.jsonl").write_text("\n".join(map(json.dumps, asked)))
+
+    def count(self, what: str, held: bool, told: str = "") -> None:
+        tried, good = self.counts.get(what, (0, 0))
+        self.counts[what] = tried + 1, good + held
+        if not held:
+            print(f"FAILED  {what}: {told}", flush=True)
+
+    def words(self, method: str, out: Path) -> list[str]:
+        """The command line of a small run."""
+        files = {"model": "model", "dataset": "pairs.jsonl", "new_prompts": "new.jsonl"}
+        given = {**SMALL, **{name: self.folder / file for name, file in files.items()}, **MORE.get(method, {})}
+        known = getattr(recipes, method.upper()).specs
+        used = {name: value for name, value in given.items() if name in known and value is not None}
+        return [method, *(f"--{name}={value}" for name, value in used.items()), f"--output_dir={out}"]
+
+    def start(self, method: str, cache: Path, out: Path) -> int:
+        """A child that trains; returns its process id."""
+        child = os.fork()
+        if child:
+            return child
+        code = 1
+        try:
+            os.environ["PREFNB_CACHE"] = str(cache)
+            with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+                sys.stderr = nowhere
+                command_line.main(self.words(method, out))
+            code = 0
+        except BaseException:
+            sys.stderr = sys.__stderr__
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+    def end(self, child: int) -> bool:
+        """Did the child end well, in time?"""
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            found, status = os.waitpid(child, os.WNOHANG)
+            if found:
+                return status == 0
+            time.sleep(0.02)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return False
+
+    def run(self, method: str, cache: Path, out: Path) -> str | None:
+        """The digest of weights and history that a run ends with; None if it does not end well."""
+        return result(out) if self.end(self.start(method, cache, out)) else None
+
+    # --- Kills and crowds
+
+    def kills(self, times: int) -> None:
+        """Every recipe in turn: killed at a random moment, perhaps again, then left alone."""
+        whole = {}
+        for number in range(times):
+            method = command_line.METHODS[number % len(command_line.METHODS)]
+            if method not in whole:
+                began = time.monotonic()
+                digest = self.run(method, self.folder / f"cache-{method}", self.folder / f"whole-{method}")
+                whole[method] = digest, time.monotonic() - began
+            cache, out = self.folder / f"killed-{number}", self.folder / f"out-{number}"
+            for _ in range(self.draw.choice((1, 2))):
+                child = self.start(method, cache, out)
+                if self.draw.random() < 0.7:  # in the midst; else at any moment, before the first step too
+                    until = time.monotonic() + whole[method][1]
+                    while time.monotonic() < until and not any(cache.glob("unfinished-*/**/*")):
+                        time.sleep(0.002)
+                    time.sleep(self.draw.uniform(0.0, 0.2) * whole[method][1])
+                else:
+                    time.sleep(self.draw.uniform(0.05, 1.0) * whole[method][1])
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+            self.in_the_midst += any(cache.glob("unfinished-*/**/unfinished.safetensors"))
+            ended = self.run(method, cache, out)
+            self.count("kills", ended is not None and ended == whole[method][0], f"{method}, kill {number}")
+            left = [path.name for path in [*cache.glob("unfinished-*"), *cache.glob("*.damaged-*")]]
+            self.count("nothing left of a kill", not left, f"{method}: {left}")
+            shutil.rmtree(cache)
+
+    def crowds(self, sizes: tuple[int, ...]) -> None:
+        """Several at once on a cold cache; and one that is killed while it holds the lock."""
+        alone = self.run("dpo", self.folder / "alone", self.folder / "out-alone")
+        for size in sizes:
+            cache = self.folder / f"crowd-{size}"
+            outs = [self.folder / f"crowd-{size}-{n}" for n in range(size)]
+            children = [self.start("dpo", cache, out) for out in outs]
+            ended = [self.end(child) for child in children]
+            self.count(f"{size} at once", all(ended) and {result(out) for out in outs} == {alone}, str(ended))
+        cache = self.folder / "lock"
+        holder, waiting = self.start("dpo", cache, self.folder / "l1"), self.start("dpo", cache, self.folder / "l2")
+        while not list(cache.glob("*.lock")):
+            time.sleep(0.01)
+        os.kill(holder, signal.SIGKILL)
+        os.waitpid(holder, 0)
+        self.count("killed with the lock", self.end(waiting) and result(self.folder / "l2") == alone)
+
+    def damage(self) -> None:
+        """Every file of every entry of a cache emptied, cut, flipped, deleted: made again, to the same end."""
+        whole, cache = self.folder / "damage-whole", self.folder / "damage"
+        expected = self.run("dppo", whole, self.folder / "out-damage")
+        files = [path.relative_to(whole) for path in sorted(whole.glob("*/*"))]
+        for number, file in enumerate(files):
+            for how, change in DAMAGE.items():
+                shutil.rmtree(cache, ignore_errors=True)
+                shutil.copytree(whole, cache)
+                change(cache / file, self.draw)
+                ended = self.run("dppo", cache, self.folder / f"out-damage-{number}-{how}")
+                self.count("damaged cache", ended == expected, f"{file}, {how}")
+
+    # --- Nonsense
+
+    def typed(self, times: int) -> None:
+        """Generated parameters: read, or refused in sentences."""
+        for _ in range(times):
+            method = self.draw.choice(command_line.METHODS)
+            schema = getattr(recipes, method.upper())
+            names = self.draw.choices([*schema.specs, "alhpa", "", "output_dir"], k=self.draw.randint(1, 4))
+            given = {name: self.draw.choice(VALUES) for name in names}
+            try:
+                parameters.check(given, schema)
+                self.count("parameters", True)
+            except parameters.ParameterError as error:
+                self.count("parameters", len(str(error)) < 20_000)
+            except Exception as error:
+                self.count("parameters", False, f"{method} {given!r:.200}: {type(error).__name__}: {error!s:.200}")
+
+    def filed(self, times: int) -> None:
+        """Generated files: rows, or refused in one sentence."""
+        for number in range(times):
+            path = self.folder / f"generated{self.draw.choice(data.SUFFIXES)}"
+            generate(path, self.draw)
+            load = self.draw.choice((data.load_pairs, data.load_dialogs, data.load_prompts))
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    rows = load(str(path), self.draw.choice(("train", "test")), limit=self.draw.choice((None, 1, 8)))
+                self.count("files", len(rows) > 0)
+            except data.DataError as error:
+                self.count("files", "\n" not in str(error), str(error))
+            except Exception as error:
+                kept = self.folder.parent / f"failed-{number}{path.name}"
+                shutil.copy(path, kept)
+                self.count("files", False, f"{kept}: {type(error).__name__}: {error!s:.200}")
+
+
+def result(out: Path) -> str:
+    """A digest of a run's weights and of its history's rows."""
+    rows = json.loads((out / "history.json").read_text())["rows"]
+    return hashlib.sha256((out / "model.safetensors").read_bytes() + json.dumps(rows).encode()).hexdigest()
+
+
+def flip(path: Path, draw: random.Random) -> None:
+    written = bytearray(path.read_bytes())
+    written[draw.randrange(len(written))] ^= 1 << draw.randrange(8)
+    path.write_bytes(written)
+
+
+DAMAGE = {
+    "empty": lambda path, draw: path.write_bytes(b""),
+    "cut": lambda path, draw: os.truncate(path, path.stat().st_size // 2),
+    "flip": flip,
+    "delete": lambda path, draw: path.unlink(),
+}
+VALUES = [
+    None, True, False, 0, 1, -1, 3, 1e-300, 1e308, 10**400, 0.5, float("nan"), float("inf"), "", " ", "10", "1e-3", "nan",
+    "-inf", "true", "no", "pocket", "qwen", "poket", "linear", "0.1,1,10", "[1, 2]", ",", [], [1, "a"], [[1]], {}, (), b"x",
+    "a/b", "a/b/c", ".", "..", "/", "~", "~nobody/x", "\0", "\ud800", "x" * 5000, "/" * 5000, "$x$", "<b>", "../" * 400,
+    object(), 1 + 2j, "9" * 5000, "١٢", "-0.0", "0x10", "1_000", "file.jsonl", "/dev/null", "/proc/1/mem",
+]  # fmt: skip
+CELLS = [
+    None, "", " ", "a", "b " * 50, "\ud800", "\0", 0, -1.5, 10**30, 1e308, True, [], {}, [None], ["a"], {"role": "user"},
+    [{"role": "user", "content": "Hi"}], [{"role": "assistant", "content": "Yes"}], [{"role": 1, "content": []}],
+    [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}],
+    [{"role": "system", "content": ""}, {"role": "user", "content": "?"}, {"role": "assistant", "content": "No"}],
+    "\n\nHuman: Hi\n\nAssistant: Yes", "\n\nHuman: Hi\n\nAssistant: No", "<iframe>", "nan", "9" * 400,
+]  # fmt: skip
+COLUMNS = (
+    "prompt",
+    "chosen",
+    "rejected",
+    "response",
+    "completion",
+    "messages",
+    "category",
+    "score_chosen",
+    "metadata",
+    "x",
+)
+
+
+def generate(path: Path, draw: random.Random) -> None:
+    """A file of rows of odd cells, often damaged afterwards."""
+    columns = draw.sample(COLUMNS, draw.randint(1, 6)) if draw.random() < 0.5 else ["prompt", "chosen", "rejected"]
+    sound = draw.random() < 0.5
+    cell = lambda name, n: f"{name} {n}" if sound and draw.random() < 0.95 else draw.choice(CELLS)  # noqa: E731
+    rows = [{name: cell(name, n) for name in columns} for n in range(draw.choice((0, 1, 3, 30)))]
+    kind = path.name.removesuffix(".gz").rpartition(".")[2]
+    if kind == "parquet":
+        text = [{name: None if value is None else json.dumps(value) for name, value in row.items()} for row in rows]
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(text or [{"prompt": "a"}]), path)
+    else:
+        lines = [",".join(columns), *(",".join(json.dumps(v) for v in row.values()) for row in rows)]
+        written = {"csv": "\n".join(lines), "json": json.dumps(rows), "jsonl": "\n".join(map(json.dumps, rows))}[kind]
+        path.write_bytes(written.encode())
+        if path.suffix == ".gz":
+            path.write_bytes(gzip.compress(path.read_bytes()))
+    if draw.random() < 0.4 and path.stat().st_size:
+        draw.choice((DAMAGE["empty"], DAMAGE["cut"], flip, flip, flip))(path, draw)
+
+
+def main(arguments=None) -> int:
+    """Run the campaign; 0 if all held."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, usual in (("kills", 50), ("parameters", 2000), ("files", 500), ("seed", 0)):
+        parser.add_argument(f"--{name}", type=int, default=usual)
+    parser.add_argument("--short", action="store_true", help="no damage to every file, no crowd of five")
+    p = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # a forked child may not start threads of its own
+    usual = train.__kwdefaults__["checkpoint_seconds"]
+    train.__kwdefaults__["checkpoint_seconds"] = 0.0  # every step is kept, so that every kill goes on from one
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            campaign = Campaign(Path(folder), p.seed)
+            # What forks comes first: a process that has started threads (Arrow's, say) may leave a child with a lock
+            # that nobody will open.
+            campaign.kills(p.kills)
+            campaign.crowds((2,) if p.short else (2, 5))
+            if not p.short:
+                campaign.damage()
+            campaign.typed(p.parameters)
+            campaign.filed(p.files)
+    finally:
+        train.__kwdefaults__["checkpoint_seconds"] = usual
+    for what, (tried, held) in campaign.counts.items():
+        print(f"{what:24} tried {tried:5}  held {held:5}  failed {tried - held:5}")
+    print(
+        f"{campaign.in_the_midst} of the kills left a run to go on from; the others came before its first step or after."
+    )
+    return int(any(tried != held for tried, held in campaign.counts.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
