@@ -123,8 +123,11 @@ def knowledge_figures(tokenizer, rows):
     for name, kind in tasks.CATEGORIES.items():
         here = categories == name
         if kind.hard:
-            figures.append(Figure(f"base, careful: {name}, all but {kind.hard}", found[here & ~hard].mean(), 0.85))
-            figures.append(Figure(f"base, careful: {name}, {kind.hard}", found[here & hard].mean(), 0.1, 0.85))
+            easy = found[here & ~hard].mean()
+            figures.append(Figure(f"base, careful: {name}, all but {kind.hard}", easy, 0.85))
+            figures.append(
+                Figure(f"base, careful: {name}, {kind.hard} less the rest", found[here & hard].mean() - easy, -1, -0.03)
+            )
         else:
             figures.append(Figure(f"base, careful: {name}", found[here].mean(), 0.85))
     return figures
@@ -182,16 +185,17 @@ def picture(base, sft, dpo, rows):
     }
     for label, one in (("base", base), ("SFT", sft), ("DPO", dpo)):
         means[label] = [one.gold[categories == name].mean() for name in shown]
+    empty = {"markerfacecolor": "none", "markeredgewidth": 1.5}
     looks = {
-        "demonstrations, house": dict(marker="s", color="none", edgecolor="#222222"),
-        "demonstrations, mixed hands": dict(marker="D", color="none", edgecolor="#999999"),
-        "base": dict(marker="o", color=plots.METHODS["base"]),
-        "SFT": dict(marker="o", color=plots.METHODS["sft"]),
-        "DPO": dict(marker="o", color=plots.METHODS["dpo"]),
+        "demonstrations, house": {"marker": "s", "markeredgecolor": "#222222", **empty},
+        "demonstrations, mixed hands": {"marker": "D", "markeredgecolor": "#D55E00", **empty},
+        "base": {"marker": "o", "color": plots.METHODS["base"]},
+        "SFT": {"marker": "o", "color": plots.METHODS["sft"]},
+        "DPO": {"marker": "o", "color": plots.METHODS["dpo"]},
     }
     figure, axis = plt.subplots(figsize=(8, 4.6))
     for label, values in means.items():
-        axis.scatter(values, range(len(shown)), s=46, label=label, zorder=3, **looks[label])
+        axis.plot(values, range(len(shown)), linestyle="none", markersize=7, label=label, zorder=3, **looks[label])
     for i, (before, after) in enumerate(zip(means["SFT"], means["DPO"])):
         axis.plot([before, after], [i, i], color=plots.METHODS["dpo"], linewidth=2, zorder=2)
     axis.set(yticks=range(len(shown)), yticklabels=[name.replace("_", " ") for name in shown], xlim=(1, 10))
