@@ -38,7 +38,7 @@ dataset: str = None  # prompts and pairs: "pocket", a local file or a hub name; 
 helpfulness_model: str = None  # reward model, a folder or a hub name; None: the gold judge, or a proxy made from pairs
 fluency_model: str = None  # classifier of fluent texts, likewise; None: the gold judge, or brevity in its place
 pairs: int = None  # pairs for the preference function and for DPO, 1 or more; None takes the preset's (1024, 2000)
-steps: int = None  # optimiser steps of the policies compared, 1 or more; None takes the preset's (pocket 60, ready-made)
+steps: int = None  # optimiser steps of the policies compared, 1 or more; None: the preset's (pocket 60, ready-made)
 live_steps: int = 12  # optimiser steps of the two trainings that you watch, 2 or more; a second or two each
 batch_size: int = None  # prompts a step, 1 to 4096; None takes the preset's (8)
 samples: int = None  # answers a prompt, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
@@ -392,8 +392,8 @@ say(f"**From {least} to {most} the chosen answers change by {bought[0]} in {firs
 # ### The spreads
 #
 # Within a prompt's group of answers, how much does the reward differ, and how much each objective **times its weight**?
-# An objective whose weighted spread is near zero teaches nothing, whatever its ideal. A reward whose spread is far below
-# its objectives' has objectives that cancel.
+# An objective whose weighted spread is near zero teaches nothing, whatever its ideal. A reward whose spread is far
+# below its objectives' has objectives that cancel.
 
 # %%
 spread = lambda values: float(values.std(1, correction=0).mean())
@@ -459,8 +459,9 @@ widgets.show_table(["rule", "held-out pairs in order", "95% interval"],
 by_hand = f"weighted sum of {first} and {second}"
 gain = accuracy["learned f"] - accuracy[by_hand]
 low, high = evaluate.bootstrap_interval(gain)
-say(f"**What was learnt from pairs orders new pairs {'better than' if low > 0 else 'worse than' if high < 0 else 'as well as'} "
-    f"the two weights set by hand**: {evaluate.mean_and_interval(gain)} in the share of pairs in order"
+than_hand = "better than" if low > 0 else "worse than" if high < 0 else "neither better nor worse, for certain, than"
+say(f"**What was learnt from pairs orders new pairs {than_hand} the two weights set by hand**: "
+    f"{evaluate.mean_and_interval(gain)} in the share of pairs in order"
     + (f"; the judge's own total is right on {accuracy[OWN].mean():.2f}, f on {accuracy['learned f'].mean():.2f}."
        if OWN in accuracy else "."))
 rules["learned f"] = f
@@ -472,7 +473,8 @@ if data.is_pocket(p.dataset):
     totals_of = {label: (total * choose(rule)[1]).sum(1) for label, rule in rules.items()}
     totals_of = {"any answer": total.mean(1), **totals_of}
     header += ["the judge's total, 1 to 10"]
-widgets.show_table(header, *[[label, *map(float, found.mean(0)), *([float(totals_of[label].mean())] if totals_of else [])]
+mean_total = lambda label: [float(totals_of[label].mean())] if totals_of else []
+widgets.show_table(header, *[[label, *map(float, found.mean(0)), *mean_total(label)]
                              for label, found in chosen_by.items()])
 if totals_of:
     ranked = sorted(totals_of, key=lambda label: -totals_of[label].mean())

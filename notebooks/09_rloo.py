@@ -191,8 +191,8 @@ plt.close(toy_figure)
 display(toy_figure)
 near = {name: float((found - differences).abs().lt(0.4).float().mean()) for name, found in toy.items()}
 say(f"**The leave-one-out estimates lie closer to the truth**: {near['leave-one-out']:.0%} of them within 0.4 of it, "
-    f"against {near['plain']:.0%} of the plain ones, and their variance is {toy['plain'].var() / toy['leave-one-out'].var():.1f} "
-    "times smaller.")
+    f"against {near['plain']:.0%} of the plain ones. The plain variance is "
+    f"{toy['plain'].var() / toy['leave-one-out'].var():.1f} times theirs.")
 
 # %% [markdown]
 # ## The loss in full
@@ -231,8 +231,8 @@ source = recipes.rollouts(sft, tokenizer, many, judge, leave_one_out)
 drawn = source.draw(range(min(p.variance_prompts, len(source.prompts))), p.seed)
 spread = drawn.rewards.std(1)
 say(f"{len(drawn.prompts)} prompts were answered {p.variance_samples} times each. Rewards average "
-    f"**{drawn.rewards.mean():.2f}**; within a prompt they lie **{spread.mean():.2f}** around their mean, and the prompts' "
-    f"means **{drawn.rewards.mean(1).std(correction=0):.2f}** around theirs.")
+    f"**{drawn.rewards.mean():.2f}**; within a prompt they lie **{spread.mean():.2f}** around their mean, and "
+    f"the prompts' means **{drawn.rewards.mean(1).std(correction=0):.2f}** around theirs.")
 widgets.show_responses(drawn.prompts, {f"answer {i + 1}": drawn.samples[i::p.variance_samples] for i in range(3)},
                        {f"answer {i + 1}": judges.Scores(drawn.rewards[:, i].numpy()) for i in range(3)}, rows=(0, 1))
 
@@ -314,14 +314,14 @@ ratio = measured["plain"][:, 0] / measured["leave-one-out"][:, 0]
 said = "as noisy as" if 0.95 < ratio[-1] < 1.05 else f"**{max(ratio[-1], 1 / ratio[-1]):.1f} times** " + (
     "noisier than" if ratio[-1] > 1 else "less noisy than")
 say(f"With K = {ks[-1]} the plain estimate is {said} the leave-one-out one, on the same samples "
-    f"({', '.join(f'{r:.1f} at K = {k}' for r, k in zip(ratio, ks))}). Variance falls as the number of samples grows: that "
-    "ratio is how many times as many the noisier one would need.")
+    f"({', '.join(f'{r:.1f} at K = {k}' for r, k in zip(ratio, ks))}). Variance falls as the number of samples grows: "
+    "that ratio is how many times as many the noisier one would need.")
 pointing = {name: values[-1, 1] for name, values in measured.items()}
 say("**Every one of these gradients is mostly noise**: its cosine with that of the other samples, at K = "
     f"{ks[-1]}, is " + ", ".join(f"{value:.3f} ({name})" for name, value in pointing.items())
     + f", where 1 is the same direction and 0 a right angle. Two random directions among so many weights would have "
-    f"{sum(weight.numel() for weight in sft.parameters()) ** -0.5:.3f} or so either way. A step goes a little in the right "
-    "direction, and many steps add up.")
+    f"{sum(weight.numel() for weight in sft.parameters()) ** -0.5:.3f} or so either way. A step goes a little in the "
+    "right direction, and many steps add up.")
 
 # %% [markdown]
 # Where does the difference come from? Plain rewards push **every** answer, good or bad, and the pushes cancel only on
@@ -334,8 +334,8 @@ say("**Every one of these gradients is mostly noise**: its cosine with that of t
 #
 # ## Training
 #
-# **Live**, with the function above and a few steps: the same number of steps and samples for both, the same prompts, the
-# same step size; the advantage is the only difference. Rewards are those of the judge that you chose by `reward`.
+# **Live**, with the function above and a few steps: the same number of steps and samples for both, the same prompts,
+# the same step size; the advantage is the only difference. Rewards are those of the judge that you chose by `reward`.
 
 # %%
 WATCHED = ["reward", "kl_k3", "entropy", "length", "spread", "grad_norm"]
@@ -379,8 +379,8 @@ widgets.show_table(["first quarter to last quarter of the steps", *histories],
 # the direction remains, and the direction is what you have seen the noise of.
 #
 # A dozen steps show what moves, and no more. Here is RLOO over `steps` steps, by the same function as above: at the
-# defaults it comes **ready-made** with the package, otherwise it is made now (a second or two a step). This is the policy
-# that is compared below. What 60 steps *without* a baseline come to is in [08](08_multi_objective.ipynb).
+# defaults it comes **ready-made** with the package, otherwise it is made now (a second or two a step). This is the
+# policy that is compared below. What 60 steps *without* a baseline come to is in [08](08_multi_objective.ipynb).
 
 # %%
 given = {name: getattr(p, name) for name in ("preset", "seed", *recipes.RLOO.presets[p.preset])}
@@ -389,8 +389,8 @@ policies, histories["RLOO"] = {"SFT": sft, "RLOO": rloo.model}, rloo.history
 display(plots.plot_training(rloo.history, WATCHED))
 moves = [f"{name.replace('_', ' ')} {change(rloo.history, name)}"
          for name in ("kl_k3", "entropy", "length") if name in rloo.history.names]
-say(f"**Over {len(rloo.history.rows)} steps the reward went from {change(rloo.history, 'reward')}** (first to last quarter); "
-    f"{', '.join(moves)}.")
+say(f"**Over {len(rloo.history.rows)} steps the reward went from {change(rloo.history, 'reward')}** (first to last "
+    f"quarter); {', '.join(moves)}.")
 
 # %% [markdown]
 # ## Training on a learnt judge
@@ -408,8 +408,8 @@ PUPIL = "proxy's pupil"
 pupil = recipes.rloo(**{**given, "reward": "proxy", "kl_weight": 0.0})
 policies[PUPIL], histories[PUPIL] = pupil.model, pupil.history
 display(plots.plot_training(pupil.history, ["reward", "entropy", "length"]))
-say(f"**The proxy's own score of the samples went from {change(pupil.history, 'reward')}** in {len(pupil.history.rows)} steps. "
-    "Whether the truth went with it is measured on the test prompts, below.")
+say(f"**The proxy's own score of the samples went from {change(pupil.history, 'reward')}** in "
+    f"{len(pupil.history.rows)} steps. Whether the truth went with it is measured on the test prompts, below.")
 
 # %% [markdown]
 # ## Do they win?
@@ -496,7 +496,7 @@ for label, colour in plots.colours(policies).items():
     for axis, x in zip(axes, (believed[label].mean(), max(0.0, kls[label]["k3"]) ** 0.5)):
         axis.vlines(x, *evaluate.bootstrap_interval(true[label]), color=colour, linewidth=2)
         axis.plot(x, true[label].mean(), "o", color=colour, label=label)
-axes[0].set(xlabel="proxy score of the test answers", ylabel=f"{'gold' if rates else 'proxy'} score of the test answers")
+axes[0].set(xlabel="proxy score of the test answers", ylabel=f"{'gold' if rates else 'proxy'} score of the same")
 axes[1].set(xlabel=r"$\sqrt{KL}$ from SFT ($\sqrt{nats}$)")
 axes[1].legend()
 plt.close(proxy_figure)

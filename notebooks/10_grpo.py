@@ -113,7 +113,8 @@ if reward is None and not data.is_pocket(p.dataset):
 #
 # A loss cannot hold a gradient; read $\log \pi_\theta$ for $\nabla \log \pi_\theta$, and the gradient of $L$ is what is
 # meant. This is RLOO, REINFORCE with a leave-one-out baseline, plus a KL. It divides by no deviation, has no ratio and
-# no clip. So wherever "printed" stands below, it is the policy of [09 · RLOO](09_rloo.ipynb). (The steps that the paper lists before it also sort the answers. The equation uses no order.)
+# no clip. So wherever "printed" stands below, it is the policy of [09 · RLOO](09_rloo.ipynb). (The steps that the paper
+# lists before it also sort the answers. The equation uses no order.)
 #
 # ### What Shao et al. have
 #
@@ -279,8 +280,8 @@ right.legend()
 plt.close(groups_figure)
 display(groups_figure)
 narrow, wide = (float(np.quantile(spread, q)) for q in (0.1, 0.9))
-say(f"Among these {len(drawn.prompts)} prompts deviations run from {narrow:.2f} (one in ten is below) to {wide:.2f} (one in "
-    "ten above): **divided by their own deviation they all weigh about the same; undivided, the widest weigh "
+say(f"Among these {len(drawn.prompts)} prompts deviations run from {narrow:.2f} (one in ten is below) to {wide:.2f} (one "
+    "in ten above): **divided by their own deviation they all weigh about the same; undivided, the widest weigh "
     f"{wide / max(narrow, 1e-9):.1f} times as much as the narrowest.**")
 
 # %% [markdown]
@@ -359,8 +360,8 @@ _, histories["cited, live"] = trained(cited, average=averaged,
 # %% [markdown]
 # A dozen steps show what moves, and no more. Below are both forms over `steps` steps, from the same weights and on the
 # same prompts: "printed" is RLOO ($-A \cdot \log \pi$ with leave-one-out advantages, plus the KL), "cited" the loss
-# above. At the defaults both come **ready-made** with the package; with other parameters they are made now, which takes a
-# second or two a step. These are the policies that are compared further down.
+# above. At the defaults both come **ready-made** with the package; with other parameters they are made now, which takes
+# a second or two a step. These are the policies that are compared further down.
 
 # %%
 given = lambda schema: {name: getattr(p, name) for name in ("preset", "seed", *schema.presets[p.preset])}
@@ -369,6 +370,7 @@ policies = {label: one.model for label, one in made.items()}
 histories |= {label: one.history for label, one in made.items()}
 curves_figure = plots.plot_training({label: one.history for label, one in made.items()}, CURVES)
 curves_figure
+
 
 # %%
 def change(history, name):
@@ -388,8 +390,8 @@ share = histories["cited"]["clipped"][1].mean()
 say("**The reward of the samples went from " + " and from ".join(
     f"{change(histories[label], 'reward')} ({label})" for label in made)
     + f"**, first quarter of the steps to last. The clip held {share:.1%} of the tokens of the cited form"
-    + (": with one update per batch of samples every ratio is 1 when the gradient is taken, so the clip has nothing to do. "
-       "Further below it has." if p.updates == 1 else "."))
+    + (": with one update per batch of samples every ratio is 1 when the gradient is taken, so the clip has nothing to "
+       "do. Further below it has." if p.updates == 1 else "."))
 say("Not a race on equal terms: the same `kl_weight` is another strength in the two. The cited form divides the "
     f"differences in reward by their deviation (here {spread.mean():.2f} points on average), the KL by nothing. The "
     "gradient's length (`grad_norm`) matters little: the loop cuts it to at most 1, and Adam rescales the rest.")
@@ -438,7 +440,9 @@ for axis, (label, names) in zip(axes, rough.items()):
 plt.close(smooth_figure)
 display(smooth_figure)
 rises = {label: next(iter(found.values())) for label, found in rough.items()}
-together = np.corrcoef(histories["printed"]["reward"][1], histories["cited"]["reward"][1][::p.updates])[0, 1]
+same = [histories["printed"]["reward"][1], histories["cited"]["reward"][1][::p.updates]]  # one value a batch of samples
+batches_of_both = min(map(len, same))
+together = np.corrcoef(*(values[:batches_of_both] for values in same))[0, 1]
 say("**By what is to rise, " + " < ".join(f"{label} ({rises[label]:.2f})" for label in sorted(rises, key=rises.get))
     + f"**, the smoothest first. The two reward curves go together with a correlation of {together:.2f}"
     + (": most of what shakes them is the prompts." if together > 0.7 else "."))
@@ -451,8 +455,9 @@ say("**By what is to rise, " + " < ".join(f"{label} ({rises[label]:.2f})" for la
 # chance. So a sample at $T = 0.7$ was **not** drawn from $\pi_\theta$ but from $\pi_\theta^{(T)}$, and that is whose
 # log-prob belongs in the loss: each sample's own.
 #
-# What goes wrong otherwise can be measured without any training, on SFT's own samples, where policy, old policy and reference are the same
-# model, so that every ratio must be 1 and every KL 0. If one side remembers the temperature and the other does not:
+# What goes wrong otherwise can be measured without any training, on SFT's own samples, where policy, old policy and
+# reference are the same model, so that every ratio must be 1 and every KL 0. If one side remembers the temperature and
+# the other does not:
 
 # %%
 mixed = source(sft, temperatures=p.varied)
@@ -487,15 +492,14 @@ for t in sorted(set(p.varied)):
                  f"{((tokens_here - 1).abs() > p.clip).float().mean():.0%}", *found])
 widgets.show_table(*rows)
 zero = lambda values: "its interval holds 0" if np.prod(evaluate.bootstrap_interval(values)) <= 0 else "it is not 0"
-say(f"**With each sample's own temperature the average is {evaluate.mean_and_interval(score_own)}: {zero(score_own)}. With "
-    f"the temperature ignored it is {evaluate.mean_and_interval(score_ignored)}: {zero(score_ignored)}.** Divided by the "
-    f"sample's length, as `sequence` does, the right one becomes {evaluate.mean_and_interval(score_own / length)} a token: "
-    f"{zero(score_own / length)}.")
+said = lambda values: f"{evaluate.mean_and_interval(values)}: {zero(values)}"
+say(f"**Own temperature, all samples: {said(score_own)}. Temperature ignored: {said(score_ignored)}.** Divided by the "
+    f"sample's length, as `sequence` does, the right one becomes {said(score_own / length)}.")
 
 # %% [markdown]
 # The two columns on the right are $\nabla \log \pi$ in one direction, "make the distribution sharper", averaged over
-# samples with its 95% interval: what a baseline rests on is its being 0 on average, whatever the reward. With each
-# sample's own temperature it is, within the noise of these samples. Without, a cool sample says "sharper" and a hot one
+# samples with its 95% interval. What a baseline rests on is its being 0 on average, whatever the reward; with each
+# sample's own temperature it is, up to the noise of these samples. Without, a cool sample says "sharper" and a hot one
 # "flatter", for a reason that is not in the rewards; and where the cool samples are also the better ones (their mean
 # advantage is above 0), both push the same way: cool ones pull, hot ones push away. A ratio between the two kinds of
 # log-probs is wrong at once: the clip holds tokens before anything was learnt.
@@ -549,9 +553,9 @@ if p.kl_weight > 0:  # only a batch's first update sees samples of the policy as
 # %% [markdown]
 # ## Does it win?
 #
-# The two forms after `steps` steps, beside the base model and DPO: all answer each test prompt `draws` times at temperature
-# 0.7, as in every notebook, and the gold judge compares every answer with every one of SFT's to the same prompt. A tie
-# counts half; the bars are 95% intervals.
+# The two forms after `steps` steps, beside the base model and DPO: all answer each test prompt `draws` times at
+# temperature 0.7, as in every notebook, and the gold judge compares every answer with every one of SFT's to the same
+# prompt. A tie counts half; the bars are 95% intervals.
 
 # %%
 base = models.load_model(p.model)
