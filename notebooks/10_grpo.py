@@ -280,8 +280,8 @@ right.legend()
 plt.close(groups_figure)
 display(groups_figure)
 narrow, wide = (float(np.quantile(spread, q)) for q in (0.1, 0.9))
-say(f"Among these {len(drawn.prompts)} prompts deviations run from {narrow:.2f} (one in ten is below) to {wide:.2f} (one "
-    "in ten above): **divided by their own deviation they all weigh about the same; undivided, the widest weigh "
+say(f"Among these {len(drawn.prompts)} prompts deviations run from {narrow:.2f} (one in ten is below) to {wide:.2f} "
+    "(one in ten above): **divided by their own deviation they all weigh about the same; undivided, the widest weigh "
     f"{wide / max(narrow, 1e-9):.1f} times as much as the narrowest.**")
 
 # %% [markdown]
