@@ -478,9 +478,11 @@ widgets.show_table(header, *[[label, *map(float, found.mean(0)), *mean_total(lab
                              for label, found in chosen_by.items()])
 if totals_of:
     ranked = sorted(totals_of, key=lambda label: -totals_of[label].mean())
-    lead = evaluate.mean_and_interval(totals_of[ranked[0]] - totals_of[ranked[1]])
-    say(f"**By the judge's total \"{ranked[0]}\" chooses best** (ahead of \"{ranked[1]}\" by {lead} points); a rule "
-        f"about two objectives cannot ask for the other{'s' if len(names) > 3 else ''}.")
+    lead = totals_of[ranked[0]] - totals_of[ranked[1]]
+    best = f"\"{ranked[0]}\" chooses best" if evaluate.bootstrap_interval(lead)[0] > 0 else \
+        f"\"{ranked[0]}\" and \"{ranked[1]}\" choose best, and cannot be told apart"
+    say(f"**By the judge's total {best}** (the first is ahead of the second by {evaluate.mean_and_interval(lead)} points). "
+        "A rule about two objectives cannot ask for the others.")
 
 # %% [markdown]
 # ## Does it win?

@@ -461,7 +461,7 @@ say("**By what is to rise, " + " < ".join(f"{label} ({rises[label]:.2f})" for la
 
 # %%
 mixed = source(sft, temperatures=p.varied)
-batch = mixed.batches(mixed.draw(range(min(len(asked), 2 * p.batch_size)), seed=p.seed + 1))[0]
+batch = mixed.batches(mixed.draw(range(min(len(asked), 4 * p.batch_size)), seed=p.seed + 1))[0]
 
 
 @torch.no_grad()
@@ -499,7 +499,8 @@ say(f"**Own temperature, all samples: {said(score_own)}. Temperature ignored: {s
 # %% [markdown]
 # The two columns on the right are $\nabla \log \pi$ in one direction, "make the distribution sharper", averaged over
 # samples with its 95% interval. What a baseline rests on is its being 0 on average, whatever the reward; with each
-# sample's own temperature it is, up to the noise of these samples. Without, a cool sample says "sharper" and a hot one
+# sample's own temperature it is, up to the noise of these samples (a few very unlikely tokens at a high temperature
+# carry most of it, so that intervals from so few are rough). Without, a cool sample says "sharper" and a hot one
 # "flatter", for a reason that is not in the rewards; and where the cool samples are also the better ones (their mean
 # advantage is above 0), both push the same way: cool ones pull, hot ones push away. A ratio between the two kinds of
 # log-probs is wrong at once: the clip holds tokens before anything was learnt.
