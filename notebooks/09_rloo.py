@@ -321,7 +321,7 @@ say("**Every one of these gradients is mostly noise**: its cosine with that of t
     f"{ks[-1]}, is " + ", ".join(f"{value:.3f} ({name})" for name, value in pointing.items())
     + f", where 1 is the same direction and 0 a right angle. Two random directions among so many weights would have "
     f"{sum(weight.numel() for weight in sft.parameters()) ** -0.5:.3f} or so either way. A step goes a little in the "
-    "right direction, and many steps add up.")
+    "right direction at best, and many steps add up.")
 
 # %% [markdown]
 # Where does the difference come from? Plain rewards push **every** answer, good or bad, and the pushes cancel only on
