@@ -254,7 +254,8 @@ widgets.show_table(["first third to last third", *CURVES, "gradient norm"],
 # are the policies that are compared below.
 #
 # A policy that is pushed away from whatever it says has one easy way out: to say anything, which shows as a higher
-# entropy. Answers may also grow longer, since the end token is among what was sampled and is pushed down with the rest.
+# entropy than its rival's. Answers may also grow longer, since the end token is among what was sampled and is pushed
+# down with the rest; the lines below the figure say whether they did.
 
 # %%
 given = {name: getattr(p, name) for name in ("preset", "seed", *recipes.OBJECTIVES.presets[p.preset])}
@@ -332,6 +333,7 @@ display(Markdown("; ".join(said) + ". Lines join scores of equal reward; yellow 
 #
 # No choice is *best*. One **dominates** another if it is better in one objective and no worse in the other; what
 # nothing dominates is the *Pareto front*, and choosing among it is a matter of taste, not of arithmetic.
+# Where two rules choose alike, their points lie on one another.
 
 # %%
 asked = prompts[:p.choice_prompts]
