@@ -485,7 +485,9 @@ else:
 # ### And the proxy's pupil?
 #
 # What the proxy believes against what is true, and against how far the policy has gone from SFT: the KL, on fresh
-# samples at temperature 1. *Over-optimisation* is a point far to the right that lies lower than a nearer one.
+# samples at temperature 1. *Over-optimisation* is a point far to the right that lies lower than a nearer one. (The check
+# for collapse counts lengths, repeated words and answers that never end. It does not read: nonsense of the right length
+# passes it.)
 
 # %%
 kls = {label: recipes.sampled_kl(model, sft, tokenizer, comparison.prompts[:128], max_new_tokens=p.max_response_tokens)
