@@ -330,8 +330,8 @@ widgets.show_table(*rows)
 #
 # There is a second price. $\mathbb{E}[\nabla \log \pi(y)] = 0$ is what lets a baseline be taken off without changing
 # the average. $\nabla \log \pi(y) / |y|$ is **not** zero on average, because the length depends on the sample: with
-# `sequence` the average gradient is no longer that of the expected reward. How far from zero it is, is measured below
-# (*Several temperatures*).
+# `sequence` the average gradient is no longer exactly that of the expected reward. Whether it shows is measured below, in
+# one direction (*Several temperatures*).
 #
 # ## Training
 #
