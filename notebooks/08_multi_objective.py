@@ -21,12 +21,12 @@
 # You will see
 #
 # - scores, ideals, gaps and weights, by hand on three answers;
-# - the printed loss, whose reward is never above zero: what it does to reward, length and entropy, and what a
-#   baseline changes;
+# - the printed loss, whose reward is never above zero: what it does to reward, length and entropy over 60 steps, and
+#   what a baseline changes;
 # - three ways to make one number of several, as maps: weighted gaps, linear, soft Chebyshev;
-# - a sweep of the weights, and the Pareto front of helpfulness and fluency;
-# - a rule that nobody set: a preference function learnt from pairs, and used as a reward;
-# - four objectives, which work as two do.
+# - what a weight buys: the Pareto front of helpfulness and fluency among answers that are there already;
+# - a rule that nobody set: a preference function learnt from pairs;
+# - whether the trained policies win against SFT, and how DPO does beside them.
 #
 # Nothing has to be run first. What a reward model is: [05 · Reward models](05_reward_model.ipynb).
 
@@ -37,27 +37,28 @@ model: str = None  # "pocket", a local folder or a hub name; None takes the pres
 dataset: str = None  # prompts and pairs: "pocket", a local file or a hub name; None takes the preset's
 helpfulness_model: str = None  # reward model, a folder or a hub name; None: the gold judge, or a proxy made from pairs
 fluency_model: str = None  # classifier of fluent texts, likewise; None: the gold judge, or brevity in its place
-pairs: int = None  # pairs for the preference function and for DPO, 1 or more; None takes the preset's (256, 2000)
-steps: int = None  # optimiser steps of every training, 1 or more; None takes the preset's (pocket 5, qwen 1000)
+pairs: int = None  # pairs for the preference function and for DPO, 1 or more; None takes the preset's (1024, 2000)
+steps: int = None  # optimiser steps of the policies compared, 1 or more; None: the preset's (pocket 60, ready-made)
+live_steps: int = 12  # optimiser steps of the two trainings that you watch, 2 or more; a second or two each
 batch_size: int = None  # prompts a step, 1 to 4096; None takes the preset's (8)
 samples: int = None  # answers a prompt, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
-learning_rate: float = None  # above 0, up to 1; None takes the preset's (pocket 1e-3, qwen 1e-6)
-faster: float = 4.0  # learning rate of a second look at the printed loss, in multiples, above 0 to 1000
+learning_rate: float = None  # above 0, up to 1; None takes the preset's
 weights: str = "0.5,0.5"  # criticality weights of the first two objectives, two numbers from 0 to 1000
-mixes: str = "0,0.5,1"  # the sweep: weights a of helpfulness, 0 to 1; fluency has 1 - a
+mixes: str = "0,0.25,0.5,0.75,1"  # the sweep: weights a of helpfulness, 0 to 1; fluency has 1 - a
 tau: float = None  # sharpness of the soft Chebyshev rule, above 0; None takes the preset's (10)
 all_weights: str = "0.25,0.25,0.25,0.25"  # weights where all count, four from 0 to 1000; two objectives take two
-temperature: float = 1.0  # of the answers that are judged, 0.01 to 2; 1 is what training samples at
-test_prompts: int = 100  # prompts that the policies are compared on, 20 or more
+choice_prompts: int = 128  # prompts of the section on choices, 20 or more
+choice_samples: int = 16  # answers of SFT to each of them, to choose among, 2 to 1024
+test_prompts: int = 520  # prompts that the policies are compared on, 20 or more
 draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = "runs/08_multi_objective"  # where the run leaves its numbers and figures
 
 # %%
 from prefnb import parameters, recipes
 
-p = parameters.check(globals(), recipes.OBJECTIVES, mixes=parameters.Numbers(0, 1),
-                     all_weights=parameters.Numbers(0, 1000),
-                     faster=parameters.Number(above=0, high=1000), temperature=parameters.Number(0.01, 2),
+p = parameters.check(globals(), recipes.OBJECTIVES, live_steps=parameters.Whole(2, 1_000_000),
+                     mixes=parameters.Numbers(0, 1), all_weights=parameters.Numbers(0, 1000),
+                     choice_prompts=parameters.Whole(20, 100_000), choice_samples=parameters.Whole(2, 1024),
                      test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
 for name, given, needed in (("weights", p.weights, 2), ("all_weights", p.all_weights, 4)):
     if len(given) != needed:
@@ -84,11 +85,12 @@ from IPython.display import Markdown, display
 
 from prefnb import data, evaluate, judges, models, plots, widgets
 from prefnb.objectives.kl import sampled_kl
-from prefnb.objectives.multi_objective import PreferenceFunction, feature_names, features, fit_preference
+from prefnb.objectives.multi_objective import feature_names, fit_preference
 from prefnb.objectives.policy_gradient import leave_one_out, plain, sample_metrics
 from prefnb.train import train
 
 plt.style.use("prefnb.book")
+say = lambda text: display(Markdown(text))
 
 
 def gaps(scores, ideal=1.0):
@@ -151,8 +153,7 @@ def reinforce(policy, reference=None, *, advantage, kl_weight=0.0):
 # Is it wrong, then? On average, no. A policy over four answers shows it. On average answer $i$'s logit is pushed by
 # $\pi_i \, (A_i - \sum_j \pi_j A_j)$, where a constant added to all $A$ drops out. So a baseline, such as the mean
 # of the group's *other* rewards (leave-one-out), changes nothing in the average. The noise of one draw is another
-# matter. Dots are averages, bars one standard deviation of what a single group of four samples does; compare the
-# bars.
+# matter. Dots are averages, bars one standard deviation of what a single group of four samples does.
 
 # %%
 probability, reward = torch.tensor([0.4, 0.3, 0.2, 0.1]), torch.tensor([-0.5, -0.3, -0.6, -0.1])
@@ -175,8 +176,9 @@ axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
 plt.close(toy_figure)
 display(toy_figure)
 noise = {label: float(push.var(0).sum().sqrt()) for label, push in pushes.items()}
-display(Markdown(f"All four logits together: the standard deviation is {noise['as printed']:.3f} as printed and "
-                 f"{noise['leave-one-out']:.3f} with the baseline."))
+calmer = int((pushes["leave-one-out"].std(0) < pushes["as printed"].std(0)).sum())
+say(f"**The averages agree, and the baseline makes {calmer} of the four bars shorter.** All four logits together: the "
+    f"standard deviation is {noise['as printed']:.3f} as printed and {noise['leave-one-out']:.3f} with the baseline.")
 
 # %% [markdown]
 # ## Data: prompts, and a judge of several parts
@@ -195,7 +197,7 @@ answers, scores, histories = {}, {}, {}
 
 def look(label, policy):
     """Let a policy answer each test prompt `draws` times, with its own weights' seed, and keep answers and scores."""
-    answers[label] = recipes.answers_of(policy, tokenizer, prompts, draws=p.draws, temperature=p.temperature,
+    answers[label] = recipes.answers_of(policy, tokenizer, prompts, draws=p.draws, temperature=0.7,
                                         max_new_tokens=p.max_response_tokens)
     scores[label] = judges.score_samples(judge, prompts, answers[label])
 
@@ -204,41 +206,67 @@ look("SFT", sft)
 names = list(scores["SFT"].parts)
 first, second = names[:2]
 widgets.show_table(["objective", "mean score of SFT [95% interval]", "mean gap to 1"],
-                   *[[name, evaluate.mean_and_interval(part), float(1 - part.mean())]
-                     for name, part in scores["SFT"].parts.items()])
+                   *[[name, evaluate.mean_and_interval(part).lstrip("+").replace("[+", "[").replace(" +", " "),
+                      float(1 - part.mean())] for name, part in scores["SFT"].parts.items()])
+gap = {name: float(1 - part.mean()) for name, part in scores["SFT"].parts.items()}
+say(f"**The largest gap is that of {max(gap, key=gap.get)} ({max(gap.values()):.2f}), the smallest that of "
+    f"{min(gap, key=gap.get)} ({min(gap.values()):.2f}).** The two objectives that training below is about are "
+    f"{first} ({gap[first]:.2f}) and {second} ({gap[second]:.2f}).")
 
 # %% [markdown]
 # ## As printed, and with a baseline
 #
 # Two trainings with the same prompts, the same number of samples and the same step size. One takes the reward as it
-# is, the other takes from each reward the mean of the other rewards of its prompt. A small step size can hide a bad
-# lesson, so both run once more with `faster` times the learning rate. The live figure follows the first.
+# is, the other takes from each reward the mean of the other rewards of its prompt. First **live**, with the function
+# above and a few steps, so that you see them move. Every step asks other prompts, some harder than others, so both
+# curves jump together; look at what lies between them.
 
 # %%
-def trained(label, reward, advantages=leave_one_out, faster=1.0, live=None):
-    """Train a copy of SFT on `reward(score vectors)`, and let it answer the test prompts."""
+CURVES = ["reward", "length", "entropy"]
+paper_reward = lambda s: weighted_gaps(gaps(s[:, :2]), p.weights)
+combined = judges.Combined(judge, lambda parts: paper_reward(recipes.score_vectors(parts)))
+live, picture = {}, plots.LiveFigure()
+
+
+def trained_live(label, advantages):
+    """A copy of SFT learns for `live_steps` steps by the function above; its history is kept under `label`."""
+    picture.plot = lambda history: plots.plot_training({**live, label: history}, CURVES)
     policy = models.copy_model(sft)
-    combined = judges.Combined(judge, lambda parts: reward(recipes.score_vectors(parts)))
     source = recipes.rollouts(policy, tokenizer, p, combined, advantages,
                               reference_model=sft if p.kl_weight > 0 else None)
-    histories[label] = train(policy, source, partial(reinforce, kl_weight=p.kl_weight),
-                             epochs=p.steps / len(source), learning_rate=min(1.0, faster * p.learning_rate),
-                             schedule=p.schedule, live=live)
-    look(label, policy)
+    live[label] = train(policy, source, partial(reinforce, kl_weight=p.kl_weight), epochs=p.live_steps / len(source),
+                        learning_rate=p.learning_rate, schedule=p.schedule, live=picture)
 
 
-curves = partial(plots.plot_training, metrics=["reward", "length", "entropy"])
-paper_reward = lambda s: weighted_gaps(gaps(s[:, :2]), p.weights)
-trained("as printed", paper_reward, plain, live=plots.LiveFigure(curves))
-trained("with baseline", paper_reward)
-trained("as printed, faster", paper_reward, plain, faster=p.faster)
-trained("with baseline, faster", paper_reward, faster=p.faster)
+trained_live("as printed, live", plain)
+trained_live("with baseline, live", leave_one_out)
+
+# %%
+third = lambda values: max(1, len(values) // 3)
+ends = lambda history, name: (history[name][1][:third(history.rows)].mean(), history.last(name, third(history.rows)))
+widgets.show_table(["first third to last third", *CURVES, "gradient norm"],
+                   *[[label, *("{:.2f} to {:.2f}".format(*ends(history, name)) for name in (*CURVES, "grad_norm"))]
+                     for label, history in live.items()])
 
 # %% [markdown]
-# Below, the mean reward of the samples, their length in tokens, and their entropy, the mean surprise per token in nats.
-# Every step asks other prompts, some harder than others, so both curves jump together; look at what lies between them.
-# A policy that is pushed away from whatever it says has two easy ways out: say less (fewer tokens to be blamed for), or
-# say anything (higher entropy).
+# A dozen steps decide nothing. Here are the same two trainings over `steps` steps: at the defaults they come
+# **ready-made** with the package; with other parameters they are made now, which takes a second or two a step. These
+# are the policies that are compared below.
+#
+# A policy that is pushed away from whatever it says has one easy way out: to say anything, which shows as a higher
+# entropy than its rival's. Answers may also grow longer, since the end token is among what was sampled and is pushed
+# down with the rest; the lines below the figure say whether they did.
+
+# %%
+given = {name: getattr(p, name) for name in ("preset", "seed", *recipes.OBJECTIVES.presets[p.preset])}
+made = {"as printed": recipes.multi_objective(**given, baseline="none"),
+        "with baseline": recipes.multi_objective(**given)}
+histories |= {label: one.history for label, one in made.items()}
+for label, one in made.items():
+    look(label, one.model)
+printed_figure = plots.plot_training(histories, CURVES)
+printed_figure
+
 
 # %%
 def change(label, name):
@@ -246,23 +274,13 @@ def change(label, name):
     return evaluate.mean_and_interval(scores[label].parts[name] - scores["SFT"].parts[name])
 
 
-def tell(label):
-    """A run in words: its scores against SFT, its curves' ends, and whether it has collapsed."""
-    history, checks[label] = histories[label], evaluate.collapse_check(answers[label], answers["SFT"])
-    display(Markdown(f"**{label}**, on the test prompts against SFT: {first} {change(label, first)}, {second} "
-                     f"{change(label, second)}. While training: entropy {history['entropy'][1][0]:.2f} to "
-                     f"{history.last('entropy', 3):.2f}, length {history['length'][1][0]:.0f} to "
-                     f"{history.last('length', 3):.0f} tokens, gradient norm {history.last('grad_norm', p.steps):.1f} "
-                     f"on average. {checks[label]}"))
-
-
-checks, printed_figures = {}, {}
-for speed in ("", ", faster"):
-    runs = {label: histories[label] for label in (f"as printed{speed}", f"with baseline{speed}")}
-    printed_figures[speed] = curves(runs)
-    display(printed_figures[speed])
-    for label in runs:
-        tell(label)
+checks = {label: evaluate.collapse_check(answers[label], answers["SFT"]) for label in made}
+for label, history in histories.items():
+    reward, length, entropy, norm = (ends(history, name) for name in (*CURVES, "grad_norm"))
+    say(f"**{label}, {len(history.rows)} steps: the reward went from {reward[0]:.2f} to {reward[1]:.2f}**, length from "
+        f"{length[0]:.0f} to {length[1]:.0f} tokens, entropy from {entropy[0]:.2f} to {entropy[1]:.2f} nats a token "
+        f"(first third to last); the gradient norm was {history['grad_norm'][1].mean():.1f} on average. On the test "
+        f"prompts against SFT: {first} {change(label, first)}, {second} {change(label, second)}. {checks[label]}")
 
 # %% [markdown]
 # ## Three ways to make one number
@@ -307,22 +325,36 @@ display(rules_figure)
 display(Markdown("; ".join(said) + ". Lines join scores of equal reward; yellow is better."))
 
 # %% [markdown]
-# ## A sweep: the Pareto front
+# ## What a weight buys: the Pareto front
 #
-# One training for each weight $a$, by the linear rule, and one by the soft Chebyshev rule. No policy is *best* here.
-# One **dominates** another if it is better in one objective and no worse in the other; what nothing dominates is the
-# *Pareto front*, and choosing among it is a matter of taste, not of arithmetic.
+# A rule can be tried before anything is trained on it. SFT answers some prompts many times; each rule chooses, of every
+# prompt's answers, the one that it likes best (of equals, all alike). **No policy learns here**: this is what a rule
+# asks for, among what the model can say.
+#
+# No choice is *best*. One **dominates** another if it is better in one objective and no worse in the other; what
+# nothing dominates is the *Pareto front*, and choosing among it is a matter of taste, not of arithmetic.
+# Where two rules choose alike, their points lie on one another.
 
 # %%
-for a in p.mixes:
-    label = f"linear {a:g}"
-    if p.weights == [a, 1 - a]:  # the run with a baseline above: the same advantages, so the same policy
-        for kept in (answers, scores, histories):
-            kept[label] = kept["with baseline"]
-    else:
-        trained(label, lambda s: linear(s[:, :2], [a, 1 - a]))
-trained("Chebyshev", lambda s: soft_chebyshev(gaps(s[:, :2]), p.weights, p.tau))
-swept = [f"linear {a:g}" for a in p.mixes]
+asked = prompts[:p.choice_prompts]
+drawn = recipes.answers_of(sft, tokenizer, asked, draws=p.choice_samples, temperature=1.0,
+                           max_new_tokens=p.max_response_tokens)
+judged = judges.score_samples(judge, asked, drawn)
+vectors = torch.stack([torch.as_tensor(judged.parts[name]).double() for name in names], 2)  # (prompts, answers, k)
+
+
+def choose(rule):
+    """Mean score vectors of the answers that a rule likes best, (prompts, k), and their share, (prompts, answers)."""
+    reward = rule(vectors.flatten(0, 1)).reshape(vectors.shape[:2])
+    share = (reward >= reward.max(1, keepdim=True).values - 1e-9).double()
+    share = share / share.sum(1, keepdim=True)
+    return (vectors * share[:, :, None]).sum(1).numpy(), share.numpy()
+
+
+rules = {f"linear {a:g}": lambda s, a=a: linear(s[:, :2], [a, 1 - a]) for a in p.mixes}
+rules["Chebyshev"] = lambda s: soft_chebyshev(gaps(s[:, :2]), p.weights, p.tau)
+rules["all objectives"] = lambda s: weighted_gaps(gaps(s), p.all_weights[:len(names)])
+chosen_by = {"any answer": vectors.mean(1).numpy(), **{label: choose(rule)[0] for label, rule in rules.items()}}
 
 
 # %%
@@ -333,40 +365,51 @@ def dominated(points):
     return better.any(1)
 
 
-def draw_front(labels):
-    """Mean scores with 95% intervals in the plane of the two first objectives; dominated points are hollow."""
+def draw_front(found, hollow="dominated"):
+    """{label: (prompts, 2)}: means with 95% intervals in the plane of two objectives; dominated points are hollow."""
     figure, axis = plt.subplots(figsize=(7, 3.8), layout="constrained")
-    parts = [[scores[label].parts[name] for name in (first, second)] for label in labels]
-    points = np.mean(parts, axis=(2, 3))  # over prompts and draws
+    points = np.array([values.mean(0) for values in found.values()])
     beaten = dominated(points)
-    for i, (label, (x, y), colour) in enumerate(zip(labels, points, plt.get_cmap("tab10").colors * 2)):
-        across, up = (evaluate.bootstrap_interval(values) for values in parts[i])
+    for i, ((label, values), colour) in enumerate(zip(found.items(), plt.get_cmap("tab10").colors * 2)):
+        across, up = (evaluate.bootstrap_interval(values[:, j]) for j in (0, 1))
+        (x, y), face = points[i], "white" if beaten[i] else colour
         axis.plot(across, (y, y), (x, x), up, color=colour, linewidth=0.8)
-        axis.plot(x, y, "s" if label == "SFT" else "o", color=colour, markersize=8, label=label,
-                  markerfacecolor="white" if beaten[i] else colour)
+        axis.plot(x, y, "o", color=colour, markersize=8, label=label, markerfacecolor=face)
     axis.plot(*zip(*sorted(points[~beaten].tolist())), "k:", linewidth=1, zorder=0)
-    axis.set(xlabel=f"{first}, mean on test prompts", ylabel=f"{second}, mean on test prompts")
-    axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title="hollow: dominated")
+    axis.set(xlabel=f"{first}, mean over prompts", ylabel=f"{second}, mean over prompts")
+    axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title=f"hollow: {hollow}")
     plt.close(figure)
     return figure
 
 
-draw_front(["SFT", "as printed", *swept, "Chebyshev"])
+front_figure = draw_front({label: found[:, :2] for label, found in chosen_by.items()})
+display(front_figure)
+most, least = (f"linear {a:g}" for a in (max(p.mixes), min(p.mixes)))
+bought = [evaluate.mean_and_interval(chosen_by[most][:, i] - chosen_by[least][:, i]) for i in (0, 1)]
+say(f"**From {least} to {most} the chosen answers change by {bought[0]} in {first} and {bought[1]} in {second}** (best "
+    f"of {p.choice_samples}, {len(asked)} prompts). Bars are 95% intervals; where they overlap, \"dominated\" is a "
+    "statement about these answers and not about the rules.")
 
 # %% [markdown]
-# Bars are 95% intervals over prompts. Where bars overlap, "dominated" is a statement about these answers and not
-# about the policies.
-#
 # ### The spreads
 #
-# Within a prompt's group of samples, how much does the reward differ, and how much each objective? An objective whose
-# spread is near zero teaches nothing, whatever its weight. A reward whose spread is far below its objectives' has
-# objectives that cancel.
+# Within a prompt's group of answers, how much does the reward differ, and how much each objective **times its weight**?
+# An objective whose weighted spread is near zero teaches nothing, whatever its ideal. A reward whose spread is far
+# below its objectives' has objectives that cancel.
 
 # %%
-spreads = {"the reward": "spread", first: f"spread_{first}", second: f"spread_{second}", "dead groups": "dead_groups"}
-spread_of = lambda label: [histories[label].last(name, p.steps) for name in spreads.values()]
-widgets.show_table(["training", *spreads], *[[label, *spread_of(label)] for label in (*swept, "Chebyshev")])
+spread = lambda values: float(values.std(1, correction=0).mean())
+rows = []
+for a in p.mixes:
+    parts = a * vectors[:, :, 0], (1 - a) * vectors[:, :, 1]
+    rows.append([f"linear {a:g}", spread(parts[0] + parts[1]), *map(spread, parts)])
+widgets.show_table(["rule", "the reward's spread", f"{first}'s, weighted", f"{second}'s, weighted"], *rows)
+centred = (vectors[:, :, :2] - vectors[:, :, :2].mean(1, keepdim=True)).flatten(0, 1)
+together = float(torch.corrcoef(centred.T)[0, 1])
+say(f"Within a prompt's answers {first} and {second} go together with a correlation of **{together:+.2f}**: "
+    + ("they hardly know of each other, so that a weighted sum loses little to cancelling." if abs(together) < 0.2 else
+       "what is good in one is good in the other, and nothing cancels." if together > 0 else
+       "what is good in one is often bad in the other, and a weighted sum cancels a part of both."))
 
 # %% [markdown]
 # ## A rule that nobody set: the preference function
@@ -384,7 +427,7 @@ widgets.show_table(["training", *spreads], *[[label, *spread_of(label)] for labe
 # %%
 chosen, rejected = recipes.scored_pairs(judge, p.dataset, limit=p.pairs, seed=p.seed)
 f = fit_preference(recipes.score_vectors(chosen.parts), recipes.score_vectors(rejected.parts))
-held_out = recipes.scored_pairs(judge, p.dataset, "test", limit=300, seed=p.seed)
+held_out = recipes.scored_pairs(judge, p.dataset, "test", limit=500, seed=p.seed)
 
 
 def right(rule):
@@ -396,9 +439,10 @@ def right(rule):
 accuracy = {"learned f": right(f),
             f"weighted sum of {first} and {second}": right(lambda s: linear(s[:, :2], p.weights)),
             "weighted sum of all": right(lambda s: linear(s, p.all_weights[:len(names)]))}
+OWN = "the judge's own total"
 if data.is_pocket(p.dataset):
     difference = held_out[0].total - held_out[1].total
-    accuracy["the judge's own total"] = (np.sign(np.where(np.abs(difference) < 1e-9, 0, difference)) + 1) / 2
+    accuracy[OWN] = (np.sign(np.where(np.abs(difference) < 1e-9, 0, difference)) + 1) / 2
 weights_figure, axis = plt.subplots(figsize=(7, 0.25 * len(f.weights) + 0.6), layout="constrained")
 order = f.weights.abs().argsort()
 axis.barh([feature_names(names)[i] for i in order], f.weights[order], color=plots.ROLES["policy"])
@@ -411,47 +455,70 @@ widgets.show_table(["rule", "held-out pairs in order", "95% interval"],
 
 # %% [markdown]
 # Features that go together share their weight, so read the bars as a group and not one by one. No rule reaches 1: the
-# labels of pairs are noisy. Look whether what was learnt from pairs orders new pairs better than the weights set by
-# hand, and how near both come to the judge's own total, where there is one.
-#
-# ## Four objectives, and the learned rule as a reward
-#
-# All of the above is written for $k$ objectives. Two more trainings: the weighted gaps of **all** the judge's
-# objectives, and the fitted $f$.
+# labels of pairs are noisy.
 
 # %%
-trained("all objectives", lambda s: weighted_gaps(gaps(s), p.all_weights[:len(names)]))
-trained("learned f", f)
-shown = ["SFT", "as printed", "with baseline", "all objectives", "learned f"]
+by_hand = f"weighted sum of {first} and {second}"
+gain = accuracy["learned f"] - accuracy[by_hand]
+low, high = evaluate.bootstrap_interval(gain)
+than_hand = "better than" if low > 0 else "worse than" if high < 0 else "neither better nor worse, for certain, than"
+say(f"**What was learnt from pairs orders new pairs {than_hand} the two weights set by hand**: "
+    f"{evaluate.mean_and_interval(gain)} in the share of pairs in order"
+    + (f"; the judge's own total is right on {accuracy[OWN].mean():.2f}, f on {accuracy['learned f'].mean():.2f}."
+       if OWN in accuracy else "."))
+rules["learned f"] = f
+chosen_by["learned f"] = choose(f)[0]
+header = ["rule", *(f"{name} of its choice" for name in names)]
+totals_of = {}
+if data.is_pocket(p.dataset):
+    total = judges.score_samples(judges.GoldJudge(), asked, drawn).total
+    totals_of = {label: (total * choose(rule)[1]).sum(1) for label, rule in rules.items()}
+    totals_of = {"any answer": total.mean(1), **totals_of}
+    header += ["the judge's total, 1 to 10"]
+mean_total = lambda label: [float(totals_of[label].mean())] if totals_of else []
+widgets.show_table(header, *[[label, *map(float, found.mean(0)), *mean_total(label)]
+                             for label, found in chosen_by.items()])
+if totals_of:
+    ranked = sorted(totals_of, key=lambda label: -totals_of[label].mean())
+    lead = totals_of[ranked[0]] - totals_of[ranked[1]]
+    best = f"\"{ranked[0]}\" chooses best" if evaluate.bootstrap_interval(lead)[0] > 0 else \
+        f"\"{ranked[0]}\" and \"{ranked[1]}\" choose best, and cannot be told apart"
+    say(f"**By the judge's total {best}** (the first is ahead of the second by {evaluate.mean_and_interval(lead)} points). "
+        "A rule about two objectives cannot ask for the others.")
+
+# %% [markdown]
+# ## Does it win?
+#
+# Now the judge's total, which no policy here was trained on. DPO and the base model before any training are there to
+# compare with (from the cache, or made now). All answer the same prompts at temperature 0.7.
+
+# %%
+known = data.is_pocket(p.dataset)
+gold, rates = judges.GoldJudge(), {}
+look("DPO", recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model)
+look("base", models.load_model(p.model))
+totals = {label: judges.score_samples(gold, prompts, drawn).total for label, drawn in answers.items()} if known else {}
+against = lambda label, other: evaluate.win_rate(totals[label], totals[other], tie=gold.tie)
+shown = ("SFT", "as printed", "with baseline", "DPO")
 widgets.show_table(["policy", *names, "tokens"],
                    *[[label, *(float(part.mean()) for part in scores[label].parts.values()),
                       f"{evaluate.mean_length(answers[label]):.1f}"] for label in shown])
 widgets.show_table(["change against SFT", *names],
                    *[[label, *(change(label, name) for name in names)] for label in shown[1:]])
-front_figure = draw_front(["SFT", "as printed", *swept, "Chebyshev", "all objectives", "learned f"])
-front_figure
-
-# %% [markdown]
-# ## Does it win?
-#
-# Now the judge's total, which no policy here was trained on. DPO on as many pairs and the base model before any
-# training are there to compare with (from the cache, or made now).
 
 # %%
-known = data.is_pocket(p.dataset)
-gold, rates = judges.GoldJudge(), {}
-dpo = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, pairs=p.pairs)
-look("DPO", dpo.model)
-look("base", models.load_model(p.model))
-totals = {label: judges.score_samples(gold, prompts, drawn).total for label, drawn in answers.items()} if known else {}
-against = lambda label, other: evaluate.win_rate(totals[label], totals[other], tie=gold.tie)
 if known:
-    rates = {label: against(label, "SFT") for label in ("base", "DPO", *shown[1:], "Chebyshev")}
+    rates = {label: against(label, "SFT") for label in ("base", "DPO", "as printed", "with baseline")}
     display(plots.plot_win_rates(rates, against="SFT"))
+    told = lambda low, high: "beats" if low > 0.5 else "loses to" if high < 0.5 else "cannot be told from"
+    duel = against("with baseline", "as printed")
+    say("; ".join(f"**{label} {told(*rate.interval)} SFT**, {rate}" for label, rate in rates.items())
+        + f". With the baseline against as printed: {duel}, so that the one **{told(*duel.interval)}** the other.")
 else:
     print("No gold judge knows the answers here: the tables above show the objectives themselves.")
-side_by_side = ("SFT", "as printed", "all objectives")
-widgets.show_responses(prompts, *({label: kept[label] for label in side_by_side} for kept in (answers, scores)))
+
+# %%
+widgets.show_responses(prompts, *({label: kept[label] for label in shown} for kept in (answers, scores)))
 
 # %% [markdown]
 # ## The paper says, we measured
@@ -461,12 +528,6 @@ widgets.show_responses(prompts, *({label: kept[label] for label in side_by_side}
 # comparisons among the fine-tuned policies say more than those with it. A row with "not run" is ours alone.
 
 # %%
-def difference(name, high, low):
-    """Mean and 95% interval of one objective's difference between two policies, on the same prompts."""
-    values = scores[high].parts[name] - scores[low].parts[name]
-    return evaluate.mean_and_interval(values), evaluate.verdict(evaluate.bootstrap_interval(values), 0.0)
-
-
 rows = [["claim", "the paper", "we measured", "verdict (one seed)"]]
 if known:
     base = against("SFT", "base")
@@ -475,13 +536,14 @@ if known:
     rows.append(["16: SFT is about the base", ".485", base, told])
     for label, paper, other in (("DPO", ".605", "base"), ("as printed", ".520", "base"),
                                 ("as printed", "above", "SFT"), ("DPO", "above", "as printed"),
-                                ("with baseline", "not run", "SFT"), ("DPO", "not run", "with baseline")):
+                                ("with baseline", "not run", "SFT"), ("with baseline", "not run", "as printed"),
+                            ("DPO", "not run", "with baseline")):
         rate = against(label, other)
         rows.append([f"16: {label} beats {other}", paper, rate, evaluate.verdict(rate.interval)])
-most, least = swept[int(np.argmax(p.mixes))], swept[int(np.argmin(p.mixes))]
-for name, high, low in ((first, most, least), (second, least, most)):
-    claim = f"17: weight on {name} buys {name} ({high} against {low})"
-    rows.append([claim, "finer control", *difference(name, high, low)])
+for i, (name, high, low) in enumerate(((first, most, least), (second, least, most))):
+    values = chosen_by[high][:, i] - chosen_by[low][:, i]
+    rows.append([f"17: weight on {name} buys {name} (choices by {high} and {low}; nothing trained)", "finer control",
+                 evaluate.mean_and_interval(values), evaluate.verdict(evaluate.bootstrap_interval(values), 0.0)])
 widgets.show_table(*rows)
 
 # %% [markdown]
@@ -522,12 +584,12 @@ column = lambda name: prompt_rows[name][:] if name in prompt_rows.column_names e
 comparison = recipes.Comparison(prompts, column("category"), column("reference"), answers,
                                 {label: judges.Scores(total, scores[label].parts) for label, total in totals.items()},
                                 "SFT", gold.tie)
-folder = recipes.record(p.output_dir, p, histories, comparison,
+by_name = {label.replace(",", ""): history for label, history in {**histories, **live}.items()}
+folder = recipes.record(p.output_dir, p, by_name, comparison,
                         collapsed={label: check.reasons for label, check in checks.items() if check.collapsed},
                         parts={label: {name: float(part.mean()) for name, part in found.parts.items()}
                                for label, found in scores.items()})
-pictures = {"printed": printed_figures[""], "book_printed": printed_figures[", faster"], "book_front": front_figure,
-            "rules": rules_figure}
+pictures = {"book_printed": printed_figure, "book_front": front_figure, "rules": rules_figure}
 for name, figure in pictures.items():
     figure.savefig(folder / f"{name}.png")
 print(f"Parameters, histories, responses and figures are in {folder}.")
@@ -538,7 +600,7 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 # - A reward made of gaps is never above zero, so the printed loss only ever pushes down what was sampled. On average
 #   it is the right gradient all the same; what a baseline changes is the noise.
 # - With a baseline, weighted gaps and the linear rule are one method. Chebyshev is another: the worst gap decides.
-# - Weights choose a place on a front. Whether they reach it shows only in every objective's own score and spread.
+# - Weights choose a place on a front. What they can reach shows in every objective's own score and weighted spread.
 # - Weights can be learnt from pairs. What is learnt is a judge of score vectors; a policy has yet to be trained on it.
 #
 # Previous: [07_self_improvement](07_self_improvement.ipynb). Next: [09_rloo](09_rloo.ipynb), where the baseline gets

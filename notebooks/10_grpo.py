@@ -23,7 +23,7 @@
 # - the printed equation and the cited one, symbol by symbol, and what tells them apart;
 # - what dividing by the group's spread does to easy and to hard prompts, and groups that teach nothing;
 # - how the denominator of the loss prefers long or short answers;
-# - both forms in training, and whether that is less smooth than DPO;
+# - the cited form in training, live, and both forms over 60 steps; whether that is less smooth than DPO;
 # - samples at several temperatures, and what goes wrong if the log-probs forget them;
 # - several updates on one batch of samples, with the clip at work;
 # - win rates, BLEU and perplexity beside the paper's.
@@ -37,11 +37,11 @@ seed: int = 0  # any whole number; the same seed gives the same numbers
 model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
 dataset: str = None  # where prompts come from: "pocket", a local file or a hub name; None takes the preset's
 reward: str = None  # "gold" (pocket prompts only) or "proxy", a trained reward model; None takes what the data allow
-prompts: int = 320  # training prompts, 1 or more; the paper has 50
+prompts: int = None  # training prompts, 1 or more; None takes the preset's (pocket 1000, qwen 50, as the paper)
 batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's
 samples: int = None  # answers per prompt, 2 to 1024; None takes the preset's
-steps: int = 12  # batches of samples in the two long trainings, 2 to 1000000; the paper has up to 1000
-short_steps: int = 3  # batches of samples in the short trainings, 2 to steps
+steps: int = None  # optimiser steps of the policies compared, 1 or more; None: the preset's (pocket 60, ready-made)
+live_steps: int = 12  # batches of samples in the training that you watch, 2 or more; a second or two each
 learning_rate: float = None  # above 0, up to 1; None takes the preset's
 kl_weight: float = None  # weight of the KL from the SFT policy, 0 to 100; None takes the preset's (qwen 0.1)
 clip: float = 0.2  # how far pi / pi_old may go from 1 and still be rewarded for it, above 0, up to 1
@@ -49,22 +49,18 @@ scale_rewards: str = "group"  # whose deviation divides the advantages: "group",
 loss_type: str = "sequence"  # what divides a sample's tokens: "sequence", "token" or "constant"
 varied: str = "0.7,1.3"  # temperatures that share a group in one section; samples is a multiple of their number
 more_updates: int = 3  # updates per batch of samples in the section on them, 2 to 64
-pairs: int = 256  # pairs that DPO is trained on, to stand beside, 1 or more
-temperature: float = 1.0  # of the answers that are compared, 0.01 to 2; 1 is what training samples at
-test_prompts: int = 160  # prompts that the policies are compared on, 20 or more
+update_batches: int = 3  # batches of samples in that section, 1 or more
+test_prompts: int = 520  # prompts that the policies are compared on, 20 or more
 draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = "runs/10_grpo"  # where the run leaves its numbers and figures
 
 # %%
 from prefnb import parameters, recipes
 
-p = parameters.check(globals(), recipes.GRPO, short_steps=parameters.Whole(2, 1_000_000),
+p = parameters.check(globals(), recipes.GRPO, live_steps=parameters.Whole(2, 1_000_000),
                      varied=parameters.Numbers(above=0, high=5), more_updates=parameters.Whole(2, 64),
-                     pairs=parameters.Whole(1), temperature=parameters.Number(0.01, 2),
+                     update_batches=parameters.Whole(1, 1_000_000),
                      test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
-if p.short_steps > p.steps:
-    raise parameters.ParameterError(f"'short_steps' is {p.short_steps}, more than 'steps', {p.steps}; a short training "
-                                    "is compared with the beginning of a long one, so give at most as many.")
 for name in ("temperatures", "varied"):
     if p.samples % len(getattr(p, name)):
         raise parameters.ParameterError(f"{p.samples} samples cannot be shared evenly among {len(getattr(p, name))} "
@@ -74,7 +70,6 @@ for name in ("temperatures", "varied"):
 import math
 from dataclasses import replace
 from functools import partial
-from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -85,7 +80,7 @@ from prefnb import data, evaluate, models, plots, widgets
 from prefnb.logprobs import DatasetLogprobs, Scorer, from_tokens
 from prefnb.objectives import policy_gradient as library
 from prefnb.rollouts import Rollouts
-from prefnb.train import History, train
+from prefnb.train import train
 
 plt.style.use("prefnb.book")
 say = lambda text: display(Markdown(text))
@@ -118,7 +113,8 @@ if reward is None and not data.is_pocket(p.dataset):
 #
 # A loss cannot hold a gradient; read $\log \pi_\theta$ for $\nabla \log \pi_\theta$, and the gradient of $L$ is what is
 # meant. This is RLOO, REINFORCE with a leave-one-out baseline, plus a KL. It divides by no deviation, has no ratio and
-# no clip. (The steps that the paper lists before it also sort the answers. The equation uses no order.)
+# no clip. So wherever "printed" stands below, it is the policy of [09 · RLOO](09_rloo.ipynb). (The steps that the paper
+# lists before it also sort the answers. The equation uses no order.)
 #
 # ### What Shao et al. have
 #
@@ -282,13 +278,17 @@ for end in (0, p.samples):
 right.set(xlabel=f"answers of {p.samples} with reward 1", ylabel="prompts", title="all or nothing: dead at both ends")
 right.legend()
 plt.close(groups_figure)
-groups_figure
+display(groups_figure)
+narrow, wide = (float(np.quantile(spread, q)) for q in (0.1, 0.9))
+say(f"Among these {len(drawn.prompts)} prompts deviations run from {narrow:.2f} (one in ten is below) to {wide:.2f} "
+    "(one in ten above): **divided by their own deviation they all weigh about the same; undivided, the widest weigh "
+    f"{wide / max(narrow, 1e-9):.1f} times as much as the narrowest.**")
 
 # %% [markdown]
 # ### Dead groups
 #
 # If all rewards of a group are equal, every advantage is 0 and the group teaches nothing. It is counted in the
-# history as `dead_groups`. Look for it where rewards are coarse, as in mathematics (right or wrong): the prompts that
+# history as `dead_groups`. It happens where rewards are coarse, as in mathematics (right or wrong): the prompts that
 # are too easy and those that are too hard both drop out, the more of them the smaller the groups. What stands in the
 # two shaded columns on the right above is dead. Here is the share of such groups, by size (the first answers of each).
 
@@ -328,14 +328,18 @@ widgets.show_table(*rows)
 # are bad, lengths creep up. `token` has no such preference within a batch, but what a token gets depends on how long
 # the *other* answers are. `constant` depends on nothing but itself.
 #
+# There is a second price. $\mathbb{E}[\nabla \log \pi(y)] = 0$ is what lets a baseline be taken off without changing
+# the average. $\nabla \log \pi(y) / |y|$ is **not** zero on average, because the length depends on the sample: with
+# `sequence` the average gradient is no longer exactly that of the expected reward. Whether it shows is measured below, in
+# one direction (*Several temperatures*).
+#
 # ## Training
 #
-# The printed form (`reinforce` with leave-one-out advantages, from the library: $-A \cdot \log \pi$ plus the KL) and
-# the cited one, from the same weights, on the same prompts. The curves are live. `reward` is that of the samples
-# trained on; `entropy` says how undecided the policy is, per token.
+# **Live**, by the two functions above, a few batches of samples. `reward` is that of the samples trained on; `entropy`
+# says how undecided the policy is, per token.
 
 # %%
-def trained(objective, steps=p.steps, average="example", live=None, **settings):
+def trained(objective, steps=p.live_steps, average="example", live=None, **settings):
     """A copy of the SFT policy after `steps` batches of its own samples, and the history."""
     policy = models.copy_model(sft)
     batches = source(policy, **settings)
@@ -346,17 +350,27 @@ def trained(objective, steps=p.steps, average="example", live=None, **settings):
     return policy, history
 
 
-averaged = {"sequence": "example", "token": "token", "constant": "example"}
-cited = lambda kind: partial(grpo, clip=p.clip, kl_weight=p.kl_weight, loss_type=kind, max_length=p.max_response_tokens)
+averaged = {"sequence": "example", "token": "token", "constant": "example"}[p.loss_type]
+cited = partial(grpo, clip=p.clip, kl_weight=p.kl_weight, loss_type=p.loss_type, max_length=p.max_response_tokens)
 CURVES = ["reward", "kl_k3", "entropy", "length", "grad_norm", "clipped"]
-policies, histories = {}, {}
-policies["printed"], histories["printed"] = trained(
-    partial(library.reinforce, kl_weight=p.kl_weight), advantages=library.leave_one_out)
+histories = {}
+_, histories["cited, live"] = trained(cited, average=averaged,
+                                      live=plots.LiveFigure(lambda history: plots.plot_training(history, CURVES)))
+
+# %% [markdown]
+# A dozen steps show what moves, and no more. Below are both forms over `steps` steps, from the same weights and on the
+# same prompts: "printed" is RLOO ($-A \cdot \log \pi$ with leave-one-out advantages, plus the KL), "cited" the loss
+# above. At the defaults both come **ready-made** with the package; with other parameters they are made now, which takes
+# a second or two a step. These are the policies that are compared further down.
 
 # %%
-both = lambda history: plots.plot_training({"printed": histories["printed"], "cited": history}, CURVES)
-policies["cited"], histories["cited"] = trained(
-    cited(p.loss_type), average=averaged[p.loss_type], live=plots.LiveFigure(both))
+given = lambda schema: {name: getattr(p, name) for name in ("preset", "seed", *schema.presets[p.preset])}
+made = {"printed": recipes.rloo(**given(recipes.RLOO)), "cited": recipes.grpo(**given(recipes.GRPO))}
+policies = {label: one.model for label, one in made.items()}
+histories |= {label: one.history for label, one in made.items()}
+curves_figure = plots.plot_training({label: one.history for label, one in made.items()}, CURVES)
+curves_figure
+
 
 # %%
 def change(history, name):
@@ -368,13 +382,16 @@ def change(history, name):
 
 shown = [name for name in ("reward", "kl_k3", "entropy", "length", "spread", "dead_groups", "clipped", "unfinished")
          if name in histories["cited"].names]
-rows = [["first quarter to last", *shown]]
-rows += [[label, *(change(run, name) if name in run.names else "" for name in shown)]
+rows = [["first quarter to last", "steps", *shown]]
+rows += [[label, len(run.rows), *(change(run, name) if name in run.names else "" for name in shown)]
          for label, run in histories.items()]
 widgets.show_table(*rows)
 share = histories["cited"]["clipped"][1].mean()
-say(f"The clip held {share:.1%} of the tokens of the cited form. With one update per batch of samples every ratio is 1 "
-    "when the gradient is taken, so the clip has nothing to do; further below it has.")
+say("**The reward of the samples went from " + " and from ".join(
+    f"{change(histories[label], 'reward')} ({label})" for label in made)
+    + f"**, first quarter of the steps to last. The clip held {share:.1%} of the tokens of the cited form"
+    + (": with one update per batch of samples every ratio is 1 when the gradient is taken, so the clip has nothing to "
+       "do. Further below it has." if p.updates == 1 else "."))
 say("Not a race on equal terms: the same `kl_weight` is another strength in the two. The cited form divides the "
     f"differences in reward by their deviation (here {spread.mean():.2f} points on average), the KL by nothing. The "
     "gradient's length (`grad_norm`) matters little: the loop cuts it to at most 1, and Adam rescales the rest.")
@@ -390,8 +407,8 @@ say("Not a race on equal terms: the same `kl_weight` is another strength in the 
 # `sequence`, the advantages add up to 0 and the number that is left is the KL; in the printed form it is how rewards
 # and log-probs happen to go together in this batch.
 #
-# Look at the two reward curves as well: they saw the same prompts in the same order. Where they shake together, it is
-# the prompts of that step that were easy or hard, not the method.
+# The two reward curves saw the same prompts in the same order. Where they shake together, it is the prompts of that
+# step that were easy or hard, not the method.
 
 # %%
 def roughness(values):
@@ -404,7 +421,7 @@ def roughness(values):
     return float(noise / max(abs(values[-third:].mean() - values[:third].mean()), 1e-12))
 
 
-dpo = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, sft=p.sft, pairs=p.pairs)
+dpo = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, sft=p.sft)
 histories["DPO"] = dpo.history
 curves_of = {"DPO": ("margin", "loss"), "printed": ("reward", "loss"), "cited": ("reward", "loss")}
 rough = {label: {name: roughness(histories[label][name][1]) for name in names} for label, names in curves_of.items()}
@@ -421,27 +438,14 @@ for axis, (label, names) in zip(axes, rough.items()):
     axis.set(title=f"{label}: {list(names)[0]}", xlabel="step")
     axis.xaxis.get_major_locator().set_params(integer=True)
 plt.close(smooth_figure)
-smooth_figure
-
-# %% [markdown]
-# ## The denominators in training
-#
-# Short trainings with the other two denominators, beside the beginning of the one above. Look at the length of the
-# samples first. Within one batch `token` and `constant` differ by a common factor only, and Adam takes most of that
-# away, so expect those two close together. Few steps show a tendency at most.
-
-# %%
-short = {}
-for kind in TYPES:
-    label = f"{kind}, short"
-    if kind == p.loss_type:
-        short[label] = History(histories["cited"].rows[:p.short_steps * p.updates])
-    else:
-        _, short[label] = trained(cited(kind), p.short_steps, averaged[kind])
-rows = [["first quarter to last", "tokens a sample", "reward", "never end"]]
-rows += [[label, *(change(run, name) for name in ("length", "reward", "unfinished"))] for label, run in short.items()]
-widgets.show_table(*rows)
-plots.plot_training(short, ["length", "reward", "unfinished"])
+display(smooth_figure)
+rises = {label: next(iter(found.values())) for label, found in rough.items()}
+same = [histories["printed"]["reward"][1], histories["cited"]["reward"][1][::p.updates]]  # one value a batch of samples
+batches_of_both = min(map(len, same))
+together = np.corrcoef(*(values[:batches_of_both] for values in same))[0, 1]
+say("**By what is to rise, " + " < ".join(f"{label} ({rises[label]:.2f})" for label in sorted(rises, key=rises.get))
+    + f"**, the smoothest first. The two reward curves go together with a correlation of {together:.2f}"
+    + (": most of what shakes them is the prompts." if together > 0.7 else "."))
 
 # %% [markdown]
 # ## Several temperatures in one group
@@ -451,12 +455,13 @@ plots.plot_training(short, ["length", "reward", "unfinished"])
 # chance. So a sample at $T = 0.7$ was **not** drawn from $\pi_\theta$ but from $\pi_\theta^{(T)}$, and that is whose
 # log-prob belongs in the loss: each sample's own.
 #
-# What goes wrong otherwise can be measured before any training, where policy, old policy and reference are the same
-# model, so that every ratio must be 1 and every KL 0. If one side remembers the temperature and the other does not:
+# What goes wrong otherwise can be measured without any training, on SFT's own samples, where policy, old policy and
+# reference are the same model, so that every ratio must be 1 and every KL 0. If one side remembers the temperature and
+# the other does not:
 
 # %%
 mixed = source(sft, temperatures=p.varied)
-batch = mixed.batches(mixed.draw(range(min(len(asked), 2 * p.batch_size)), seed=p.seed + 1))[0]
+batch = mixed.batches(mixed.draw(range(min(len(asked), 4 * p.batch_size)), seed=p.seed + 1))[0]
 
 
 @torch.no_grad()
@@ -466,13 +471,13 @@ def logprobs(temperature):
 
 
 def sharpness(temperature, h=0.02):
-    """Per token, the derivative of each sample's log-prob when the distribution is sharpened (in log 1/T)."""
+    """The derivative of each sample's log-prob when the distribution is sharpened (in log 1/T), and its length."""
     wider, narrower = logprobs(temperature * math.exp(h)), logprobs(temperature * math.exp(-h))
-    return ((narrower.sum - wider.sum) / (2 * h) / narrower.length).cpu().numpy()
+    return ((narrower.sum - wider.sum) / (2 * h)).cpu().numpy(), narrower.length.cpu().numpy()
 
 
 own, at_one = logprobs(batch.temperature), logprobs(None)
-score_own, score_ignored = sharpness(batch.temperature), sharpness(torch.ones_like(batch.temperature))
+(score_own, length), (score_ignored, _) = sharpness(batch.temperature), sharpness(torch.ones_like(batch.temperature))
 
 # %%
 ratio, advantage = (at_one.token - own.token).exp(), batch.extras["advantage"].cpu().numpy()
@@ -486,26 +491,19 @@ for t in sorted(set(p.varied)):
     rows.append([f"T = {t:g}", f"{advantage[here.numpy()].mean():+.2f}",
                  f"{((tokens_here - 1).abs() > p.clip).float().mean():.0%}", *found])
 widgets.show_table(*rows)
-say("The push that the loss would give towards sharper, the mean of advantage times that score: "
-    f"{evaluate.mean_and_interval(advantage * score_own)} with each sample's own temperature, "
-    f"{evaluate.mean_and_interval(advantage * score_ignored)} with the temperature ignored.")
+zero = lambda values: "its interval holds 0" if np.prod(evaluate.bootstrap_interval(values)) <= 0 else "it is not 0"
+said = lambda values: f"{evaluate.mean_and_interval(values)}: {zero(values)}"
+say(f"**Own temperature, all samples: {said(score_own)}. Temperature ignored: {said(score_ignored)}.** Divided by the "
+    f"sample's length, as `sequence` does, the right one becomes {said(score_own / length)}.")
 
 # %% [markdown]
 # The two columns on the right are $\nabla \log \pi$ in one direction, "make the distribution sharper", averaged over
-# samples with its 95% interval. Everything rests on its being 0 on average, whatever the reward. With each sample's own
-# temperature the intervals should lie about 0. Without, a cool sample says "sharper" and a hot one "flatter". Cool
-# samples are also the better ones if their mean advantage is above 0. Then both say "sharper" in the end: cool ones
-# pull, hot ones push away, and the policy loses its variety for a reason that is not in the rewards. And a ratio
-# between the two kinds of log-probs is wrong at once: the clip holds tokens before anything was learnt.
-
-# %%
-_, short["varied, short"] = trained(cited(p.loss_type), p.short_steps, averaged[p.loss_type], temperatures=p.varied)
-beside = {f"{p.loss_type}, short": short[f"{p.loss_type}, short"], "varied, short": short["varied, short"]}
-plots.plot_training(beside, ["reward", "spread", "entropy"])
-
-# %% [markdown]
-# These rewards are of the samples trained on, which hot samples pull down, so compare the *spread*: it is what there is
-# to learn from. `entropy` is taken at each sample's own temperature.
+# samples with its 95% interval. What a baseline rests on is its being 0 on average, whatever the reward; with each
+# sample's own temperature it is, up to the noise of these samples (a few very unlikely tokens at a high temperature
+# carry most of it, so that intervals from so few are rough). Without, a cool sample says "sharper" and a hot one
+# "flatter", for a reason that is not in the rewards; and where the cool samples are also the better ones (their mean
+# advantage is above 0), both push the same way: cool ones pull, hot ones push away. A ratio between the two kinds of
+# log-probs is wrong at once: the clip holds tokens before anything was learnt.
 #
 # ## Several updates on one batch of samples
 #
@@ -523,27 +521,20 @@ def watched(policy, reference=None, *, old, **given):
     return grpo(policy, reference, old=old, **given)
 
 
-label = f"{p.more_updates} updates, short"
-_, short[label] = trained(
-    partial(watched, **cited(p.loss_type).keywords), p.short_steps, averaged[p.loss_type], updates=p.more_updates)
-held = short[label]["clipped"][1].reshape(-1, p.more_updates)  # (batches of samples, updates)
-parts = len(ratios) // len(short[label].rows)  # a step is taken in pieces, to save memory
+several = f"{p.more_updates} updates"
+_, histories[several] = trained(partial(watched, **cited.keywords), p.update_batches, averaged, updates=p.more_updates)
+held = histories[several]["clipped"][1].reshape(-1, p.more_updates)  # (batches of samples, updates)
+parts = len(ratios) // len(histories[several].rows)  # a step is taken in pieces, to save memory
 last_ratios = torch.cat(ratios[-parts:]).numpy()
 
 # %%
-updates_figure, (left, middle, right) = plt.subplots(1, 3, figsize=(8.6, 2.7))
+updates_figure, (left, middle) = plt.subplots(1, 2, figsize=(8, 2.7))
 left.plot(range(1, p.more_updates + 1), held.mean(0), "o-", color=plots.ROLES["policy"])
 left.set(xlabel="update on the same samples", ylabel="tokens that the clip holds", xticks=range(1, p.more_updates + 1))
 low, high = min(0.5, 1 - 1.5 * p.clip), max(1.5, 1 + 1.5 * p.clip)
 middle.hist(np.clip(last_ratios, low, high), np.linspace(low, high, 50), color=plots.ROLES["policy"])
 middle.axvspan(1 - p.clip, 1 + p.clip, color="#888888", alpha=0.2)
 middle.set(xlabel=f"ratio at update {p.more_updates}", ylabel="tokens (log scale)", yscale="log")
-for name, updates, colour in ((f"{p.loss_type}, short", p.updates, "#555555"),
-                              (label, p.more_updates, plots.ROLES["policy"])):
-    reached = short[name]["reward"][1][::updates]
-    right.plot(range(1, len(reached) + 1), reached, "o-", color=colour, label=f"{updates} update{'s' * (updates > 1)}")
-right.set(xlabel="batch of samples", ylabel="reward", xticks=range(1, p.short_steps + 1))
-right.legend()
 plt.close(updates_figure)
 updates_figure
 
@@ -555,25 +546,31 @@ say(f"At the last update of the last batch {outside:.1%} of the tokens have a ra
     f"at the first update and {held[:, -1].mean():.1%} at the last. A token outside is not always held: the clip acts "
     "only on the side where more was to be gained.")
 if p.kl_weight > 0:  # only a batch's first update sees samples of the policy as it is: later, k3's mean is no KL
-    kl = {name: short[name]["kl_k3"][1][::updates][-2:].mean()
-          for name, updates in ((f"{p.loss_type}, short", p.updates), (label, p.more_updates))}
-    say("KL from SFT in the last two batches: " + ", ".join(f"{name} {v:.2f}" for name, v in kl.items()) + " nats.")
+    kl = {name: histories[name]["kl_k3"][1][::updates][min(p.update_batches, p.live_steps) - 1]
+          for name, updates in (("cited, live", p.updates), (several, p.more_updates))}
+    say(f"KL from SFT when batch {min(p.update_batches, p.live_steps)} was drawn: "
+        + ", ".join(f"{name} {v:.2f}" for name, v in kl.items()) + " nats.")
 
 # %% [markdown]
 # ## Does it win?
 #
-# The two long trainings, beside the base model and DPO: all answer each test prompt `draws` times and the gold judge
-# compares every answer with every one of SFT's to the same prompt. A tie counts half; the bars are 95% intervals.
-# Answers are drawn at `temperature`, by default 1 as in training; at a lower one every policy leaves out unlikely words
-# anyway, and learning to do so gains less ([09](09_rloo.ipynb) has both).
+# The two forms after `steps` steps, beside the base model and DPO: all answer each test prompt `draws` times at
+# temperature 0.7, as in every notebook, and the gold judge compares every answer with every one of SFT's to the same
+# prompt. A tie counts half; the bars are 95% intervals.
 
 # %%
 base = models.load_model(p.model)
 long = {"base": base, "SFT": sft, "DPO": dpo.model,
         "GRPO, printed": policies["printed"], "GRPO, cited": policies["cited"]}
-comparison = recipes.compare(long, tokenizer, p, temperature=p.temperature)
+comparison = recipes.compare(long, tokenizer, p)
 rates_figure = plots.plot_win_rates(comparison.win_rates, against="SFT") if comparison.judged else None
-rates_figure
+if comparison.judged:
+    display(rates_figure)
+    told = lambda low, high: "beats" if low > 0.5 else "loses to" if high < 0.5 else "cannot be told from"
+    duel = evaluate.win_rate(comparison.scores["GRPO, cited"], comparison.scores["GRPO, printed"], tie=comparison.tie)
+    say("; ".join(f"**{name} {told(*rate.interval)} SFT**, {rate}" for name, rate in comparison.win_rates.items())
+        + f". The cited form **{told(*duel.interval)}** the printed one, {duel}. Both learnt from the {p.reward} reward"
+        + (", which is also the judge here; DPO learnt from noisy pairs." if p.reward == "gold" else "."))
 
 # %%
 tuned = [name for name in comparison.answers if name not in ("SFT", "base")]
@@ -599,7 +596,7 @@ widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for n
 # %%
 PAPER = {"base": (0.500, 16.3, 19.8), "SFT": (0.549, 18.1, 20.7),
          "DPO": (0.593, 19.7, 18.9), "GRPO": (0.611, 19.4, 18.4)}
-held_out = recipes.pair_examples(p, tokenizer, "test", limit=60)
+held_out = recipes.pair_examples(p, tokenizer, "test", limit=200)
 chosen = {name: DatasetLogprobs.compute(model, held_out).all().chosen for name, model in long.items()}
 perplexity = {name: evaluate.perplexity(found.sum, found.length) for name, found in chosen.items()}
 has_references = all(comparison.references)
@@ -646,11 +643,11 @@ def rougher(name, than):
     found = [rough[form][name] > rough["DPO"][than] for form in ("printed", "cited")]
     if any(math.isnan(value) for of in rough.values() for value in of.values()):
         return ["too few steps", "cannot be told"]
-    verdict = {2: "holds here", 0: "does not hold here"}.get(sum(found), "holds of one form only")
+    verdict = {2: "so it was in this run", 0: "not so in this run"}.get(sum(found), "of one form only")
     return [", ".join("yes" if one else "no" for one in found), verdict]
 
 
-widgets.show_table(["15: GRPO trains less smoothly than DPO (printed, cited)", "rougher?", "verdict (one seed)"],
+widgets.show_table(["15: GRPO trains less smoothly than DPO (printed, cited)", "rougher?", "one run each, no interval"],
                    ["by what is to rise", *rougher("reward", "margin")], ["by the loss", *rougher("loss", "loss")])
 
 # %% [markdown]
@@ -713,11 +710,10 @@ def check_exercises():
 check_exercises()
 
 # %%
-by_name = {name.replace(",", ""): run for name, run in {**histories, **short}.items()}
+by_name = {name.replace(",", ""): run for name, run in histories.items()}
 collapsed = {name: check.reasons for name, check in checks.items() if check.collapsed}
 folder = recipes.record(p.output_dir, p, by_name, comparison, roughness=rough, dead_groups=dead, collapsed=collapsed,
                         perplexity=perplexity, bleu4=bleu if has_references else {})
-curves_figure = plots.plot_training({name: histories[name] for name in ("printed", "cited")}, CURVES)
 for name, figure in {"book_training": curves_figure, "book_updates": updates_figure, "groups": groups_figure,
                      "clip": clip_figure, "win_rates": rates_figure}.items():
     if figure is not None:

@@ -73,7 +73,7 @@ def test_a_curve_of_few_steps_is_not_judged(notebook):
     names = notebook.rougher.__globals__
     names["rough"] = curves
     assert notebook.rougher("reward", "margin") == ["too few steps", "cannot be told"]
-    for of_dpo, verdict in ((0.4, "holds here"), (0.6, "holds of one form only"), (0.8, "does not hold here")):
+    for of_dpo, verdict in ((0.4, "so it was in this run"), (0.6, "of one form only"), (0.8, "not so in this run")):
         names["rough"] = {**curves, "DPO": {"margin": of_dpo}}
         assert notebook.rougher("reward", "margin")[1] == verdict
 
