@@ -736,8 +736,8 @@ folder.mkdir(parents=True, exist_ok=True)
 (folder / "parameters.json").write_text(json.dumps(vars(p), indent=1))
 means = {way: {"total": float(found.total.mean()), **{name: float(part.mean()) for name, part in found.parts.items()}}
          for way, found in scores.items()}
-(folder / "summary.json").write_text(json.dumps({"prompts": len(prompts), "flipped": float(flipped.mean()), "scores": means, "flaws": said},
-                                                indent=1, default=float))
+found = {"prompts": len(prompts), "flipped": float(flipped.mean()), "scores": means, "flaws": said}
+(folder / "summary.json").write_text(json.dumps(found, indent=1, default=float))
 writers_figure.savefig(folder / "book_writers.png")
 styles_figure.savefig(folder / "styles.png")
 print(f"Parameters, summary and the pictures of writers and styles are in {folder}.")

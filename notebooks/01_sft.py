@@ -382,9 +382,9 @@ if judged:
                                                        for name, shares in styles.items()])
     more = [name for name in first if first[name] > warm[name]]
     display(Markdown((f"**The first choice is {', '.join(more)} more often than an answer at temperature 0.7.** " if more else "")
-                     + f"Mean gold score: {golds[0]:.2f} greedy, {golds[1]:.2f} at 0.7. The style of the demonstrations has become "
-                     "what the model says first. Demonstrations cannot take it back; comparisons can, and that is what the rest "
-                     "of this course is about."))
+                     + f"Mean gold score: {golds[0]:.2f} greedy, {golds[1]:.2f} at 0.7. The style of the demonstrations "
+                     "is what the model says first. More demonstrations of this kind would only make it surer; "
+                     "comparisons can correct it, and the rest of this course is about them."))
 
 # %% [markdown]
 # ## A small subset: what the loss does not tell
@@ -540,11 +540,11 @@ plots.plot_training(runs["length penalty"][1], ["penalty", "sample_length", "los
 # %%
 _, costs = runs["length penalty"][1]["penalty"]
 half = len(costs) // 2
-said = evaluate.bootstrap_interval(costs[half:])[1] < evaluate.bootstrap_interval(costs[:half])[0]
-display(Markdown(f"Each point is the mean of {2 * p.batch_size} samples, drawn every {p.length_every} steps. **From the first half of the "
-                 f"run to the second the penalty went from {costs[:half].mean():.2f} to {costs[half:].mean():.2f}"
-                 + ("**: its gradient does what it should." if said else "**, which chance could have done.")) if half > 1 else
-        Markdown("Too few steps to see a trend."))
+if half > 1:
+    fell = evaluate.bootstrap_interval(costs[half:])[1] < evaluate.bootstrap_interval(costs[:half])[0]
+    display(Markdown(f"Each point is the mean of {2 * p.batch_size} samples, drawn every {p.length_every} steps. **From the first "
+                     f"half of the run to the second the penalty went from {costs[:half].mean():.2f} to {costs[half:].mean():.2f}"
+                     + ("**: its gradient does what it should." if fell else "**, which chance could have done.")))
 
 # %% [markdown]
 # ## What it all comes to
@@ -595,7 +595,8 @@ if judged:
 display(Markdown(effect + "."))
 
 # %%
-widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for name in ("SFT", "SFT, length penalty", "small subset")},
+shown = ("SFT", "SFT, length penalty", "small subset")
+widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for name in shown},
                        comparison.scores if judged else None, comparison.categories)
 
 
@@ -622,7 +623,7 @@ CLAIMS = [  # what is claimed, the report's figures, the policy, its opponent, a
     ("The penalty helps (Hellman)", ".549 against .438", "SFT, length penalty", "SFT, more steps", "above"),
     ("SFT is about as good as the base (Belanger and others)", ".485", "SFT", "base", "near"),
     ("Many passes over a small subset end below the base (Hao)", "fig. 2", "small subset", "base", "below"),
-    ("They end below SFT on all demonstrations (Hao: below the Instruct model)", "fig. 2", "small subset", "SFT in view", "below")]
+    ("They end below a model that saw more (Hao: the Instruct model)", "fig. 2", "small subset", "SFT in view", "below")]
 lines = []
 for claim, paper, name, other, where in CLAIMS if judged else []:
     rate = evaluate.win_rate(comparison.scores[name], comparison.scores[other], tie=judge.tie)

@@ -189,8 +189,8 @@ histories = {"reward model in view": train(
     live=plots.LiveFigure(watch))}
 
 # %% [markdown]
-# That one saw few pairs. The full one, trained in the same way on all `pairs` of them, comes from the cache; if it is
-# not there, it is trained now, and this cell takes longer. Later notebooks use the same one.
+# That one saw a part of the pairs. The full one, trained in the same way on all `pairs` of them, comes ready-made; with
+# other parameters it is trained now, and this cell takes longer. Later notebooks use the same one.
 #
 # ## How often is it right on pairs it has not seen?
 #
@@ -624,7 +624,8 @@ widgets.show_responses(prompts, {label: picked[label] for label in shown},
 
 # %%
 for policy in ("DPO", "SFT") if judged else ():
-    lifts = {judge: found[f"{policy}, best of {p.best_of} by proxy"] - found[f"{policy}, one answer"] for judge, found in won.items()}
+    lifts = {judge: found[f"{policy}, best of {p.best_of} by proxy"] - found[f"{policy}, one answer"]
+             for judge, found in won.items()}
     display(Markdown(f"**Picking among {p.best_of} answers of {policy} by the proxy lifts the win rate by "
                      f"{evaluate.mean_and_interval(lifts['gold'])} as gold judges, and by "
                      f"{evaluate.mean_and_interval(lifts['proxy'])} as the proxy judges its own picks.**"))
