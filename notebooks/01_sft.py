@@ -48,10 +48,10 @@ learning_rate: float = None  # peak of the schedule, 0 to 1; None takes the pres
 schedule: str = None  # linear, cosine, exponential or constant; None takes the preset's (linear)
 small_share: float = 0.05  # share of the demonstrations in the small-subset run, above 0, at most 1
 small_epochs: float = 20  # passes over that subset, above 0
-monitor_prompts: int = 48  # training prompts answered at each check while training, 10 to 10000
+monitor_prompts: int = 32  # training prompts answered at each check while training, 10 to 10000
 patience: int = 3  # checks without a better win rate before early stopping gives up, 1 or more
 length_factor: float = 0.01  # lambda of the length penalty, 0 to 1000 (Hellman's report: 0.001, for longer responses)
-length_every: int = 2  # the penalty is applied every so many steps, 1 or more
+length_every: int = 3  # the penalty is applied every so many steps, 1 or more
 length_steps: int = 60  # steps of each of the two runs that compare the length penalty, 1 or more
 test_prompts: int = 520  # prompts of the final comparison, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
@@ -328,8 +328,8 @@ print(f"{steps} steps; held-out loss {history.evals[0]['heldout_loss']:.2f} befo
 # %%
 before, after = history.evals[0], history.evals[-1]
 display(Markdown(f"**Over {steps} steps the held-out loss went from {before['heldout_loss']:.2f} to {after['heldout_loss']:.2f} "
-                 "nats a token**" + (f", **and the win rate against the base from {before['win_rate_base']:.2f}** (a tie of the "
-                 f"base with itself) **to {after['win_rate_base']:.2f}.**" if judged else ".")
+                 "nats a token" + (f", and the win rate against the base from {before['win_rate_base']:.2f}** (a tie of the "
+                 f"base with itself) **to {after['win_rate_base']:.2f}.**" if judged else ".**")
                  + " Each demonstration was seen about once, so there is little to memorise and the two losses fall together."))
 
 # %% [markdown]
@@ -381,7 +381,7 @@ if judged:
     widgets.show_table(["share of answers", *first], *[[name, *(f"{share:.0%}" for share in shares.values())]
                                                        for name, shares in styles.items()])
     more = [name for name in first if first[name] > warm[name]]
-    display(Markdown((f"**The first choice is {', '.join(more)} more often than an answer at temperature 0.7.** " if more else "")
+    display(Markdown((f"**More of the first choices are {', '.join(more)} than of the answers at temperature 0.7.** " if more else "")
                      + f"Mean gold score: {golds[0]:.2f} greedy, {golds[1]:.2f} at 0.7. The style of the demonstrations "
                      "is what the model says first. More demonstrations of this kind would only make it surer; "
                      "comparisons can correct it, and the rest of this course is about them."))
@@ -443,7 +443,8 @@ if judged:
               f"{max(row[f'win_rate_{name}'] for row in small_history.evals):.2f}" for name in opponents]
 rose = final["heldout_loss"] > lowest + 0.05
 display(Markdown("**In this run:** " + "; ".join(found) + ". The held-out loss "
-                 + ("**turned and rose** while the training loss fell." if rose else "did **not** turn while the training loss fell.")))
+                 + ("**turned and rose** while the training loss fell." if rose else "did **not** turn while the training loss fell.")
+                 + f" (This run took {small_steps} steps on {len(few)} demonstrations, the one in view {steps} on {len(examples)}.)"))
 
 # %% [markdown]
 # The checks use few prompts, and the best of several checks is partly luck. What these answers are worth in the end is
@@ -588,10 +589,10 @@ answer_lengths = {name: comparison.lengths(name).ravel() for name in ("SFT, more
 length_figure = plots.plot_lengths({"demonstrations": lengths["response"], **answer_lengths})
 display(length_figure)
 shorter = comparison.lengths("SFT, length penalty").mean(1) - comparison.lengths("SFT, more steps").mean(1)
-effect = f"**With the penalty an answer has {evaluate.mean_and_interval(shorter)} tokens more than without**"
+effect = f"**The penalty changes the length of an answer by {evaluate.mean_and_interval(shorter)} tokens**"
 if judged:
     rate = evaluate.win_rate(comparison.scores["SFT, length penalty"], comparison.scores["SFT, more steps"], tie=judge.tie)
-    effect += f", **and wins {rate}**; one half would be no difference"
+    effect += f", **and its win rate over SFT with as many steps and no penalty is {rate}**"
 display(Markdown(effect + "."))
 
 # %%
