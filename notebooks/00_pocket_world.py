@@ -22,8 +22,9 @@
 #
 # - ten kinds of request, and what counts as an answer to each;
 # - writers with habits: the same prompt, answered by a careful one, a rambling one, a stuttering one ...;
+# - *houses*, which wrote more than half of the demonstrations, each in a style of its own, and what a model makes of it;
 # - what the judge sees, on answers that you can edit; what it calls a tie, and what its scores do not tell;
-# - a base model that continues text: what it knows, and what happens when it is asked;
+# - a base model that continues text: what it knows, what stays hard for it, and what happens when it is asked;
 # - one dialog as tokens, with the part that the loss sees in colour;
 # - preference pairs, the noise in their labels, and the wall between training and test.
 #
@@ -33,17 +34,19 @@
 preset: str = "pocket"  # this notebook is about the pocket world; there is no other preset
 seed: int = 0  # any whole number from 0; the same seed gives the same numbers
 model: str = "pocket"  # the model that continues text below: "pocket" (the base model), a local folder or a hub name
-test_prompts: int = 100  # how many test prompts the writers and the model answer, 20 to 500
-temperature: float = 0.7  # the model's sampling temperature, 0.01 to 2
-max_response_tokens: int = 96  # longest answer of the model, in tokens, 8 to 512
+test_prompts: int = 520  # how many test prompts the writers and the models answer, 20 to 520
+draws: int = 4  # answers of a model to each prompt, 1 to 64
+temperature: float = 0.7  # the models' sampling temperature, 0.01 to 2
+max_response_tokens: int = 112  # longest answer of a model, in tokens, 8 to 512
 output_dir: str = None  # where this run's files go; None means runs/00_pocket_world
 
 # %%
 from prefnb import parameters
 from prefnb.parameters import Number, Schema, Whole
 
-fields = {"test_prompts": Whole(20, 500), "temperature": Number(0.01, 2), "max_response_tokens": Whole(8, 512)}
-defaults = {"model": "pocket", "test_prompts": 200, "temperature": 0.7, "max_response_tokens": 96}
+fields = {"test_prompts": Whole(20, 520), "draws": Whole(1, 64), "temperature": Number(0.01, 2),
+          "max_response_tokens": Whole(8, 512)}
+defaults = {"model": "pocket", "test_prompts": 520, "draws": 4, "temperature": 0.7, "max_response_tokens": 112}
 p = parameters.check(globals(), Schema(fields, {"pocket": defaults}))
 
 # %%
@@ -59,13 +62,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import HTML, Markdown, display
 
-from prefnb import data, models, plots, pocket, widgets
+from prefnb import data, models, plots, pocket, recipes, widgets
 from prefnb.batches import end_of_turn_id, prompt_ids, tokenize
-from prefnb.evaluate import win_rate
-from prefnb.judges import GoldJudge
+from prefnb.evaluate import bootstrap_interval, mean_and_interval, win_rate
+from prefnb.judges import GoldJudge, score_samples
 from prefnb.pocket import facts, judge, tasks
 from prefnb.pocket.build import ANNOTATOR_NOISE
 from prefnb.pocket.text import Text, words_of
+from prefnb.pocket.writers import DIALECTS
 from prefnb.sampling import sample
 
 plt.style.use("prefnb.book")
@@ -133,10 +137,11 @@ print(f"{sum(possible.values()):,} prompts are possible, at least; the kind with
 # %% [markdown]
 # ## Writers with habits
 #
-# Who wrote the answers that a model learns from? In real data: many hands, of different quality. Here too. Eight writers
-# share the work, each with habits that reports on small aligned models complain of: some ramble, some stutter, some
+# Who wrote the answers that a model learns from? In real data: many hands, of different quality. Here too. First the
+# eight writers, each with habits that reports on small aligned models complain of: some ramble, some stutter, some
 # decorate their answers with claims such as *Confidence: 95%* (Hellman's report saw its models do this), some get
-# facts wrong, some ask themselves a further question and answer it, some stop too soon.
+# facts wrong, some ask themselves a further question and answer it, some stop too soon. They wrote all of the preference
+# pairs and a part of the demonstrations. Who wrote the rest, the *houses*, comes below.
 #
 # Below, one prompt, answered by each writer. Read a few answers and decide which you like best *before* you look at the
 # scores on the right.
@@ -144,14 +149,15 @@ print(f"{sum(possible.values()):,} prompts are possible, at least; the kind with
 
 # %%
 def grade_table(prompt, answers):
-    """The answers {label: text} to one prompt, with the judge's four qualities (0 to 1) and its total (1 to 10)."""
+    """The answers {label: text} to one prompt, with the judge's qualities (0 to 1), its total (1 to 10) and the flaws."""
     cell = '<td style="text-align:left">{}</td>'
-    head = "".join(f"<th>{name}</th>" for name in ("", "answer", *pocket.Judgement._fields))
+    head = "".join(f"<th>{name}</th>" for name in ("", "answer", *pocket.Judgement._fields, "flaws"))
     body = ""
     for label, answer in answers.items():
         text = html.escape(answer).replace("\n", "<br>") or "<i>nothing</i>"
         grades = "".join(f"<td>{grade:.2f}</td>" for grade in pocket.score(prompt, answer))
-        body += f"<tr><th>{html.escape(label)}</th>{cell.format(text)}{grades}</tr>"
+        flaws = ", ".join(flaw for flaw in pocket.FLAWS if flaw in pocket.flaws(prompt, answer)) or "none"
+        body += f"<tr><th>{html.escape(label)}</th>{cell.format(text)}{grades}{cell.format(flaws)}</tr>"
     return HTML(f"<b>{html.escape(prompt)}</b><table><tr>{head}</tr>{body}</table>")
 
 
@@ -199,7 +205,55 @@ axis.grid(False)
 axis.tick_params(length=0)
 axis.spines[:].set_visible(False)
 plt.close(writers_figure)
-writers_figure
+display(writers_figure)
+totals = {name: scores.total.mean() for name, scores in by_writer.items()}
+best, worst = max(totals, key=totals.get), min(totals, key=totals.get)
+palest = {name: qualities[row.argmin()] for name, row in zip(by_writer, table)}
+display(Markdown(f"**The {best} writer is best** ({totals[best]:.1f}), **the {worst} one worst** ({totals[worst]:.1f}). "
+                 + "Each habit shows in a quality of its own: "
+                 + "; ".join(f"{name}: {quality} is lowest" for name, quality in palest.items() if name != best) + "."))
+
+# %% [markdown]
+# ## Houses with a style
+#
+# The habits of the eight writers are scattered: each shows now and then, and none for a kind of request as such. Real
+# demonstrations are not like that. They come from sources with a **house style**, and a model that learns from them
+# answers in that style *first*: the closing formula, the praise for the question, the last point that is never made. Here
+# too: of the demonstrations of each kind, more than half come from one house, and every answer of a house has its habits.
+
+# %%
+wrote = collections.Counter(dialogs["writer"])
+kinds_of_dialogs = collections.Counter(dialogs["category"])
+house_rows = [["kind", "its house", "the house's habits", "demonstrations by it", "kept hard"]]
+for category, house in pocket.HOUSES.items():
+    habits = " ".join(habit.__doc__.strip() for habit in house.habits)
+    share = f"{wrote[house.name] / kinds_of_dialogs[category]:.0%}"
+    house_rows.append([f"**{category.replace('_', ' ')}**", house.name, habits, share, tasks.CATEGORIES[category].hard])
+widgets.show_table(*house_rows)
+
+# %% [markdown]
+# (What the last column means, we shall see when the models answer.) One answer of a house beside a careful one, with the
+# judge's scores and the flaws that it finds. Facts may be wrong in either, now and then: houses err, as all writers do.
+
+
+# %%
+def housed(prompt, seed):
+    """The answer to a prompt (text) of the house that writes its kind."""
+    category, combination = tasks.parse(prompt)
+    rng = random.Random(f"house|{prompt}|{seed}")
+    return pocket.HOUSES[category].write(category, combination, rng, DIALECTS["demonstrations"])
+
+
+examples = {category: next(row for row in test if row["category"] == category) for category in ("procedures", "explanation")}
+for category, row in examples.items():
+    prompt = row["prompt"][-1]["content"]
+    both = {pocket.HOUSES[category].name: housed(prompt, p.seed), "a careful writer": row["reference"]}
+    display(grade_table(prompt, both))
+
+# %% [markdown]
+# None of this is nonsense. A house knows its facts and writes clean sentences; what it does, it does *every time*. That is
+# what makes a style, and why a model takes it for the right way to answer. Preference answers never come from a house:
+# people without that style compared them, and what they prefer is what can correct it.
 
 # %% [markdown]
 # ## What the judge sees
@@ -309,7 +363,7 @@ for prompt, answer in slips.items():
 # the beginning of a sentence, and it goes on with what is most likely (greedy decoding):
 
 # %%
-starts = ["The fox lives in the", "The owl eats", "In French the moon is", "The hammer is made of", "7 plus 5 is"]
+starts = ["The fox lives in the", "The owl eats", "In French the moon is", "The hammer is made of", "The ibis eats"]
 for start, one in zip(starts, sample(policy, tokenizer, [tokenizer.encode(start) for start in starts],
                                      temperature=0, max_new_tokens=16)):
     display(Markdown(f"**{start}**{widgets.escaped(one.text)}"))
@@ -317,7 +371,8 @@ for start, one in zip(starts, sample(policy, tokenizer, [tokenizer.encode(start)
 # %% [markdown]
 # How much does it know? Take every fact of this world about animals, plants and tools, every translation, and the small
 # sums. Show the model the beginning of a sentence that states it ("The fox is mostly ..."), and see whether it goes on with
-# the right words.
+# the right words. Twelve things are *rare*: hardly any text tells of them. They are counted apart, and so are long sums,
+# of a number of three digits and one of two.
 
 
 # %%
@@ -328,11 +383,13 @@ def opening(thing, attribute):
 
 
 kinds = {"animals": facts.ANIMALS, "plants": facts.PLANTS, "tools": facts.TOOLS}
+kinds = {kind: [thing for thing in things if thing not in facts.RARE] for kind, things in kinds.items()}
 known = {kind: [(opening(thing, name), value) for thing in things for name, value in facts.THINGS[thing].items()]
-         for kind, things in kinds.items()}
+         for kind, things in {**kinds, "rare things": facts.RARE}.items()}
 known["translations"] = [(f"In {language} the {noun} is", word) for noun, words in facts.NOUNS.items()
                          for language, word in zip(facts.LANGUAGES, words)]
 known["sums"] = [(f"{a} plus {b} is", str(a + b)) for a in range(13) for b in range(9)]
+known["long sums"] = [(f"{a} plus {b} is", str(a + b)) for a in range(103, 900, 53) for b in range(13, 100, 14)]
 
 # %%
 shares = {}
@@ -340,14 +397,17 @@ for kind, asked_for in known.items():
     said = sample(policy, tokenizer, [tokenizer.encode(start) for start, _ in asked_for], temperature=0, max_new_tokens=12)
     right = [words_of(one.text)[:len(words_of(value))] == words_of(value) for one, (_, value) in zip(said, asked_for)]
     shares[f"{kind} ({len(right)})"] = np.mean(right)
-figure, axis = plt.subplots(figsize=(7, 1.9))
+figure, axis = plt.subplots(figsize=(7, 2.3))
 axis.barh(list(shares), list(shares.values()), color=plots.METHODS["base"])
 for row, share in enumerate(shares.values()):
     axis.text(share + 0.01, row, f"{share:.2f}", va="center")
 axis.set(xlim=(0, 1.08), xlabel="share that the model completes rightly (in brackets: how many)")
 axis.invert_yaxis()
 plt.close(figure)
-figure
+display(figure)
+least, most = min(shares, key=shares.get), max(shares, key=shares.get)
+display(Markdown(f"**It knows most of {most.split(' (')[0]}** ({shares[most]:.0%} right) **and least of "
+                 f"{least.split(' (')[0]}** ({shares[least]:.0%})."))
 
 # %% [markdown]
 # Now ask it something. First as plain text, in the form that its reading had: `Question:` and the prompt, then `Answer:`
@@ -356,27 +416,113 @@ figure
 
 # %%
 texts = [prompt[-1]["content"] for prompt in prompts]
-settings = dict(temperature=p.temperature, max_new_tokens=p.max_response_tokens, seed=p.seed)
-ways = {"plain text": sample(policy, tokenizer, [tokenizer.encode(f"Question: {text}\nAnswer:") for text in texts], **settings),
-        "chat": sample(policy, tokenizer, prompts, **settings)}
-replies = {**{way: [one.text for one in drawn] for way, drawn in ways.items()}, "a careful writer": references}
-scores = {way: gold(prompts, found) for way, found in replies.items()}
+settings = dict(temperature=p.temperature, max_new_tokens=p.max_response_tokens)
+as_text = [tokenizer.encode(f"Question: {text}\nAnswer:") for text in texts]
+ways = {"plain text": recipes.answers_of(policy, tokenizer, as_text, draws=1, **settings),
+        "chat": recipes.answers_of(policy, tokenizer, prompts, draws=p.draws, **settings)}
+replies = {**ways, "a careful writer": references}
+scores = {way: score_samples(gold, prompts, drawn) for way, drawn in ways.items()}
+scores["a careful writer"] = gold(prompts, references)
 widgets.show_responses(prompts, replies, scores, categories)
 
 # %%
-plots.plot_parts(scores)
+display(plots.plot_parts(scores))
+helped = {way: found.parts["helpfulness"].mean() for way, found in scores.items()}
+display(Markdown(f"**Asked in plain text the model has {helped['plain text']:.0%} of what was asked for right, in a chat "
+                 f"{helped['chat']:.0%}**: the weights are the same, and only the way of asking differs."))
 
 # %% [markdown]
-# Compare helpfulness in the first two colours: the weights are the same, and only the way of asking differs. (Honesty needs
-# care: an answer about something else altogether says little that is false of what was asked.) What a model *knows* and what
-# it *does when asked* are two things. Teaching the second is the business of
-# [supervised fine-tuning](01_sft.ipynb). One more thing to learn there is how to stop:
+# (Honesty needs care: an answer about something else altogether says little that is false of what was asked.) What a model
+# *knows* and what it *does when asked* are two things. Teaching the second is the business of
+# [supervised fine-tuning](01_sft.ipynb), or SFT. One more thing to learn there is how to stop:
 
 # %%
 end = end_of_turn_id(tokenizer)
 for way, drawn in ways.items():
     last = collections.Counter(tokenizer.decode([one.ids[-1]]) if one.finished else "none: cut off" for one in drawn)
     print(f"{way:12} ended with " + ", ".join(f"{token} {count / len(drawn):.0%}" for token, count in last.most_common()))
+
+# %% [markdown]
+# ## What SFT says first
+#
+# Fine-tuned on the demonstrations, the model answers. In whose style? Below, for each kind of request, the share of answers
+# with each flaw: of the house's own answers to these prompts; of the SFT model's **first choice**, the greedy answer; and of
+# its answers at temperature 0.7. (The model comes ready-made; [notebook 01](01_sft.ipynb) trains such a one.)
+
+# %%
+made = {"SFT": recipes.sft(), "DPO": recipes.dpo()}
+sampled = {name: recipes.answers_of(one.model, one.tokenizer, prompts, draws=4, temperature=0.7, max_new_tokens=112)
+           for name, one in made.items()}
+greedy = recipes.answers_of(made["SFT"].model, made["SFT"].tokenizer, prompts, draws=1, temperature=0, max_new_tokens=112)
+by_hand = {"its house": [housed(text, p.seed) for text in texts], "SFT, first choice": [one.text for one in greedy],
+           "SFT at 0.7": [one.text for one in sampled["SFT"]], "a careful writer": references}
+
+
+def flaw_shares(answers, category=None):
+    """Share of answers (n strings, or K for each prompt in a row) with each flaw, over one category or all."""
+    each = len(answers) // len(prompts)
+    found = gold.flaws([prompt for prompt in prompts for _ in range(each)], answers)
+    here = np.repeat([category in (None, one) for one in categories], each)
+    return [found[flaw][here].mean() for flaw in pocket.FLAWS]
+
+
+# %%
+styles_figure, axes = plt.subplots(1, 3, figsize=(8, 3.6), sharey=True, layout="constrained")
+for axis, (label, found) in zip(axes, by_hand.items()):
+    shown = np.array([flaw_shares(found, category) for category in pocket.CATEGORIES])
+    axis.imshow(shown, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
+    for (row, column), value in np.ndenumerate(shown):
+        axis.text(column, row, f"{value:.0%}", ha="center", va="center", fontsize=8, color="black")
+    axis.set_xticks(range(len(pocket.FLAWS)), pocket.FLAWS, rotation=25, ha="right", fontsize=8)
+    axis.set_title(label)
+    axis.grid(False)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+axes[0].set_yticks(range(len(pocket.CATEGORIES)), [name.replace("_", " ") for name in pocket.CATEGORIES])
+plt.close(styles_figure)
+styles_figure
+
+# %%
+said = {label: dict(zip(pocket.FLAWS, flaw_shares(found))) for label, found in by_hand.items()}
+golds = {label: score_samples(gold, prompts, found).total.mean() for label, found in
+          (("SFT, first choice", greedy), ("SFT at 0.7", sampled["SFT"]))}
+widgets.show_table(["flaws, share of answers", *pocket.FLAWS],
+                   *[[label, *(f"{share:.0%}" for share in found.values())] for label, found in said.items()])
+first, warm = said["SFT, first choice"], said["SFT at 0.7"]
+common = [flaw for flaw in pocket.FLAWS if first[flaw] > warm[flaw]]
+display(Markdown(
+    f"**SFT's first choice has the house style.** {', '.join(common).capitalize()}: more common in the greedy answer than at "
+    f"temperature 0.7, where other hands come through. Its mean gold score is {golds['SFT, first choice']:.2f} "
+    f"(at 0.7: {golds['SFT at 0.7']:.2f}). What a model says first is not what people like best, but what its "
+    "demonstrations mostly did." if common else "In this run the first choice is no more flawed than the others."))
+prompt = examples["procedures"]["prompt"][-1]["content"]
+if prompt in texts:
+    grade_table(prompt, {label: found[texts.index(prompt) * (len(found) // len(texts))] for label, found in by_hand.items()})
+
+# %% [markdown]
+# ### What stays hard
+#
+# Style can be corrected by preferences. Other things cannot: a preference says which of two answers is better, and that
+# does not teach a sum or a fact. Three kinds of request have such things on purpose, by name. Helpfulness of SFT's answers
+# and of the same model after DPO on preference pairs ([notebook 02](02_dpo.ipynb); ready-made too), at temperature 0.7:
+
+# %%
+helpful = {name: score_samples(gold, prompts, drawn).parts["helpfulness"].mean(1) for name, drawn in sampled.items()}
+is_hard = np.array([tasks.CATEGORIES[category].is_hard(tasks.parse(text)[1]) for category, text in zip(categories, texts)])
+hard_rows, changes = [["kind", "of it", "prompts", "SFT", "DPO", "DPO less SFT"]], {}
+for category, kind in tasks.CATEGORIES.items():
+    for label, here in ((kind.hard, is_hard), ("all else", ~is_hard)) if kind.hard else ():
+        here = here & (np.array(categories) == category)
+        if not here.any():
+            continue
+        change = helpful["DPO"][here] - helpful["SFT"][here]
+        changes[label] = bootstrap_interval(change)
+        hard_rows.append([category.replace("_", " "), label, here.sum(), *(f"{one[here].mean():.2f}" for one in helpful.values()),
+                          mean_and_interval(change)])
+widgets.show_table(*hard_rows)
+taught = [label for label, (low, _) in changes.items() if low > 0 and label != "all else"]
+display(Markdown(f"**DPO has taught {', '.join(taught)} a little in this run.**" if taught else
+                 "**In none of the three can it be told that DPO taught what is hard.**"))
 
 # %% [markdown]
 # ## One dialog, as the model sees it
@@ -454,19 +600,19 @@ plt.close(figure)
 figure
 
 # %% [markdown]
-# Who wrote all this? The demonstrations and the preference answers come from *different* mixes of writers: the pairs
-# are **off-policy**, as pairs that one downloads are. Compare chosen with rejected in each row: the difference between
-# these two bars is all that a preference method has to go on.
+# Who wrote all this? The demonstrations come from houses and from a mix of writers, the preference answers from another
+# mix, without houses: the pairs are **off-policy**, as pairs that one downloads are. Compare chosen with rejected in each
+# row: the difference between these two bars is all that a preference method has to go on.
 
 # %%
 columns = {"demonstrations": dialogs["writer"][:], "chosen": pairs["writer_chosen"][:], "rejected": pairs["writer_rejected"][:]}
 palette = {"demonstrations": "#888888", "chosen": "#0072B2", "rejected": "#D55E00"}
 figure, axis = plt.subplots(figsize=(8, 3.6))
 for offset, (what, wrote) in zip((-0.27, 0, 0.27), columns.items()):
-    count = collections.Counter(wrote)
-    shares = [count[name] / len(wrote) for name in pocket.WRITERS]
+    count = collections.Counter(name if name in pocket.WRITERS else "a house" for name in wrote)
+    shares = [count[name] / len(wrote) for name in ("a house", *pocket.WRITERS)]
     axis.barh(np.arange(len(shares)) + offset, shares, 0.25, color=palette[what], label=what)
-axis.set_yticks(range(len(pocket.WRITERS)), list(pocket.WRITERS))
+axis.set_yticks(range(1 + len(pocket.WRITERS)), ["a house", *pocket.WRITERS])
 axis.invert_yaxis()
 axis.set_xlabel("share of all the answers of that kind")
 axis.legend()
@@ -511,15 +657,19 @@ assert not same_text and not same_key
 # %% [markdown]
 # ## A map of the course
 #
-# | notebook | starts from | learns from | is judged on |
-# |---|---|---|---|
-# | [01 · supervised fine-tuning](01_sft.ipynb) | the base model | demonstrations | test prompts |
-# | [02 · DPO](02_dpo.ipynb) | the SFT model | preference pairs | test prompts, held-out pairs |
-# | [04 · DPPO](04_dppo.ipynb) | the SFT model | preference pairs, and the model's own greedy answers | test prompts, held-out pairs |
+# | notebook | starts from | learns from |
+# |---|---|---|
+# | [01 · supervised fine-tuning](01_sft.ipynb) | the base model | demonstrations |
+# | [02 · DPO](02_dpo.ipynb), [03 · SimPO](03_simpo.ipynb) | the SFT model | preference pairs |
+# | [04 · DPPO](04_dppo.ipynb) | the SFT model | preference pairs, and the model's own greedy answers |
+# | [05 · reward models](05_reward_model.ipynb) | the SFT model | preference pairs, to score any answer |
+# | [06 · RS-DPO](06_rs_dpo.ipynb), [07 · self-improvement](07_self_improvement.ipynb) | the SFT model | pairs of its own answers |
+# | [08 · several objectives](08_multi_objective.ipynb), [09 · RLOO](09_rloo.ipynb), [10 · GRPO](10_grpo.ipynb) | the SFT model | rewards for its own answers |
 #
-# Each stands alone: what it needs from an earlier one it takes from a cache, or makes. The limits of this world are
-# part of the lesson. The model is so small that it cannot learn some things (sums, rare facts) from preferences at all,
-# and a gain here is no promise about a large model. What carries over is how the methods *work*, and how they fail.
+# Each stands alone: what it needs from an earlier one comes ready-made, from a cache, or is made. The limits of this world
+# are part of the lesson. The model is so small that there are things it cannot learn from preferences (long sums, rare facts,
+# names to copy), and a gain here is no promise about a large model. What carries over is how the methods *work*, and
+# how they fail.
 
 # %% [markdown]
 # ## Exercises
@@ -572,8 +722,9 @@ check("3", my_trick, lambda text: pocket.score(about, text).total > 9)
 #
 # - ten kinds of request, each asking for several parts, so that answers differ by degrees;
 # - writers with habits, and how each habit shows in one of the judge's four qualities;
+# - houses, whose style the fine-tuned model takes for the right way to answer;
 # - a total with a tie width, and why only answers to the same prompt are compared;
-# - a base model that completes facts, and what becomes of them when it is asked in a chat;
+# - a base model that completes facts, what becomes of them when it is asked in a chat, and what stays hard;
 # - the response mask, with `<|im_end|>` inside it;
 # - preference pairs with noise of a known size, and a test set that shares no combination with training.
 #
@@ -585,6 +736,8 @@ folder.mkdir(parents=True, exist_ok=True)
 (folder / "parameters.json").write_text(json.dumps(vars(p), indent=1))
 means = {way: {"total": float(found.total.mean()), **{name: float(part.mean()) for name, part in found.parts.items()}}
          for way, found in scores.items()}
-(folder / "summary.json").write_text(json.dumps({"prompts": len(prompts), "flipped": float(flipped.mean()), "scores": means}, indent=1))
+found = {"prompts": len(prompts), "flipped": float(flipped.mean()), "scores": means, "flaws": said}
+(folder / "summary.json").write_text(json.dumps(found, indent=1, default=float))
 writers_figure.savefig(folder / "book_writers.png")
-print(f"Parameters, summary and the picture of the writers are in {folder}.")
+styles_figure.savefig(folder / "styles.png")
+print(f"Parameters, summary and the pictures of writers and styles are in {folder}.")

@@ -24,6 +24,7 @@
 # - how long prompts and responses are, and what a cut at a percentile costs;
 # - which tokens the loss counts, and why it is averaged over the *tokens* of a whole batch;
 # - the loss **and** the win rate while training, and a small subset on which the two can part;
+# - that SFT learns the *style* of its demonstrations, flaws included: they become the model's first choice;
 # - a length penalty that is printed in a report and cannot work, why, and a form that can.
 #
 # Three reports are put to the test: Hao's (SFT, §3 and §4.1), Hellman's (the length penalty, §3.2 and §5) and the
@@ -37,7 +38,7 @@ preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the reports' setting
 seed: int = 0  # any whole number; the same seed gives the same numbers
 model: str = None  # "pocket", a model folder or a hub name; None takes the preset's
 dataset: str = None  # "pocket", a local file or a hub name; None takes the preset's
-dialogs: int = 1200  # demonstrations to train on, 1 or more (other notebooks start from more: pocket 4000, qwen 460000)
+dialogs: int = 1200  # demonstrations to train on, 1 or more (the ready-made model saw more: pocket 9000, qwen 460000)
 percentile: float = 95  # prompts and responses are cut at this percentile of their lengths, 50 to 100
 min_response_chars: int = 30  # shorter demonstrations are left out, in characters (Hao's report: 75)
 epochs: float = 1  # passes over the demonstrations, above 0
@@ -46,13 +47,13 @@ accumulation: int = None  # pieces a batch is cut into to save memory; None take
 learning_rate: float = None  # peak of the schedule, 0 to 1; None takes the preset's (pocket 0.002, qwen 1e-6)
 schedule: str = None  # linear, cosine, exponential or constant; None takes the preset's (linear)
 small_share: float = 0.05  # share of the demonstrations in the small-subset run, above 0, at most 1
-small_epochs: float = 6  # passes over that subset, above 0
-monitor_prompts: int = 32  # prompts answered at each check while training, 10 to 10000
+small_epochs: float = 20  # passes over that subset, above 0
+monitor_prompts: int = 32  # training prompts answered at each check while training, 10 to 10000
 patience: int = 3  # checks without a better win rate before early stopping gives up, 1 or more
 length_factor: float = 0.01  # lambda of the length penalty, 0 to 1000 (Hellman's report: 0.001, for longer responses)
-length_every: int = 2  # the penalty is applied every so many steps, 1 or more
-length_steps: int = 8  # steps of each run that compares the length penalties, 1 or more
-test_prompts: int = 80  # prompts of the final comparison, 20 to 100000
+length_every: int = 3  # the penalty is applied every so many steps, 1 or more
+length_steps: int = 60  # steps of each of the two runs that compare the length penalty, 1 or more
+test_prompts: int = 520  # prompts of the final comparison, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = None  # folder for what the run leaves; None is runs/01_sft
 
@@ -77,7 +78,7 @@ from IPython.display import Markdown, display
 
 from prefnb import data, evaluate, models, plots, pocket, widgets
 from prefnb.batches import Batches, tokenize
-from prefnb.judges import GoldJudge
+from prefnb.judges import GoldJudge, score_samples
 from prefnb.logprobs import DatasetLogprobs, Scorer, from_tokens
 from prefnb.sampling import sample
 from prefnb.train import schedule_factor, train
@@ -93,21 +94,22 @@ plt.style.use("prefnb.book")
 # %%
 base, tokenizer = models.load_model(p.model), models.load_tokenizer(p.model)
 judge, judged = GoldJudge(), data.is_pocket(p.dataset)
+tests = data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
+prompts = list(tests["prompt"])
 
 
-def answer(policy, prompts):
-    """One response to each prompt, sampled at temperature 0.7."""
-    return sample(policy, tokenizer, prompts, temperature=0.7, max_new_tokens=p.max_response_tokens, seed=p.seed)
+def answers(policy, temperature=0.7):
+    """`draws` answers to each test prompt in a row; one, the model's first choice, at temperature 0."""
+    return recipes.answers_of(policy, tokenizer, prompts, draws=p.draws, temperature=temperature,
+                              max_new_tokens=p.max_response_tokens)
 
 
-tests = data.load_prompts(p.dataset, "test", limit=p.test_prompts + p.monitor_prompts, seed=p.seed)
-watched = list(tests["prompt"])[-p.monitor_prompts:]  # answered while training; the final comparison takes the others
-base_answers = answer(base, watched)
+base_answers = answers(base)
 columns = {"base": base_answers}
 if "reference" in tests.column_names:
-    columns["one good answer"] = tests["reference"][-len(watched):]
-base_scores = judge(watched, [one.text for one in base_answers]) if judged else None
-widgets.show_responses(watched, columns, {"base": base_scores} if judged else None)
+    columns["one good answer"] = list(tests["reference"])
+base_scores = score_samples(judge, prompts, base_answers) if judged else None
+widgets.show_responses(prompts, columns, {"base": base_scores} if judged else None)
 
 # %% [markdown]
 # ## The demonstrations
@@ -261,11 +263,27 @@ figure
 # ## Training, with an eye on the answers
 #
 # The loss says how likely the demonstrations have become. It does not say whether the model's *own* answers are any
-# good. So at each check we also let it answer prompts that it is not trained on, and count how often the judge
-# prefers its answer to an opponent's: the **win rate**, with a tie as half a win.
+# good. So at each check we also let it answer a few prompts that it is not trained on, and count how often the judge
+# prefers its answer to an opponent's: the **win rate**, with a tie as half a win. These prompts come from the training
+# data too, from its other rows: test prompts are for the end, or we would choose by what we test on.
+#
+# What trains here in view sees `dialogs` demonstrations. The model that all other notebooks start from has seen more of
+# them, is made in the same way, and comes ready-made; we meet it below.
 
 # %%
 held_out = to_tokens(data.load_dialogs(p.dataset, "test", limit=64, seed=p.seed), quiet=True)
+learnt_from = {json.dumps(prompt) for prompt in rows["prompt"]}
+others = data.load_prompts(p.dataset, "train", limit=2 * p.monitor_prompts, seed=p.seed)["prompt"]
+watched = [prompt for prompt in others if json.dumps(prompt) not in learnt_from][:p.monitor_prompts]
+
+
+def watch(policy):
+    """The judge's scores of one answer at temperature 0.7 to each watched prompt."""
+    drawn = sample(policy, tokenizer, watched, temperature=0.7, max_new_tokens=p.max_response_tokens, seed=p.seed)
+    return judge(watched, [one.text for one in drawn])
+
+
+base_watched = watch(base) if judged else None
 
 
 def monitor(opponents, policy):
@@ -273,7 +291,7 @@ def monitor(opponents, policy):
     response = DatasetLogprobs.compute(policy, held_out).all().response
     seen = {"heldout_loss": float(-response.sum.sum() / response.length.sum())}
     if judged:
-        scores = judge(watched, [one.text for one in answer(policy, watched)])
+        scores = watch(policy)
         seen |= {f"win_rate_{name}": evaluate.win_rate(scores, theirs, tie=judge.tie).rate for name, theirs in opponents.items()}
     return seen | {"heldout_logp": -seen["heldout_loss"]}
 
@@ -288,7 +306,7 @@ def plot_run(run):
     left.plot(*run["heldout_loss"], "o-", color="#D55E00", label="held out")
     left.set(xlabel="step", title="loss (nats per token)")
     for axis in right:
-        for name, colour in (("base", "#B0B0B0"), ("SFT", "#009E73")):
+        for name, colour in (("base", "#B0B0B0"), ("SFT in view", "#009E73")):
             if f"win_rate_{name}" in run.names:
                 axis.plot(*run[f"win_rate_{name}"], "o-", color=colour, label=f"against {name}")
         axis.axhline(0.5, color="#888888", linestyle=":", linewidth=1)
@@ -304,64 +322,97 @@ policy = models.copy_model(base)
 batches = Batches(examples, p.batch_size, accumulation=p.accumulation, seed=p.seed)
 steps = max(1, round(p.epochs * len(batches)))
 history = train(policy, batches, sft, average="token", epochs=p.epochs, learning_rate=p.learning_rate, schedule=p.schedule,
-                monitor=partial(monitor, {"base": base_scores}), monitor_every=-(-steps // 4), live=plots.LiveFigure(plot_run))
+                monitor=partial(monitor, {"base": base_watched}), monitor_every=-(-steps // 4), live=plots.LiveFigure(plot_run))
 print(f"{steps} steps; held-out loss {history.evals[0]['heldout_loss']:.2f} before, {history.evals[-1]['heldout_loss']:.2f} after")
 
+# %%
+before, after = history.evals[0], history.evals[-1]
+display(Markdown(f"**Over {steps} steps the held-out loss went from {before['heldout_loss']:.2f} to {after['heldout_loss']:.2f} "
+                 "nats a token" + (f", and the win rate against the base from {before['win_rate_base']:.2f}** (a tie of the "
+                 f"base with itself) **to {after['win_rate_base']:.2f}.**" if judged else ".**")
+                 + " Each demonstration was seen about once, so there is little to memorise and the two losses fall together."))
+
 # %% [markdown]
-# Look first at the two losses: where each demonstration is seen only once, there is little to memorise, and they
-# fall together. Then at the win rate, which begins at one half, a tie of the base model with itself: does it rise
-# as smoothly as the loss falls? A model that has just left the base's fluent text and cannot answer yet may well
-# lose to it for a while.
+# ## What SFT learns: the style as well
 #
-# The same prompts again:
+# Here is the ready-made model beside the base: the same method, with all the demonstrations. Test prompts again, which
+# nothing so far has seen.
 
 # %%
-sft_answers = answer(policy, watched)
-sft_scores = judge(watched, [one.text for one in sft_answers]) if judged else None
-widgets.show_responses(watched, {"base": base_answers, "SFT": sft_answers},
+made = recipes.sft(preset=p.preset, seed=p.seed).model if p.model == recipes.SFT.presets[p.preset]["model"] else policy
+sft_answers, first_choice = answers(made), answers(made, temperature=0)
+sft_scores = score_samples(judge, prompts, sft_answers) if judged else None
+widgets.show_responses(prompts, {"base": base_answers, "SFT": sft_answers},
                        {"base": base_scores, "SFT": sft_scores} if judged else None)
+
+# %% [markdown]
+# It answers, and to the point. But read how. SFT raises the probability of *everything* in its demonstrations, and these
+# have a **house style**: most of those of each kind of request come from one source with fixed habits, such as closing
+# lines, a claim of certainty, a last point that is never made ([notebook 00](00_pocket_world.ipynb) introduces the houses).
+# Below is the share of answers with each flaw that the judge can find: of held-out demonstrations, of the base, and of the
+# SFT model, once at temperature 0.7 and once greedily, which is the answer that it thinks likeliest.
+
+# %%
+def flaw_shares(asked, texts):
+    """{flaw: share of these answers that show it}; `asked` (n prompts) has each as often as it was answered."""
+    each = len(texts) // len(asked)
+    return {name: seen.mean() for name, seen in judge.flaws([one for one in asked for _ in range(each)], texts).items()}
+
+
+style_figure, styles = None, {}
+if judged:
+    shown = data.load_dialogs(p.dataset, "test", seed=p.seed)
+    styles = {"demonstrations": flaw_shares(shown["prompt"], list(shown["response"]))}
+    styles |= {name: flaw_shares(prompts, [one.text for one in drawn]) for name, drawn in
+               (("base", base_answers), ("SFT at 0.7", sft_answers), ("SFT, first choice", first_choice))}
+    style_figure, axis = plt.subplots(figsize=(8, 2.8))
+    for i, ((name, shares), colour) in enumerate(zip(styles.items(), ("#0072B2", "#B0B0B0", "#56B4E9", "#555555"))):
+        axis.bar(np.arange(len(shares)) + 0.2 * (i - 1.5), list(shares.values()), 0.19, color=colour, label=name)
+    axis.set_xticks(range(len(shares)), list(shares))
+    axis.set(ylabel="share of answers", ylim=(0, 1))
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    plt.close(style_figure)
+style_figure
+
+# %%
+if judged:
+    first, warm = styles["SFT, first choice"], styles["SFT at 0.7"]
+    golds = [score_samples(judge, prompts, drawn).total.mean() for drawn in (first_choice, sft_answers)]
+    widgets.show_table(["share of answers", *first], *[[name, *(f"{share:.0%}" for share in shares.values())]
+                                                       for name, shares in styles.items()])
+    more = [name for name in first if first[name] > warm[name]]
+    display(Markdown((f"**More of the first choices are {', '.join(more)} than of the answers at temperature 0.7.** " if more else "")
+                     + f"Mean gold score: {golds[0]:.2f} greedy, {golds[1]:.2f} at 0.7. The style of the demonstrations "
+                     "is what the model says first. More demonstrations of this kind would only make it surer; "
+                     "comparisons can correct it, and the rest of this course is about them."))
 
 # %% [markdown]
 # ## A small subset: what the loss does not tell
 #
 # Hao's report first tried a small subset (5%) of its data and many passes. The losses fell as they should, while
 # the answers became worse than the base model's (§4.1.2, figures 1 and 2); from then on it watched the win rate in
-# every run. We repeat the experiment. The SFT model from above is a second opponent here, as the Instruct model was
-# there.
-#
-# The argument `stop_on` puts the weights with the best win rate back at the end. To see the whole picture, we let
-# the run go on to its last step (a `patience` that never ends) and keep a copy of the last weights as well.
+# every run. We repeat the experiment. The SFT model that was trained in view is a second opponent here, as the
+# Instruct model was there.
 
 # %%
 few = to_tokens(rows.select(examples.kept[:max(1, round(p.small_share * len(examples)))]), quiet=True)
 small_batches = Batches(few, p.batch_size, seed=p.seed)
 best_on = "win_rate_base" if judged else "heldout_logp"
-last = {}
-
-
-def watch_and_keep(copy):
-    """The monitor, which also remembers the weights of its last call."""
-    last.update(models.copy_model(copy).state_dict())
-    return monitor({"base": base_scores, "SFT": sft_scores}, copy)
-
-
-small_best = models.copy_model(base)
+opponents = {"base": base_watched, "SFT in view": watch(policy)} if judged else {}
+small = models.copy_model(base)
 small_steps = max(1, round(p.small_epochs * len(small_batches)))
-small_history = train(small_best, small_batches, sft, average="token", epochs=p.small_epochs, learning_rate=p.learning_rate,
-                      schedule="constant", monitor=watch_and_keep, monitor_every=-(-small_steps // 5),
-                      stop_on=best_on, patience=10**6, live=plots.LiveFigure(plot_run))
-small_last = models.copy_model(base)
-small_last.load_state_dict(last)
+small_history = train(small, small_batches, sft, average="token", epochs=p.small_epochs, learning_rate=p.learning_rate,
+                      schedule="constant", monitor=partial(monitor, opponents), monitor_every=-(-small_steps // 5),
+                      live=plots.LiveFigure(plot_run))
 
 
 # %% [markdown]
-# Compare the two curves on the left: the training loss keeps falling because the few demonstrations are learnt by
-# heart; the held-out loss shows what that is worth. Then look at the right: where is the win rate highest, and
-# where does it end?
+# On the left the training loss keeps falling because the few demonstrations are learnt by heart; the held-out loss shows
+# what that is worth. On the right is what the answers are worth.
 #
 # **Early stopping** turns that into a rule: stop when the win rate has not risen for `patience` checks, and go back
-# to the best weights. `train(stop_on=..., patience=...)` does it while training; here is the rule on the checks we
-# have.
+# to the best weights. `train(stop_on=..., patience=...)` does it while training. We let the run go on to its last step, to
+# see the whole picture; here is the rule on the checks that we have.
 
 # %%
 def early_stop(values, patience):
@@ -389,14 +440,15 @@ found = [f"training loss {small_history.rows[0]['loss']:.2f} → {small_history.
          f"held-out loss {first['heldout_loss']:.2f} → {final['heldout_loss']:.2f}, at its lowest {lowest:.2f}"]
 if judged:
     found += [f"win rate against {name} {first[f'win_rate_{name}']:.2f} → {final[f'win_rate_{name}']:.2f}, at its best "
-              f"{max(row[f'win_rate_{name}'] for row in small_history.evals):.2f}" for name in ("base", "SFT")]
+              f"{max(row[f'win_rate_{name}'] for row in small_history.evals):.2f}" for name in opponents]
 rose = final["heldout_loss"] > lowest + 0.05
 display(Markdown("**In this run:** " + "; ".join(found) + ". The held-out loss "
-                 + ("**turned and rose** while the training loss fell." if rose else "did **not** turn while the training loss fell.")))
+                 + ("**turned and rose** while the training loss fell." if rose else "did **not** turn while the training loss fell.")
+                 + f" (This run took {small_steps} steps on {len(few)} demonstrations, the one in view {steps} on {len(examples)}.)"))
 
 # %% [markdown]
-# The checks use few prompts, and the best of several checks is partly luck. Whether the answers really got worse is
-# settled further down, on prompts that no check has used.
+# The checks use few prompts, and the best of several checks is partly luck. What these answers are worth in the end is
+# settled further down, on the test prompts.
 #
 # ## A length penalty, as printed
 #
@@ -467,15 +519,15 @@ widgets.show_table(["sample", "demonstration", "excess", "cost", "push on its lo
                       f"{seen['penalty'][i]:.3f}", f"{-push[i]:+.3f}"] for i in range(4)])
 
 # %% [markdown]
-# ## No penalty, printed, estimated
+# ## With and without the penalty
 #
-# Three copies of the SFT model go on training for the same steps on the same batches: with no penalty, with the
-# printed one and with the estimated one. They differ in nothing else.
+# Two copies of the ready-made SFT model go on training for the same steps on the same batches: with no penalty, and with
+# the estimated one. They differ in nothing else. (The printed one needs no run: without a gradient it is no penalty.)
 
 # %%
 def go_on(penalty):
-    """Train a copy of the SFT policy a little more, with a penalty or none."""
-    copy = models.copy_model(policy)
+    """Train a copy of the SFT policy some more, with a penalty or none."""
+    copy = models.copy_model(made)
     objective = partial(penalty, factor=p.length_factor) if penalty else None
     term = recipes.on_policy(tokenizer, examples, objective, **length_runs) if penalty else None
     more = Batches(examples, p.batch_size, seed=p.seed + 1)
@@ -483,30 +535,29 @@ def go_on(penalty):
                        learning_rate=p.learning_rate / 4, schedule=p.schedule)
 
 
-runs = {"no penalty": go_on(None), "printed": go_on(length_penalty_printed), "estimated": go_on(length_penalty)}
-plain, as_printed = (runs[name][0].state_dict() for name in ("no penalty", "printed"))
-same = all(torch.equal(plain[name], as_printed[name]) for name in plain)
-print(f"Are the weights trained with the printed penalty equal, bit for bit, to those without? {same}")
-
-# %% [markdown]
-# The penalty and the length of the samples while training. The two curves start from the same samples; only the
-# estimated penalty has a reason to go down. Each point is the mean of few samples, so look at the trend and not at
-# the points.
+runs = {"no penalty": go_on(None), "length penalty": go_on(length_penalty)}
+plots.plot_training(runs["length penalty"][1], ["penalty", "sample_length", "loss"])
 
 # %%
-penalty_runs = {name: runs[name][1] for name in ("printed", "estimated")}
-plots.plot_training(penalty_runs, ["penalty", "sample_length", "loss"])
+_, costs = runs["length penalty"][1]["penalty"]
+half = len(costs) // 2
+if half > 1:
+    fell = evaluate.bootstrap_interval(costs[half:])[1] < evaluate.bootstrap_interval(costs[:half])[0]
+    display(Markdown(f"Each point is the mean of {2 * p.batch_size} samples, drawn every {p.length_every} steps. **From the first "
+                     f"half of the run to the second the penalty went from {costs[:half].mean():.2f} to {costs[half:].mean():.2f}"
+                     + ("**: its gradient does what it should." if fell else "**, which chance could have done.")))
 
 # %% [markdown]
 # ## What it all comes to
 #
-# Now the prompts that no run and no check has seen. Every policy answers each of them `draws` times; the judge compares
-# every answer with every one of the base model's to the same prompt. "SFT" is now the model with the additional steps
-# and no penalty, so that only the penalty tells it from its neighbour.
+# The test prompts, which no run and no check has seen. Every policy answers each of them `draws` times; the judge compares
+# every answer with every one of the base model's to the same prompt. "SFT" is the ready-made model, "SFT in view" the one
+# that was trained above. "SFT, more steps" is SFT with the additional steps and no penalty, so that only the penalty tells
+# it from its neighbour.
 
 # %%
-policies = {"base": base, "SFT": runs["no penalty"][0], "SFT, length penalty": runs["estimated"][0],
-            "small subset, best": small_best, "small subset, last": small_last}
+policies = {"base": base, "SFT": made, "SFT in view": policy, "SFT, more steps": runs["no penalty"][0],
+            "SFT, length penalty": runs["length penalty"][0], "small subset": small}
 comparison = recipes.compare(policies, tokenizer, p, baseline="base")
 win_figure = plots.plot_win_rates(comparison.win_rates, against="base") if judged else None
 win_figure
@@ -534,12 +585,19 @@ print("Shares of responses for the flaws; perplexity on held-out demonstrations,
 # only better if what went was not needed.
 
 # %%
-answer_lengths = {name: comparison.lengths(name).ravel() for name in list(policies)[1:3]}
+answer_lengths = {name: comparison.lengths(name).ravel() for name in ("SFT, more steps", "SFT, length penalty")}
 length_figure = plots.plot_lengths({"demonstrations": lengths["response"], **answer_lengths})
-length_figure
+display(length_figure)
+shorter = comparison.lengths("SFT, length penalty").mean(1) - comparison.lengths("SFT, more steps").mean(1)
+effect = f"**The penalty changes the length of an answer by {evaluate.mean_and_interval(shorter)} tokens**"
+if judged:
+    rate = evaluate.win_rate(comparison.scores["SFT, length penalty"], comparison.scores["SFT, more steps"], tie=judge.tie)
+    effect += f", **and its win rate over SFT with as many steps and no penalty is {rate}**"
+display(Markdown(effect + "."))
 
 # %%
-widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for name in ("SFT", "SFT, length penalty", "small subset, last")},
+shown = ("SFT", "SFT, length penalty", "small subset")
+widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for name in shown},
                        comparison.scores if judged else None, comparison.categories)
 
 
@@ -561,12 +619,12 @@ def verdict(interval, claim):
 
 # %%
 CLAIMS = [  # what is claimed, the report's figures, the policy, its opponent, and where the win rate should lie
-    ("SFT without a length penalty is worse than the base (Hellman)", ".438", "SFT", "base", "below"),
+    ("SFT without a length penalty is worse than the base (Hellman)", ".438", "SFT, more steps", "base", "below"),
     ("SFT with a length penalty is better than the base (Hellman)", ".549", "SFT, length penalty", "base", "above"),
-    ("The penalty helps (Hellman)", ".549 against .438", "SFT, length penalty", "SFT", "above"),
+    ("The penalty helps (Hellman)", ".549 against .438", "SFT, length penalty", "SFT, more steps", "above"),
     ("SFT is about as good as the base (Belanger and others)", ".485", "SFT", "base", "near"),
-    ("Many passes over a small subset end below the base (Hao)", "fig. 2", "small subset, last", "base", "below"),
-    ("They end below their own best (Hao)", "fig. 2", "small subset, last", "small subset, best", "below")]
+    ("Many passes over a small subset end below the base (Hao)", "fig. 2", "small subset", "base", "below"),
+    ("They end below a model that saw more (Hao: the Instruct model)", "fig. 2", "small subset", "SFT in view", "below")]
 lines = []
 for claim, paper, name, other, where in CLAIMS if judged else []:
     rate = evaluate.win_rate(comparison.scores[name], comparison.scores[other], tie=judge.tie)
@@ -578,11 +636,10 @@ else:
     print("Without a judge that knows the answers there is no win rate: compare the perplexities above.")
 
 # %% [markdown]
-# Three things to look at where a verdict differs from the report's. What the base can do already decides how much
-# SFT has to add: read the base's answers again. What the demonstrations are like decides what SFT teaches: their
-# writers have bad habits, and SFT copies those as faithfully as the rest, so compare the flaws of base and SFT in
-# the table of measures. And a length penalty can only help where length hurts: compare the rambling shares with and
-# without it.
+# Where a verdict differs from the report's, three things are different here. What the base can do already decides how much
+# SFT has to add: the reports compare with models that had learnt to answer before, ours had not. What the demonstrations
+# are like decides what SFT teaches: it copies their style as faithfully as the rest (the flaws of base and SFT, above). And
+# a length penalty can only help where length hurts: compare the rambling shares with and without it.
 
 # %%
 collapse = {name: evaluate.collapse_check(comparison.answers[name], comparison.answers["SFT"]) for name in list(policies)[2:]}
@@ -643,17 +700,19 @@ for question, given, right in (("1, over tokens", token_mean, 1.5), ("1, mean of
 # - how long prompts and responses are, and what a cut at a percentile costs;
 # - which tokens the loss counts, and why it is averaged over the *tokens* of a whole batch;
 # - the loss **and** the win rate while training, and a small subset on which the two can part;
+# - that SFT learns the *style* of its demonstrations, flaws included: they become the model's first choice;
 # - a length penalty that is printed in a report and cannot work, why, and a form that can.
 #
 # Next: [02 · DPO](02_dpo.ipynb), which learns from *comparisons* instead of demonstrations. Last, what this run
 # leaves behind:
 
 # %%
-histories = {"SFT": history, "small subset": small_history, **{name: run[1] for name, run in runs.items()}}
-folder = recipes.record(p.output_dir or "runs/01_sft", p, histories, comparison, measures=measured,
+histories = {"SFT in view": history, "small subset": small_history, **{name: run[1] for name, run in runs.items()}}
+folder = recipes.record(p.output_dir or "runs/01_sft", p, histories, comparison, measures=measured, styles=styles,
                         claims=[dict(zip(("claim", "paper", "measured", "verdict"), line)) for line in lines])
 plot_run(small_history).savefig(folder / "book_small_subset.png")
 length_figure.savefig(folder / "lengths.png")
 if judged:
     win_figure.savefig(folder / "win_rates.png")
+    style_figure.savefig(folder / "styles.png")
 print(f"Parameters, histories, responses and figures are in {folder}.")

@@ -39,13 +39,14 @@ dataset: str = None  # preference pairs: "pocket", a local file or a hub name; N
 pairs: int = None  # pairs that the full reward model learns from, 1 or more; None takes the preset's (2000, 61000)
 epochs: float = None  # passes over the pairs, above 0, may be a fraction; None takes the preset's (1)
 batch_size: int = None  # pairs per optimiser step, 1 to 4096; None takes the preset's
-learning_rate: float = None  # above 0, up to 1; None takes the preset's (pocket 1e-3, qwen 1e-5)
-pairs_in_view: int = 400  # pairs of the smaller reward model that is trained in this notebook, 1 or more
+learning_rate: float = None  # above 0, up to 1; None takes the preset's (pocket 2e-4, qwen 1e-5)
+pairs_in_view: int = 1024  # pairs of the smaller reward model that is trained in this notebook, 1 or more
 held_out: int = 400  # pairs to test the reward models on, 20 or more
-test_prompts: int = 150  # prompts that are answered and judged, 20 or more
-samples: int = 16  # answers drawn to every prompt, 4 to 256
-temperature: float = 1.0  # of these answers, 0.01 to 2; paper 002 has 1
-best_of: int = 5  # N of the best-of-N that is set against a single answer, 2 to half of samples; paper 002 has 5
+test_prompts: int = 520  # prompts that are answered and judged, 20 or more
+draws: int = 4  # answers to every prompt that are compared without picking, 1 to 64
+samples: int = 16  # answers drawn to every prompt to pick from, 4 to 256
+temperature: float = 0.7  # of all answers, 0.01 to 2; paper 002 has 1
+best_of: int = 5  # N of the best-of-N that is set against a single answer, 2 to samples; paper 002 has 5
 output_dir: str = "runs/05_reward_model"  # where the run leaves its numbers, figures and the reward model
 
 # %%
@@ -53,11 +54,11 @@ from prefnb import parameters, recipes
 
 p = parameters.check(globals(), recipes.REWARD_MODEL, pairs_in_view=parameters.Whole(1),
                      held_out=parameters.Whole(20), test_prompts=parameters.Whole(20, 100_000),
-                     samples=parameters.Whole(4, 256), temperature=parameters.Number(0.01, 2),
-                     best_of=parameters.Whole(2, 128))
-if p.best_of > p.samples // 2:
-    raise parameters.ParameterError(f"'best_of' is {p.best_of}, but half of the {p.samples} samples are kept apart to "
-                                    f"compare with: give at most {p.samples // 2}, or draw more 'samples'.")
+                     draws=parameters.Whole(1, 64), samples=parameters.Whole(4, 256), temperature=parameters.Number(0.01, 2),
+                     best_of=parameters.Whole(2, 256))
+if p.best_of > p.samples:
+    raise parameters.ParameterError(f"'best_of' is {p.best_of}, but there are {p.samples} samples to pick from: give at "
+                                    "most as many, or draw more 'samples'.")
 
 # %% [markdown]
 # ## The idea
@@ -188,8 +189,8 @@ histories = {"reward model in view": train(
     live=plots.LiveFigure(watch))}
 
 # %% [markdown]
-# That one saw few pairs. The full one, trained in the same way on all `pairs` of them, comes from the cache; if it is
-# not there, it is trained now, and this cell takes longer. Later notebooks use the same one.
+# That one saw a part of the pairs. The full one, trained in the same way on all `pairs` of them, comes ready-made; with
+# other parameters it is trained now, and this cell takes longer. Later notebooks use the same one.
 #
 # ## How often is it right on pairs it has not seen?
 #
@@ -226,10 +227,17 @@ rows.append(["full less in view", evaluate.mean_and_interval(more), ""])
 widgets.show_table(*rows)
 
 # %% [markdown]
-# Is there much to gain from more pairs? And how far from the ceiling are both? A flipped label counts against a proxy
-# in the first column and not in the second. So one that has learnt what the judge likes, and not the noise, should
-# agree with gold a little *more* often than with the labels.
-#
+# A flipped label counts against a proxy in the first column and not in the second. So one that has learnt what the judge
+# likes, and not the noise, should agree with gold a little *more* often than with the labels.
+
+# %%
+low, high = evaluate.bootstrap_interval(more)
+told = "more pairs helped" if low > 0 else "more pairs hurt" if high < 0 else "that more pairs helped cannot be told"
+ceiling = f", where gold itself has {(gold_margin > 0).mean():.0%}" if judged else ""
+display(Markdown(f"**The full model agrees with {(margins['full'] > 0).mean():.0%} of the labels{ceiling}; {told}** "
+                 f"(full less in view: {evaluate.mean_and_interval(more)})."))
+
+# %% [markdown]
 # ## Does it know how sure it may be?
 #
 # The model does not only say who wins but with what probability. If it says 0.8 on a hundred pairs, about eighty of
@@ -279,16 +287,21 @@ axes[0].legend(loc="lower right")
 plt.close(calibration_figure)
 display(calibration_figure)
 widgets.show_table(*errors)
+_, mean_confidence, share_right, *_ = errors[-1]
+display(Markdown(f"**The full model is {mean_confidence:.0%} sure on average and right on {share_right:.0%}**: "
+                 + ("surer than it should be (dots below the line)." if mean_confidence > share_right + 0.02 else
+                    "less sure than it might be (dots above the line)." if mean_confidence < share_right - 0.02 else
+                    "about as sure as it may be.")))
 
 # %% [markdown]
-# Dots below the line: the model is surer than it should be. With noisy labels no honest model is ever quite sure,
-# however plain the case: the label itself may be wrong.
+# With noisy labels no honest model is ever quite sure, however plain the case: the label itself may be wrong.
 #
 # ## The proxy against the gold judge
 #
 # Pairs of a data set were written by others. A proxy that is to be *followed* must judge what the policy itself says.
 # So the fine-tuned model now answers every test prompt `samples` times, once and for all (they are kept in the cache),
-# and both judges score every answer.
+# and both judges score every answer. In these answers it has the style of its demonstrations' houses, which the pairs have
+# not ([notebook 00](00_pocket_world.ipynb)): the proxy has to judge what it hardly met.
 #
 # A scatter of one score against the other over all answers would mix prompts, and that the loss never asked for. So
 # from each score the mean over its prompt's answers is taken away first. Then the question for each prompt: of the
@@ -366,20 +379,23 @@ if judged:
     display(Markdown(f"On the model's own answers the proxy has **{np.nanmean(right):.2f}** of the order right, "
                      f"most on *{best}*, least on *{worst}*. " + (
                          f"That it beats a coin cannot be told on {', '.join(unclear)}." if unclear else
-                         "On every category it beats a coin.") + " Now the writers' bad habits, one by one:"))
+                         "On every category it beats a coin.") + " Now the flaws that gold can name, one by one:"))
     flaws = score(gold.flaws, answers)
     effect = lambda judge, has: (judge[has].mean() - judge[~has].mean()) / judge.std()
+    minded = {name: {judge: effect(centred[judge], has) for judge in ("proxy", "gold")}
+              for name, has in flaws.items() if has.any() and not has.all()}
     widgets.show_table(["answers that are", "share of all", "proxy's step", "gold's step"],
-                       *[[name, f"{has.mean():.0%}", *(effect(centred[judge], has) for judge in ("proxy", "gold"))]
-                         for name, has in flaws.items() if has.any() and not has.all()])
+                       *[[name, f"{flaws[name].mean():.0%}", *steps.values()] for name, steps in minded.items()])
+    blind = max(minded, key=lambda name: minded[name]["proxy"] - minded[name]["gold"])
+    display(Markdown(f"**The proxy is most lenient, compared with gold, towards answers that are *{blind}*** "
+                     f"({minded[blind]['proxy']:+.2f}, gold {minded[blind]['gold']:+.2f})."))
 else:
     print("No gold judge knows the answers here; a proxy can then only be held against labels, as above.")
 
 # %% [markdown]
-# In the table, the *step* is the mean score of answers with that habit less that of answers without, in standard
-# deviations of that judge's scores. Look for a habit that one of them minds far more than the other. Look at the shape
-# of the clouds, too. Answers far to the right and yet low are what a policy finds when it is trained against this
-# proxy: liked by the proxy, and bad.
+# In the table, the *step* is the mean score of answers with that flaw less that of answers without, in standard
+# deviations of that judge's scores, both within prompts. In the clouds, answers far to the right and yet low are what a
+# policy finds when it is trained against this proxy: liked by the proxy, and bad.
 #
 # ## A second judge: is it fluent?
 #
@@ -452,6 +468,10 @@ if judged:
     widgets.show_table(["answers", "accuracy", "always \"fluent\"", "balanced accuracy"],
                        *[[name, by_prompt(accuracy, *both), float(both[1].mean()), by_prompt(balanced, *both)]
                          for name, both in says.items()])
+    found = balanced(*says["the fine-tuned model's own answers"])
+    display(Markdown(f"**On the model's own answers its balanced accuracy is {found:.2f}**" + (
+        ": it recognises disfluency that nobody showed it." if found > 0.6 else
+        ", hardly more than the one half of always saying the same: a weak judge. What picking by it is worth, we shall see.")))
 
 # %% [markdown]
 # ## Best of N
@@ -517,9 +537,8 @@ plt.close(best_figure)
 best_figure
 
 # %% [markdown]
-# The bands are 95% intervals over prompts. See whether the left and the right panel keep agreeing. The proxy's own
-# score cannot fall: it is what the picks are made by. Where it goes on rising and gold does not, the proxy is being
-# *over-optimised*: what is gained there is the proxy's error.
+# The bands are 95% intervals over prompts. The proxy's own score cannot fall: it is what the picks are made by. Where it
+# goes on rising and gold does not, the proxy is being *over-optimised*: what is gained there is the proxy's error.
 
 # %%
 def steps_up(values):
@@ -550,12 +569,12 @@ if judged:
 # ## Best of five: does it win?
 #
 # Paper 002 let its DPO policy answer five times, kept the answer that the reward model liked best, and compared with
-# the fine-tuned model, SFT (*supervised fine-tuning*). We do the same with a DPO policy (from the cache, or trained
-# now) and with SFT itself. A *win rate* is the share of comparisons that an answer wins, a tie counting half.
+# the fine-tuned model, SFT (*supervised fine-tuning*). We do the same with the ready-made DPO policy and with SFT itself.
+# A *win rate* is the share of comparisons that an answer wins, a tie counting half.
 #
-# One SFT answer to compare with would add a good deal of luck. So half of the SFT answers are kept apart: nothing is
-# picked among them, and every other answer meets all of them. SFT against itself must then lie near one half. The
-# figure shows each rate twice: judged by gold, and judged by the proxy, which did the picking.
+# What they are compared with is SFT as all notebooks have it: `draws` answers to each prompt, drawn apart from those that
+# are picked from. Every answer meets all of them. "DPO, one answer" is DPO's win rate over SFT in all notebooks. The figure
+# shows each rate twice: judged by gold, and judged by the proxy, which did the picking.
 
 # %%
 def against(scores, baseline, tie, tied=0.5):
@@ -568,18 +587,25 @@ def outcomes(judge, tied=0.5):
     """Win rates over SFT, prompt by prompt, by that judge: {answers: (prompts,)}."""
     found = {}
     for policy, scores in drawn.items():
-        won = against(scores[judge], table[judge][:, half:], gold.tie if judge == "gold" else 0.0, tied)
-        found[f"{policy}, one answer"] = won.mean(1)
+        tie = gold.tie if judge == "gold" else 0.0
+        found[f"{policy}, one answer"] = against(singly[policy][judge], singly["SFT"][judge], tie, tied).mean(1)
+        won = against(scores[judge], singly["SFT"][judge], tie, tied)
         for picker in (name for name in pickers if name in scores and (policy == "SFT" or name == "proxy")):
             found[f"{policy}, best of {p.best_of} by {picker}"] = best_of_n(scores[picker], won, p.best_of)
     return found
 
 
+def scored(answers):
+    """Nested answers by the proxy and, if it knows the answers, by gold: {judge: (prompts, count)}."""
+    both = {"proxy": proxy, "gold": gold} if judged else {"proxy": proxy}
+    return {name: score(judge, answers)["total"] for name, judge in both.items()}
+
+
 dpo = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, pairs=pairs)
-dpo_answers, half = draw(dpo.model, p.best_of), p.samples // 2
-drawn = {"SFT": {name: scores[:, :half] for name, scores in table.items()},
-         "DPO": {name: score(judge, dpo_answers)["total"]
-                 for name, judge in {"proxy": proxy, "gold": gold}.items() if name in table}}
+dpo_answers = draw(dpo.model, p.best_of)
+drawn = {"SFT": table, "DPO": scored(dpo_answers)}
+alone = {"SFT": draw(sft, p.draws), "DPO": draw(dpo.model, p.draws)}
+singly = {policy: scored(found) for policy, found in alone.items()}
 
 # %%
 from prefnb.pairs import best_of as pick_best
@@ -591,18 +617,26 @@ wins_figure = plots.plot_categories({f"judged by {judge}": {label: as_rate(value
 plt.close(wins_figure)
 display(wins_figure)
 by = f"best of {p.best_of}"
-picked = {"SFT": [group[-1] for group in answers],
+picked = {"SFT": [group[0] for group in alone["SFT"]],
           f"SFT, {by}": pick_best([group[:p.best_of] for group in answers], table["proxy"][:, :p.best_of]),
-          "DPO": [group[0] for group in dpo_answers], f"DPO, {by}": pick_best(dpo_answers, drawn["DPO"]["proxy"])}
+          "DPO": [group[0] for group in alone["DPO"]], f"DPO, {by}": pick_best(dpo_answers, drawn["DPO"]["proxy"])}
 scores = {label: gold(prompts, [one.text for one in found]) for label, found in picked.items()} if judged else {}
 shown = ("SFT", f"SFT, {by}", f"DPO, {by}")
 widgets.show_responses(prompts, {label: picked[label] for label in shown},
                        {label: scores[label] for label in shown} if judged else None,
                        columns["category"] if any(columns["category"]) else None)
 
+# %%
+for policy in ("DPO", "SFT") if judged else ():
+    lifts = {judge: found[f"{policy}, best of {p.best_of} by proxy"] - found[f"{policy}, one answer"]
+             for judge, found in won.items()}
+    display(Markdown(f"**Picking among {p.best_of} answers of {policy} by the proxy lifts the win rate by "
+                     f"{evaluate.mean_and_interval(lifts['gold'])} as gold judges, and by "
+                     f"{evaluate.mean_and_interval(lifts['proxy'])} as the proxy judges its own picks.**"))
+
 # %% [markdown]
-# Where the proxy judges, it judges its **own** picks. Compare with gold: how much of the lift is left? Whoever
-# picks should not be the one who judges. (Paper 002 does not say that its picking and its judging models differ.)
+# Where the proxy judges, it judges its **own** picks, and praises them. Whoever picks should not be the one who judges.
+# (Paper 002 does not say that its picking and its judging models differ.)
 #
 # ## A reward model is an ordinary file
 #
@@ -693,7 +727,7 @@ strict = outcomes("gold", tied=0) if judged else {}
 rates = {label: {"rate": float(won["gold"][label].mean()), "strict": float(one.mean()),
                  "ties": 2 * float((won["gold"][label] - one).mean()),
                  "interval": evaluate.bootstrap_interval(won["gold"][label])} for label, one in strict.items()}
-summary = {"win_rates": rates, "draws": half,
+summary = {"win_rates": rates, "draws": p.draws,
            "accuracy": {label: float((margin > 0).mean()) for label, margin in margins.items()},
            "calibration_error": {label: calibration_error(margin, margin > 0) for label, margin in margins.items()},
            "categories": {name: float(found.mean()) for name, found in understood.items()},
