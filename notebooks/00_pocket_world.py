@@ -106,7 +106,7 @@ Markdown("| piece | in the papers | here |\n|---|---|---|\n" + "\n".join(lines))
 #
 # One test prompt of each kind, a careful answer, and the things that it asks for. This last column is what makes
 # grading possible: every prompt asks for several *parts*, and each part can be right, half right, missing or wrong. So
-# answers differ by degrees, and two answers seldom come out exactly equal.
+# answers differ by degrees.
 
 # %%
 dialogs, pairs, test = (found for _, found in rows.values())
