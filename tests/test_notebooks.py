@@ -88,6 +88,30 @@ def test_parameters_are_checked_before_anything_else(name):
     assert "preset" in code[0] and re.search(r"parameters\.check\(\s*globals\(\)", code[1])
 
 
+def rates_against_sft(name):
+    """{policy: (rate, low, high)} of every line "POLICY against SFT: .612 [.570, .650]" that a saved notebook printed."""
+    printed = "\n".join("".join(output["text"]) for output in outputs(name) if output.get("name") == "stdout")
+    number = r"(\d\.\d{3})"
+    found = re.findall(rf"^(.+) against SFT: {number} \[{number}, {number}\]", printed, re.M)
+    assert len({policy for policy, *_ in found}) == len(found), f"{name} tells a policy's rate twice: {found}"
+    return {policy: tuple(map(float, rate)) for policy, *rate in found}
+
+
+def test_dpo_has_one_win_rate_wherever_it_is_shown():
+    """One policy, two notebooks, two numbers: trained or sampled otherwise in one of them, or an .ipynb left behind."""
+    found = {name: rates_against_sft(name).get("DPO") for name in ("02_dpo", "03_simpo", "04_dppo")}
+    assert None not in found.values(), found
+    assert len(set(found.values())) == 1, found
+
+
+def test_win_rates_of_dpo_and_dppo_are_told_to_less_than_four_points():
+    """A comparison on too few prompts or draws to decide anything."""
+    found = rates_against_sft("04_dppo")
+    for policy in ("DPO", "DPPO"):
+        rate, low, high = found[policy]
+        assert low <= rate <= high and (high - low) / 2 < 0.04, (policy, found[policy])
+
+
 def test_a_mistyped_parameter_stops_the_run_at_once_and_is_named(tmp_path):
     """papermill only warns about an unknown name, and then runs the defaults."""
     made = tmp_path / "out.ipynb"
