@@ -343,8 +343,8 @@ above. (The annotator errs in about one pair of nine, so 100% would not be right
 # %% [markdown]
 # ## More is not better
 #
-# The loss speaks of pairs; we care about answers. Now a run has as many steps as the main one, but over `few` pairs,
-# which it sees `longer` times, in steps `faster` times as large. A *monitor* looks up after each epoch: the loss on held-out
+# The loss speaks of pairs; we care about answers. Now a run sees only `few` pairs, but `longer` times (at the defaults that
+# is as many steps as the main run's), in steps `faster` times as large. A *monitor* looks up after each epoch: the loss on held-out
 # pairs, and the gold judge's score of answers to 100 test prompts. When the training loss keeps falling while the others turn,
 # the policy is **over-optimised**: it fits these pairs and not what they stand for.
 
@@ -457,7 +457,7 @@ printed_value = histories['"KL" as printed'].last("penalty")
 spread = {label: evaluate.mean_and_interval(d - rejected) for label, (d, rejected) in variant_shifts.items()}
 Markdown(f"""The chosen responses ended {where('DPO')} under plain DPO and {where('DPO-Positive')} under DPO-Positive. The printed
 "KL" ended at {printed_value:+.3f}, {'below 0, where no KL can be' if printed_value < 0 else 'which happens to be no less than 0'};
-under it the rejected response {evaluate.change(variant_shifts['"KL" as printed'][1])}. What they cost is the gap between chosen and
+under it the rejected response {evaluate.change(variant_shifts['"KL" as printed'][1])}. The gap that is left between chosen and
 rejected: {'; '.join(f'{label} {found} nats' for label, found in spread.items())}.""")
 
 # %% [markdown]

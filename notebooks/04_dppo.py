@@ -22,7 +22,7 @@
 # - the model's own answer beside the chosen and the rejected one: how likely it finds each, and the flaws of each;
 # - how a model "votes" on a pair, and that turning the vote into a number is a choice which the report leaves
 #   open;
-# - four weights and three penalties, their gradients, and why one of them vanishes when it is applied to a
+# - four weights and three penalties, their gradients, and what becomes of one of them when it is applied to a
 #   whole response;
 # - DPO and DPPO trained side by side on the same pairs from the same start;
 # - what happens as the penalty grows from nothing to the strength that the report found best;
@@ -431,16 +431,17 @@ figure
 # %%
 own = reference_generated.tokens["generated"]
 rows = [["unlikelihood", "gradient on a token: median", "mean"]]
-for at in ("token", "sequence"):
-    pushes = torch.cat([unlikelihood_gradient(tokens, at) for tokens in own])
-    rows.append([f"by {at}", f"{pushes.median():.2g}", f"{pushes.mean():.2g}"])
+pushes = {at: torch.cat([unlikelihood_gradient(tokens, at) for tokens in own]) for at in ("token", "sequence")}
+for at, found in pushes.items():
+    rows.append([f"by {at}", f"{found.median():.2g}", f"{found.mean():.2g}"])
 widgets.show_table(*rows)
+say(f"By sequence the push is as strong as the model is sure of its whole answer: here $\\pi(y_{{gen}})$ has a median of "
+    f"{start.generated.sum.exp().median():.2g}, and the push on a token a median of {pushes['sequence'].median():.2g}, beside DPO's "
+    f"$\\beta/2$ = {p.beta / 2:g} at step 0. By token it has a median of **{pushes['token'].median():.2g}**.")
 
 # %% [markdown]
-# By sequence there is nothing to feel unless the responses are very short. By token, compare median and mean:
-# where the mean is far larger, it is ruled by the tokens of which the model is all but certain, the second
-# half of a word, say. Unlikelihood pushes hardest there, whether or not that token is what made the answer
-# bad.
+# By token, unlikelihood pushes hardest on the tokens of which the model is all but certain, the second half of a word,
+# say, whether or not that token is what made the answer bad.
 
 # %% [markdown]
 # ## Training, side by side
@@ -794,8 +795,8 @@ for name, (given, right) in answers.items():
 #
 # <details><summary>Solution of 3</summary>
 #
-# The one with `level="sequence"`: its penalty has next to no gradient on responses of this length (see the
-# table below "The vote, three ways"). Its loss is DPO's with a term that cannot be felt.
+# The one with `level="sequence"`: its penalty has a far smaller gradient (see the table below "The vote,
+# three ways"), and smaller still once the answer has become a little less likely.
 # </details>
 #
 # **4. DPPO, then DPO.** The report's best result of all, .977, is unlikelihood followed by plain DPO (claim
@@ -830,7 +831,7 @@ print(f"Parameters, histories, responses with scores, summary and figures are in
 #   is misjudged.
 # - The vote needs a normalisation. Ours is per token, then tanh; the report does not name its own.
 # - Four weights grade the mistake. Three penalties act on it: one pushes for ever, one lets go, one works
-#   inside DPO's margin. On whole sequences, unlikelihood has no gradient to speak of.
+#   inside DPO's margin. By token, unlikelihood pushes hardest where the model is surest.
 # - DPO and DPPO side by side: log-probs, votes, KL, win rates, and a check for collapse before any win rate
 #   is believed.
 # - The strength $\alpha$ from nothing to too much, and three claims with the verdicts of this one seed.

@@ -13,6 +13,8 @@ import papermill
 import pytest
 from notebook_source import NOTEBOOKS
 
+from prefnb import recipes
+
 NAMES = sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.py"))
 every_notebook = pytest.mark.parametrize("name", NAMES)
 
@@ -79,6 +81,17 @@ def test_help_explains_every_parameter(name):
     listed = papermill.inspect_notebook(str(NOTEBOOKS / f"{name}.ipynb"))
     assert list(listed) == [line.target.id for line in ast.parse(declared).body]
     assert [one for one in listed.values() if not one["help"].strip() or one["inferred_type_name"] == "None"] == []
+
+
+@pytest.mark.parametrize("name, schema", [("02_dpo", recipes.DPO), ("03_simpo", recipes.SIMPO), ("04_dppo", recipes.DPPO)])
+def test_help_quotes_the_presets_own_values(name, schema):
+    """Help text that still tells of a default which the preset has left behind."""
+    listed = papermill.inspect_notebook(str(NOTEBOOKS / f"{name}.ipynb"))
+    quoted = [(parameter, preset, float(value)) for parameter, one in listed.items()
+              for preset, value in re.findall(r"\b(pocket|qwen) (\d[\d.e-]*)", one["help"])]
+    assert quoted
+    for parameter, preset, value in quoted:
+        assert value == schema.preset(preset)[parameter], f"{parameter}: {preset}"
 
 
 @every_notebook
