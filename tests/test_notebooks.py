@@ -105,7 +105,7 @@ def rates_against_sft(name):
     """{policy: (rate, low, high)} of every line "POLICY against SFT: .612 [.570, .650]" that a saved notebook printed."""
     printed = "\n".join("".join(output["text"]) for output in outputs(name) if output.get("name") == "stdout")
     number = r"(\d\.\d{3})"
-    found = re.findall(rf"^(.+) against SFT: {number} \[{number}, {number}\]", printed, re.M)
+    found = re.findall(rf"^(.+) against SFT: {number} \[{number}, {number}\]", printed, re.MULTILINE)
     assert len({policy for policy, *_ in found}) == len(found), f"{name} tells a policy's rate twice: {found}"
     return {policy: tuple(map(float, rate)) for policy, *rate in found}
 
