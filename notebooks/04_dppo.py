@@ -742,7 +742,7 @@ if comparison.judged:
     say(f"At the strength of this run ($\\alpha$ = {p.alpha:g}, {p.penalty.replace('_', ' ')}) against DPO on {len(comparison.prompts)} "
         f"prompts: **{answer_of[verdict(comparison.outcomes('DPPO') - comparison.outcomes('DPO'))[1]]}**"
         + (", and the policy collapsed" if "DPPO" in fallen else "")
-        + f". The best of all {len(rivals)} DPPO runs, {best_dppo}, leads DPO by {lead}: **{answer_of[word]}**. Collapsed: "
+        + f". The best of all {len(rivals)} DPPO runs (picked on these prompts), {best_dppo}, leads DPO by {lead}: **{answer_of[word]}**. Collapsed: "
         f"{', '.join(fallen) or 'none'}. "
         + ("A light push on the favourite answer takes some of its style away, on top of what DPO does; the table of flaws says "
            "which." if word == "holds here" else "The favourite answer is flawed, but the penalty acts on every token of it, on "
