@@ -25,12 +25,12 @@
 # - the loss and its gradient on four pairs that you can check by hand;
 # - margins grow while training, and the log-probability of **both** responses move;
 # - what $\beta$ holds back, measured as a KL divergence on the policy's own samples;
-# - a longer run, where the loss and the quality of the answers are watched side by side;
-# - two remedies from paper 002 (DPO-Positive and a "KL"), beside a real KL penalty;
+# - a run that goes too far over too few pairs, its loss and the quality of its answers side by side;
+# - two remedies from paper 002 (DPO-Positive and a "KL"), and what they do to either response;
 # - who wins, in which categories, and how sure we can be.
 #
-# Nothing has to be run before this notebook: it takes the SFT model of [01_sft](01_sft.ipynb) from the cache,
-# or trains it first. Next comes [03_simpo](03_simpo.ipynb), which does without the reference.
+# Nothing has to be run before this notebook: the SFT model of [01_sft](01_sft.ipynb) comes ready-made, or is trained
+# first. Next comes [03_simpo](03_simpo.ipynb), which does without the reference.
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' setting and wants a GPU
@@ -42,14 +42,14 @@ epochs: float = None  # passes over the pairs, above 0; None takes the preset's 
 batch_size: int = None  # pairs per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
 learning_rate: float = None  # Adam's, above 0; None takes the preset's (pocket 0.0002, qwen 0.000005)
 beta: float = None  # how strongly the reference holds, above 0; None takes the preset's (pocket 0.1, qwen 0.01)
-betas: str = "0.03,0.1,0.3"  # the sweep of beta, numbers above 0; the main beta is always among them
-longer: float = 2.0  # epochs of the run that goes too far, above 0
-faster: float = 5.0  # learning rate of the run that goes too far, in multiples of the main one's, above 0
-shorter: float = 0.25  # epochs of each variant of the loss, above 0
+betas: str = "0.02,0.1,0.5"  # the sweep of beta, numbers above 0; the main beta is always among them
+few: int = 256  # pairs of the run that goes too far, 1 or more
+longer: float = 4.0  # epochs of the run that goes too far, above 0
+faster: float = 10.0  # learning rate of the run that goes too far, in multiples of the main one's, above 0
 strength: float = 1.0  # pull of the variants' extra terms, 0 or more, in multiples of beta
 max_prompt_tokens: int = None  # longer prompts are left out; None takes the preset's (256 for other data with the pocket model)
 max_response_tokens: int = None  # longer responses are cut; None takes the preset's (256 for other data with the pocket model)
-test_prompts: int = 100  # held-out prompts and pairs to measure on, 20 to 100000
+test_prompts: int = 520  # held-out prompts and pairs to measure on, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = None  # where this run's results go; None means runs/02_dpo
 
@@ -57,8 +57,8 @@ output_dir: str = None  # where this run's results go; None means runs/02_dpo
 from prefnb import parameters, recipes
 
 p = parameters.check(globals(), recipes.DPO, betas=parameters.Numbers(above=0, high=100),
-                     longer=parameters.Number(above=0, high=1000), faster=parameters.Number(above=0, high=1000),
-                     shorter=parameters.Number(above=0, high=1000),
+                     few=parameters.Whole(1), longer=parameters.Number(above=0, high=1000),
+                     faster=parameters.Number(above=0, high=1000),
                      strength=parameters.Number(0, 1000), test_prompts=parameters.Whole(20, 100_000),
                      draws=parameters.Whole(1, 64))
 
@@ -177,12 +177,15 @@ loss_figure
 # ## The data
 #
 # In the pocket world both responses of a pair come from writers with habits, not from our model (the data are
-# *off-policy*), and the annotator errs now and then. Responses are tokenised with the chat template; the
+# *off-policy*), and the annotator errs now and then. Our model has habits of its own: most demonstrations that it
+# learnt from came from houses with a fixed style (a closing formula, a sentence said again, the last thing asked left
+# out), and that style is now its first choice. No answer of the pairs has it, so there is something to correct.
+# Responses are tokenised with the chat template; the
 # closing end-of-turn token belongs to the response.
 
 # %%
 from prefnb import data, models
-from prefnb.batches import Batches, prompt_ids
+from prefnb.batches import Batches, Examples, prompt_ids
 from prefnb.logprobs import DatasetLogprobs
 from prefnb.train import train
 
@@ -234,12 +237,16 @@ print(f"loss at step 0: {before['loss'].mean():.6f}   ln 2: {np.log(2):.6f}   la
 # Accuracy is the share of pairs whose margin is positive: the policy, seen as a reward model, agrees with the
 # choice. (The faint curves are single batches, the strong ones a moving average. Pairs of like length share a
 # batch, so the log-probabilities jump about.)
+#
+# This run is live, with the loss above. At the defaults it is the DPO that later notebooks compare with, and that
+# comes ready-made with the package; the line below the curves says whether the two are the same.
 
 # %%
 from functools import partial
 
 
-def train_dpo(objective, epochs=p.epochs, learning_rate=p.learning_rate, **options):
+def train_dpo(objective, examples=examples, reference=reference, epochs=p.epochs, learning_rate=p.learning_rate,
+              **options):
     """A fresh copy of the SFT policy, trained on the pairs; returns it with its history."""
     policy = models.copy_model(sft)
     batches = Batches(examples, p.batch_size, accumulation=p.accumulation, seed=p.seed, reference=reference)
@@ -249,6 +256,12 @@ def train_dpo(objective, epochs=p.epochs, learning_rate=p.learning_rate, **optio
 
 policies, histories = {}, {}
 policies[p.beta], histories[p.beta] = train_dpo(partial(dpo, beta=p.beta), live=plots.LiveFigure())
+print(f"{len(histories[p.beta].rows)} steps of {p.batch_size} pairs.")
+defaults = vars(parameters.check({}, recipes.DPO))
+if all(getattr(p, name) == value for name, value in defaults.items() if name != "output_dir"):
+    same = models.fingerprint(recipes.dpo().model) == models.fingerprint(policies[p.beta])
+    print("This policy is " + ("the ready-made DPO, bit for bit." if same else
+                               "not bit for bit the ready-made one: another loss, or a machine that rounds differently."))
 
 # %% [markdown]
 # ### Did the chosen response become more likely?
@@ -262,8 +275,8 @@ display(plots.plot_logprobs(histories[p.beta]))
 Markdown(f"""On {len(held_out)} held-out pairs, in nats per response: the chosen one **{evaluate.change(after['d_chosen'])}**
 ($d(y_w)$ = {evaluate.mean_and_interval(after['d_chosen'])}), the rejected one **{evaluate.change(after['d_rejected'])}**
 ($d(y_l)$ = {evaluate.mean_and_interval(after['d_rejected'])}). The margin went from 0
-to {evaluate.mean_and_interval(after['margin'])} and accuracy to {after['accuracy'].mean():.2f}. Where a log-prob falls,
-its probability has gone to responses that are not in the data at all: the loss says nothing about which.""")
+to {evaluate.mean_and_interval(after['margin'])} and accuracy to {after['accuracy'].mean():.2f}. What a response loses goes to other responses to the same prompt,
+of this pair or of none: the loss says nothing about which.""")
 
 # %% [markdown]
 # ## What beta holds back
@@ -310,120 +323,112 @@ def order_of_kls():
 
 
 Markdown(f"""{order_of_kls()} **Margins of different betas cannot be compared**: the margin has beta in it, so read the
-gap in nats beside it. A short run does not reach what beta allows: Adam divides the gradient by its own size, so at first all
-betas take nearly the same steps, and they part only when the margins are no longer small.""")
+gap in nats beside it. Adam divides the gradient by its own size, so all betas begin with nearly the same steps; they part when
+the margins are no longer small, and with a high beta that is sooner.""")
 
 # %% [markdown]
 # ### The implicit rewards, before and after
 #
-# How $\beta\, d(y)$ is distributed over the held-out responses. Before training all are 0. Afterwards, look
-# at where the two heaps lie *with respect to 0* as well as to each other, and at how much of them still
-# overlaps.
+# How $\beta\, d(y)$ is distributed over the held-out responses. Before training all are 0. Afterwards the two heaps lie
+# apart, from 0 as well as from each other; where they overlap are the pairs that the policy still gets wrong.
 
 # %%
 rewards = [{role: state[f"reward_{role}"].numpy() for role in ("chosen", "rejected")} for state in (before, after)]
 rewards_figure = plots.plot_rewards(*rewards)
-rewards_figure
+display(rewards_figure)
+Markdown(f"""The chosen responses' mean is {evaluate.mean_and_interval(rewards[1]['chosen'])}, the rejected ones'
+{evaluate.mean_and_interval(rewards[1]['rejected'])}: in {after['accuracy'].mean():.0%} of the held-out pairs the chosen one ends
+above. (The annotator errs in about one pair of nine, so 100% would not be right either.)""" if data.is_pocket(p.dataset) else "")
 
 # %% [markdown]
 # ## More is not better
 #
-# The loss speaks of pairs; we care about answers. Now a run goes further: `longer` epochs over the same pairs, in steps
-# `faster` times as large. A *monitor* looks up from time to time: it lets the policy answer test prompts, asks the gold
-# judge, and measures the KL and the loss on held-out pairs. When the training loss keeps falling while the
-# gold score turns down, the policy is **over-optimised**: it now fits the pairs and not what they stand for.
+# The loss speaks of pairs; we care about answers. Now a run sees only `few` pairs, but `longer` times (at the defaults that
+# is as many steps as the main run's), in steps `faster` times as large. A *monitor* looks up after each epoch: the loss on held-out
+# pairs, and the gold judge's score of answers to 100 test prompts. When the training loss keeps falling while the others turn,
+# the policy is **over-optimised**: it fits these pairs and not what they stand for.
 
 # %%
 from prefnb.judges import GoldJudge
 from prefnb.sampling import sample
 
-gold_scores = []  # one array per check, for paired differences
-
 
 def monitor(policy):
-    """Held-out loss and accuracy, the sampled KL, and the gold score where there is a judge."""
+    """Held-out loss and accuracy, and the gold score where there is a judge."""
     pairs_seen = on_held_out(policy, p.beta)
-    seen = {"held_out_loss": float(pairs_seen["loss"].mean()), "held_out_accuracy": float(pairs_seen["accuracy"].mean()),
-            "kl_k3": kl_from_sft(policy, 48)["k3"]}
+    seen = {"held_out_loss": float(pairs_seen["loss"].mean()), "held_out_accuracy": float(pairs_seen["accuracy"].mean())}
     if data.is_pocket(p.dataset):
-        drawn = sample(policy, tokenizer, prompts[:48], temperature=0.7, max_new_tokens=p.max_response_tokens, seed=p.seed)
-        gold_scores.append(GoldJudge()(prompts[:48], [one.text for one in drawn]).total)
-        seen["gold score"] = float(gold_scores[-1].mean())
+        drawn = sample(policy, tokenizer, prompts[:100], temperature=0.7, max_new_tokens=p.max_response_tokens, seed=p.seed)
+        seen["gold score"] = float(GoldJudge()(prompts[:100], [one.text for one in drawn]).total.mean())
     return seen
 
 
-steps_per_epoch = -(-len(examples) // p.batch_size)
-overdone, long_history = train_dpo(partial(dpo, beta=p.beta), epochs=p.longer, learning_rate=min(1.0, p.faster * p.learning_rate),
-                                   monitor=monitor, monitor_every=steps_per_epoch)
-score = "gold score" if gold_scores else "held_out_accuracy"
-display(plots.plot_kl(long_history, score=score))
-overdone_figure = plots.plot_training(long_history, ["loss", "held_out_loss", score])
+some = Examples(examples.prompt_ids[:p.few], {role: ids[:p.few] for role, ids in examples.responses.items()},
+                examples.kept[:p.few])
+steps_per_epoch = -(-len(some) // p.batch_size)
+overdone, far_history = train_dpo(partial(dpo, beta=p.beta), some, recipes.reference(sft, some), epochs=p.longer,
+                                  learning_rate=min(1.0, p.faster * p.learning_rate), monitor=monitor,
+                                  monitor_every=steps_per_epoch)
+score = "gold score" if data.is_pocket(p.dataset) else "held_out_accuracy"
+overdone_figure = plots.plot_training(far_history, ["loss", "held_out_loss", score])
 overdone_figure
 
 # %%
 def was_overdone():
-    """The gold score at the end of the far run against that of the main run's policy, prompt by prompt."""
-    if not gold_scores:
+    """The far run's answers against those of the main run, on all test prompts."""
+    met = recipes.compare({"SFT": sft, "main": policies[p.beta], "far": overdone}, tokenizer, p)
+    if not met.judged:
         return "No gold judge knows the answers here: compare the loss on held-out pairs with the training loss instead."
-    monitor(policies[p.beta])  # the same prompts, answered by the policy of the main run
-    before, far, main = gold_scores[0], gold_scores[-2], gold_scores[-1]
-    low, high = evaluate.bootstrap_interval(far - main)
-    verdict = ("it went too far, and is over-optimised" if high < 0 else "going further has paid" if low > 0
+    scores = {label: found.total.mean(1) for label, found in met.scores.items()}
+    low, high = evaluate.bootstrap_interval(scores["far"] - scores["main"])
+    verdict = ("it went too far" if high < 0 else "going further has paid" if low > 0
                else "the difference cannot be told from chance")
-    return (f"The gold score was {before.mean():.2f} before training, {main.mean():.2f} after the main run and {far.mean():.2f} at "
-            f"the end of this one: {(far - main).mean():+.2f} [{low:+.2f}, {high:+.2f}] against the main run. **{verdict.capitalize()}**.")
+    return (f"On all {len(met.prompts)} test prompts the gold score is {scores['SFT'].mean():.2f} for SFT, {scores['main'].mean():.2f} "
+            f"for the main run and {scores['far'].mean():.2f} for this one, "
+            f"{evaluate.mean_and_interval(scores['far'] - scores['main'])} against the main run: **{verdict}**.")
 
 
-first_losses, held = long_history["loss"][1][:steps_per_epoch], long_history["held_out_loss"][1]
+first_losses, held = far_history["loss"][1][:steps_per_epoch], far_history["held_out_loss"][1]
 Markdown(f"""The training loss was {first_losses.mean():.3f} over the first epoch and
-{long_history.last('loss', steps_per_epoch):.3f} over the last; on held-out pairs it went from {held[0]:.3f} to {held[-1]:.3f},
+{far_history.last('loss', steps_per_epoch):.3f} over the last; on held-out pairs it went from {held[0]:.3f} to {held[-1]:.3f},
 with its lowest value, {held.min():.3f}, at check {held.argmin()} of {len(held) - 1}. {was_overdone()}""")
 
 # %% [markdown]
 # ## Holding on to the chosen response, and to the reference
 #
-# Paper 002 (§3.1) adds two terms. Its weights are not printed; here all terms pull with the same strength,
+# Paper 002 (§3.1) adds two terms. Its weights are not printed; here both pull with the same strength,
 # `strength` times $\beta$ for each nat.
 #
-# - **DPO-Positive** objects when the chosen response becomes less likely than under the reference. *Added* (002):
-#   $\mathcal{L}_{\text{DPO}} + \lambda_p \max(0, -d(y_w))$. *Inside* (the original, Pal et al. 2024):
-#   $-\log\sigma\big(m - \beta\lambda \max(0, -d(y_w))\big)$, which lets go once the pair is right.
+# - **DPO-Positive** objects when the chosen response becomes less likely than under the reference:
+#   $\mathcal{L}_{\text{DPO}} + \lambda \max(0, -d(y_w))$. (The original, Pal et al. 2024, has the penalty inside the
+#   logarithm, where it lets go once the pair is right.)
 # - **"KL" as printed** (002): $\tfrac{\lambda}{2}\,[-d(y_w) - d(y_l)]$. It is *not* a KL: it averages over the data
 #   set's responses, and it can be negative. It is linear in the log-probs and unbounded below, so its gradient
 #   pulls **both** responses up, the rejected one as hard as the chosen, for ever. It never asks the policy to
 #   move back to the reference.
-# - **A sampled KL** does ask for that: at every step, the policy answers a few prompts, and what it made more
-#   likely than the reference does is made less likely again (the score-function estimator).
+#
+# How far each policy really went is again measured by a KL on its own samples.
 
 # %%
-from prefnb.objectives import kl
 from prefnb.objectives.dpo import dpo_kl_as_printed, dpo_positive
 
 pull = p.strength * p.beta
-sampled = recipes.on_policy(tokenizer, examples, partial(kl.sampled_kl, weight=pull), every=1, prompts=8,
-                            max_new_tokens=min(64, p.max_response_tokens), seed=p.seed, reference_model=sft)
-variants = {
-    "DPO": partial(dpo, beta=p.beta),
-    "DPO-Positive, added": partial(dpo_positive, beta=p.beta, penalty=pull, form="added"),
-    "DPO-Positive, inside": partial(dpo_positive, beta=p.beta, penalty=p.strength, form="inside"),
-    "\"KL\" as printed": partial(dpo_kl_as_printed, beta=p.beta, weight=pull),
-    "sampled KL": partial(dpo, beta=p.beta),
-}
+trained = {"DPO": (policies[p.beta], histories[p.beta]),
+           "DPO-Positive": train_dpo(partial(dpo_positive, beta=p.beta, penalty=pull, form="added")),
+           '"KL" as printed': train_dpo(partial(dpo_kl_as_printed, beta=p.beta, weight=pull))}
 variant_rows, variant_shifts = [], {}
-for label, objective in variants.items():
-    policy, history = train_dpo(objective, epochs=p.shorter, on_policy=sampled if label == "sampled KL" else None)
+for label, (policy, history) in trained.items():
     pairs_seen, found = on_held_out(policy, p.beta), kl_from_sft(policy)
     variant_shifts[label] = pairs_seen["d_chosen"], pairs_seen["d_rejected"]
     variant_rows.append([label, float(pairs_seen["accuracy"].mean()), *(evaluate.mean_and_interval(d) for d in variant_shifts[label]),
                          history.last("penalty") if "penalty" in history.names else "", found["k3"],
                          "{:.2f} to {:.2f}".format(*found["interval"])])
-    histories[label] = history
+    histories |= {} if label == "DPO" else {label: history}
 
 # %% [markdown]
 # In the figure each variant has a blue dot for $d(y_w)$ and an orange one for $d(y_l)$ on held-out pairs.
 # Right of the line means *more likely than under the reference*. DPO pushes the two apart and does not mind
-# where they are; see which variants keep blue at or right of the line, and what became of orange. The table's
-# last columns say how far the policy moved, by its own samples.
+# where they are. The table's last columns say how far the policy moved, by its own samples.
 
 # %%
 shift_figure, axis = plt.subplots(figsize=(8, 2.4))
@@ -442,13 +447,18 @@ widgets.show_table(["variant", "accuracy", "d(chosen)", "d(rejected)", "penalty,
 shift_figure
 
 # %%
-kept = [label for label, (d, _) in variant_shifts.items()
-        if label.startswith("DPO-Positive") and evaluate.bootstrap_interval(d.numpy())[0] >= 0]
+def where(label):
+    """Where a variant's held-out chosen responses ended, in words, from the interval."""
+    low, high = evaluate.bootstrap_interval(variant_shifts[label][0].numpy())
+    return "above the reference" if low > 0 else "below the reference" if high < 0 else "not to be told from the reference"
+
+
 printed_value = histories['"KL" as printed'].last("penalty")
-Markdown(f"""The chosen response {evaluate.change(variant_shifts['DPO'][0])} under plain DPO. Of the two forms of DPO-Positive,
-{' and '.join(kept) + ' kept it' if kept else 'neither kept it'} clearly at or above the reference. The printed "KL" ended at
-{printed_value:+.3f}, {'below 0, where no KL can be' if printed_value < 0 else 'which happens to be no less than 0'};
-under it the rejected response {evaluate.change(variant_shifts['"KL" as printed'][1])}.""")
+spread = {label: evaluate.mean_and_interval(d - rejected) for label, (d, rejected) in variant_shifts.items()}
+Markdown(f"""The chosen responses ended {where('DPO')} under plain DPO and {where('DPO-Positive')} under DPO-Positive. The printed
+"KL" ended at {printed_value:+.3f}, {'below 0, where no KL can be' if printed_value < 0 else 'which happens to be no less than 0'};
+under it the rejected response {evaluate.change(variant_shifts['"KL" as printed'][1])}. The gap that is left between chosen and
+rejected: {'; '.join(f'{label} {found} nats' for label, found in spread.items())}.""")
 
 # %% [markdown]
 # ## Does it win?
@@ -463,10 +473,11 @@ contestants = {"SFT": sft, **{f"DPO, beta {value:g}": policies[value] for value 
 comparison = recipes.compare(contestants, tokenizer, p)
 if comparison.judged:
     rates_figure = plots.plot_win_rates(comparison.win_rates, against="SFT")
+    rate = comparison.win_rates[main]
+    print(f"DPO against SFT: {rate.rate:.3f} [{rate.interval[0]:.3f}, {rate.interval[1]:.3f}]")
     categories = evaluate.by_category(comparison.scores[main], comparison.scores["SFT"], comparison.categories,
                                       tie=comparison.tie)
     display(rates_figure, plots.plot_categories(categories, against="SFT"))
-    display(plots.plot_parts({label: comparison.scores[label] for label in ("SFT", main)}))
 else:
     widgets.show_table(["policy", "held-out accuracy", "held-out margin"],
                        *[[f"beta {value:g}", float(seen[value]["accuracy"].mean()),
@@ -487,9 +498,34 @@ def how_they_ended(label):
 Markdown("\n".join(how_they_ended(label) for label in contestants if label != "SFT"))
 
 # %% [markdown]
-# Look at the categories: preferences can move *how* the model answers (its fillers, its repetitions, when it
-# stops) more than *what it knows*. The parts of the judge's score say which of these moved. Then read some
-# answers; a number never replaces reading.
+# ### What changed in the answers
+#
+# The gold judge also names the flaws that show in an answer: words or sentences said twice (disfluent), more than was
+# asked for (rambling), claims and courtesies (boilerplate), something asked for of which nothing is said (incomplete). Below
+# them is the share of the asked-for parts that are right. Preferences can move *how* the model answers more than *what it
+# knows*.
+
+# %%
+if comparison.judged:
+    flaws = {label: GoldJudge().flaws(comparison.asked(label), [one.text for one in comparison.answers[label]])
+             for label in ("SFT", main)}
+    changes = {name: (flaws[main][name] * 1.0 - flaws["SFT"][name]).reshape(len(comparison.prompts), -1)
+               for name in flaws["SFT"]}
+    helpful = {label: comparison.scores[label].parts["helpfulness"] for label in ("SFT", main)}
+    widgets.show_table(["share of answers", "SFT", main, "change"],
+                       *[[name, *(float(flaws[label][name].mean()) for label in flaws), evaluate.mean_and_interval(change)]
+                         for name, change in changes.items()],
+                       ["parts that are right", *(float(found.mean()) for found in helpful.values()),
+                        evaluate.mean_and_interval(helpful[main].mean(1) - helpful["SFT"].mean(1))])
+    won = {word: [name.replace("_", " ") for name, found in categories.items() if evaluate.verdict(found.interval) == word]
+           for word in ("holds here", "does not hold here", "cannot be told")}
+    display(Markdown(f"""After DPO: {'; '.join(f'{name} {evaluate.change(change)}' for name, change in changes.items())}. Of the
+{len(categories)} categories it wins {len(won['holds here'])} ({', '.join(won['holds here']) or 'none'}), loses
+{len(won['does not hold here'])} ({', '.join(won['does not hold here']) or 'none'}), and {len(won['cannot be told'])} cannot be told
+({', '.join(won['cannot be told']) or 'none'})."""))
+
+# %% [markdown]
+# Then read some answers; a number never replaces reading.
 
 # %%
 widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in ("SFT", main)},
@@ -513,10 +549,9 @@ if comparison.judged:
 d_fell = evaluate.bootstrap_interval(-variant_shifts["DPO"][0].numpy())
 rows.append(["002: DPO can lose on the chosen response too", "no figure",
              f"d(chosen) {evaluate.mean_and_interval(variant_shifts['DPO'][0])}", evaluate.verdict(d_fell, 0)])
-for label in ("DPO-Positive, added", "DPO-Positive, inside"):
-    gain = variant_shifts[label][0] - variant_shifts["DPO"][0]
-    rows.append([f"002: {label}, holds the chosen one up", "no figure", f"{evaluate.mean_and_interval(gain)} nats over DPO",
-                 evaluate.verdict(evaluate.bootstrap_interval(gain), 0)])
+gain = variant_shifts["DPO-Positive"][0] - variant_shifts["DPO"][0]
+rows.append(["002: DPO-Positive holds the chosen one up", "no figure", f"{evaluate.mean_and_interval(gain)} nats over DPO",
+             evaluate.verdict(evaluate.bootstrap_interval(gain), 0)])
 (low_beta, high_beta) = (kls[value]["interval"] for value in (all_betas[0], all_betas[-1]))
 gap_in_kl = low_beta[0] - high_beta[1], low_beta[1] - high_beta[0]  # wide on purpose: the ends of both intervals
 rows.append(["Rafailov et al.: a higher beta stays closer", "theory", order_of_kls(), evaluate.verdict(gap_in_kl, 0)])
@@ -559,8 +594,8 @@ widgets.show_table(["claim", "the paper", "we measured", "verdict (one seed)"], 
 # <details><summary>Solution 4</summary>
 #
 # A lower beta is a lower price of straying: the margins are smaller numbers (beta is in them), the loss stays
-# nearer to $\ln 2$, the gap in nats and the KL grow or, in a run this short, stay about the same, since
-# Adam's steps have the same size. Longer runs show it better.
+# nearer to $\ln 2$, and the gap in nats and the KL grow, though less than tenfold: Adam's steps have the same size
+# under any beta, and a run of one epoch does not go as far as so low a price allows.
 # </details>
 
 # %%
@@ -587,7 +622,7 @@ check_exercises()
 # %%
 folder = recipes.record(p.output_dir or "runs/02_dpo", p,
                         {**{f"beta {k:g}" if isinstance(k, float) else k.replace('"', ""): h for k, h in histories.items()},
-                         "too far": long_history},
+                         "too far": far_history},
                         comparison, kl={f"{value:g}": found["k3"] for value, found in kls.items()},
                         held_out_accuracy={f"{value:g}": float(seen[value]["accuracy"].mean()) for value in all_betas})
 for name, figure in {"loss": loss_figure, "rewards": rewards_figure, "book_variants": shift_figure,
@@ -604,7 +639,7 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 # - It sees only the difference, so both log-probs may fall while the margin grows.
 # - $\beta$ is the price of straying: higher means closer to the reference, measured by a KL on the policy's own samples.
 # - The loss on the training pairs says nothing about when to stop; held-out pairs and a judge do.
-# - DPO-Positive holds the chosen response up; the printed "KL" is none, and a sampled KL is.
+# - DPO-Positive pulls the chosen response up; the printed "KL" is none, and pulls up both.
 # - Whether it wins is a rate with an interval, and it differs by category.
 #
 # Previous: [01_sft](01_sft.ipynb). Next: [03_simpo](03_simpo.ipynb), which does without the reference.

@@ -1,10 +1,8 @@
 """Notebook 04: its own DPPO is the library's, and its parameters are those that the recipe takes."""
 
 import ast
-import re
 from itertools import product
 
-import papermill
 import pytest
 import torch
 from notebook_source import NOTEBOOKS, load
@@ -75,13 +73,3 @@ def test_parameters_are_the_recipes(notebook):
     p = parameters.check(declared, recipes.DPPO, alphas=parameters.Numbers(0, 10_000), test_prompts=parameters.Whole(20),
                          draws=parameters.Whole(1))
     assert p.alpha == 10 and p.alphas
-
-
-def test_help_quotes_the_presets_own_values():
-    """Help text that still tells of a default which the preset has left behind."""
-    listed = papermill.inspect_notebook(str(NOTEBOOKS / "04_dppo.ipynb"))
-    quoted = [(name, preset, float(value)) for name, one in listed.items()
-              for preset, value in re.findall(r"\b(pocket|qwen) (\d[\d.e-]*)", one["help"])]
-    assert quoted
-    for name, preset, value in quoted:
-        assert value == recipes.DPPO.preset(preset)[name], f"{name}: {preset}"

@@ -13,6 +13,8 @@ import papermill
 import pytest
 from notebook_source import NOTEBOOKS
 
+from prefnb import recipes
+
 NAMES = sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.py"))
 every_notebook = pytest.mark.parametrize("name", NAMES)
 
@@ -81,11 +83,46 @@ def test_help_explains_every_parameter(name):
     assert [one for one in listed.values() if not one["help"].strip() or one["inferred_type_name"] == "None"] == []
 
 
+@pytest.mark.parametrize("name, schema", [("02_dpo", recipes.DPO), ("03_simpo", recipes.SIMPO), ("04_dppo", recipes.DPPO)])
+def test_help_quotes_the_presets_own_values(name, schema):
+    """Help text that still tells of a default which the preset has left behind."""
+    listed = papermill.inspect_notebook(str(NOTEBOOKS / f"{name}.ipynb"))
+    quoted = [(parameter, preset, float(value)) for parameter, one in listed.items()
+              for preset, value in re.findall(r"\b(pocket|qwen) (\d[\d.e-]*)", one["help"])]
+    assert quoted
+    for parameter, preset, value in quoted:
+        assert value == schema.preset(preset)[parameter], f"{parameter}: {preset}"
+
+
 @every_notebook
 def test_parameters_are_checked_before_anything_else(name):
     """A check that stands below the first long cell, so that a typing error costs a minute."""
     code = [text for kind, text, _ in cells(NOTEBOOKS / f"{name}.py") if kind == "code"]
     assert "preset" in code[0] and re.search(r"parameters\.check\(\s*globals\(\)", code[1])
+
+
+def rates_against_sft(name):
+    """{policy: (rate, low, high)} of every line "POLICY against SFT: .612 [.570, .650]" that a saved notebook printed."""
+    printed = "\n".join("".join(output["text"]) for output in outputs(name) if output.get("name") == "stdout")
+    number = r"(\d\.\d{3})"
+    found = re.findall(rf"^(.+) against SFT: {number} \[{number}, {number}\]", printed, re.MULTILINE)
+    assert len({policy for policy, *_ in found}) == len(found), f"{name} tells a policy's rate twice: {found}"
+    return {policy: tuple(map(float, rate)) for policy, *rate in found}
+
+
+def test_dpo_has_one_win_rate_wherever_it_is_shown():
+    """One policy, two notebooks, two numbers: trained or sampled otherwise in one of them, or an .ipynb left behind."""
+    found = {name: rates_against_sft(name).get("DPO") for name in ("02_dpo", "03_simpo", "04_dppo")}
+    assert None not in found.values(), found
+    assert len(set(found.values())) == 1, found
+
+
+def test_win_rates_of_dpo_and_dppo_are_told_to_less_than_four_points():
+    """A comparison on too few prompts or draws to decide anything."""
+    found = rates_against_sft("04_dppo")
+    for policy in ("DPO", "DPPO"):
+        rate, low, high = found[policy]
+        assert low <= rate <= high and (high - low) / 2 < 0.04, (policy, found[policy])
 
 
 def test_a_mistyped_parameter_stops_the_run_at_once_and_is_named(tmp_path):
