@@ -329,8 +329,8 @@ the margins are no longer small, and with a high beta that is sooner.""")
 # %% [markdown]
 # ### The implicit rewards, before and after
 #
-# How $\beta\, d(y)$ is distributed over the held-out responses. Before training all are 0. Afterwards the two heaps lie
-# apart, from 0 as well as from each other; where they overlap are the pairs that the policy still gets wrong.
+# How $\beta\, d(y)$ is distributed over the held-out responses. Before training all are 0. Afterwards the two heaps
+# have moved apart, and still overlap; the sentence below the picture says where their means lie.
 
 # %%
 rewards = [{role: state[f"reward_{role}"].numpy() for role in ("chosen", "rejected")} for state in (before, after)]
