@@ -168,8 +168,9 @@ display(Markdown(f"**The rule is right on {theirs:.0%} of the data's pairs and o
 # %% [markdown]
 # ## Training
 #
-# Every policy starts from the same weights and sees the same prompts for one epoch (or `epochs`). DPO on the pairs as
-# they are is the one to beat; at its defaults it comes ready-made. The mixtures are trained here.
+# Every policy starts from the same weights and sees the same prompts for one epoch (or `epochs`), with DPO's learning
+# rate, so that the data are the only difference. DPO on the pairs as they are is the one to beat; at its defaults it
+# comes ready-made. The mixtures are trained here.
 
 # %%
 def trained(examples):

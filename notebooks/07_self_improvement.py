@@ -439,14 +439,14 @@ display(Markdown(f"**Own likelihood finds its top among the coolest samples, {co
 
 # %% [markdown]
 # As far as its top is a cool sample, self-judgement teaches the model to do without temperature what it did at a low
-# one. That is no new knowledge, and need not be worthless: if the gold column is above 0, the likelier answer of the two is
-# more often the better one.
+# one. That is no new knowledge, and need not be worthless: if the gold column is above 0, the likelier
+# answer of the two is more often the better one.
 #
 # ## Where did it help, and what do they say?
 #
 # The policies of the last round against the start, DPO, category by category. Those that got new prompts are marked
-# with a star. Each has few test prompts, so the table puts the marked ones together, and the others: the mean change of the
-# score against the start, in points. Then three prompts side by side.
+# with a star. Each has few test prompts, so the table puts the marked ones together, and the others: the mean change of
+# the score against the start, in points. Then three prompts side by side.
 
 # %%
 trained_on = np.array([(name or "uncategorised") in chosen_categories for name in comparison.categories])
