@@ -1,9 +1,10 @@
 """Which learning rate does a method get by default? `python -m prefnb.learning_rates [METHOD ...]` measures and says.
 
 One rule for all methods, so that none is favoured: each is trained with its other defaults at every rate of `GRID`. The
-policy answers `PROMPTS` prompts of the **training** split, `DRAWS` times each at temperature 0.7; the rate of the highest
-mean gold score is the default, the lower one of equals. (A reward model answers nothing: its figure is the share of
-training-split pairs, other ones than it learnt from, whose order it gets right.) Test prompts play no part.
+policy answers `PROMPTS` prompts of the **training** split, `DRAWS` times each at temperature 0.7, and its figure is the
+mean gold score. (A reward model answers nothing: its figure is the share of training-split pairs, other ones than it
+learnt from, whose order it gets right.) The default is the lowest rate whose figure is within one standard error of the
+best: what lies within may be luck, and of two rates as good, the lower does less harm. Test prompts play no part.
 
 The figures are kept in data/learning_rates.json, and a test holds the presets to them. Later methods start from earlier
 ones: after a new rate for `sft` has been written into its preset, run the others again, `reward_model` first.
@@ -39,23 +40,27 @@ METHODS = (
 FILE = pocket.DATA / "learning_rates.json"
 
 
-def figure(method: str, rate: float) -> float:
-    """What the rule looks at: the mean gold score of the policy, 1 to 10, or a reward model's accuracy, 0 to 1."""
+def figure(method: str, rate: float) -> tuple[float, float]:
+    """What the rule looks at, and its standard error: a policy's mean gold score, 1 to 10, or a reward model's accuracy."""
     made = getattr(recipes, method)(learning_rate=rate)
     if method == "reward_model":
         rows = data.load_pairs("pocket", "train")
         rows = rows.select(range(len(rows) - PAIRS, len(rows)))
         judge = judges.RewardModel(made.model, made.tokenizer)
         chosen, rejected = (judge(rows["prompt"], rows[side]).total for side in ("chosen", "rejected"))
-        return float(np.mean((chosen > rejected) + 0.5 * (chosen == rejected)))
-    prompts = list(data.load_prompts("pocket", "train", limit=PROMPTS, seed=SEED)["prompt"])
-    drawn = recipes.answers_of(made.model, made.tokenizer, prompts, draws=DRAWS, temperature=0.7, max_new_tokens=112)
-    return float(judges.score_samples(judges.GoldJudge(), prompts, drawn).total.mean())
+        found = (chosen > rejected) + 0.5 * (chosen == rejected)
+    else:
+        prompts = list(data.load_prompts("pocket", "train", limit=PROMPTS, seed=SEED)["prompt"])
+        settings = {"draws": DRAWS, "temperature": 0.7, "max_new_tokens": 112}
+        drawn = recipes.answers_of(made.model, made.tokenizer, prompts, **settings)
+        found = judges.score_samples(judges.GoldJudge(), prompts, drawn).total.mean(1)
+    return float(found.mean()), float(found.std(ddof=1) / np.sqrt(len(found)))
 
 
-def best(figures: dict[float, float]) -> float:
-    """The rate of the highest figure, the lower one of equals."""
-    return min(figures, key=lambda rate: (-figures[rate], rate))
+def best(figures: dict[float, tuple[float, float]]) -> float:
+    """The lowest rate whose figure is within one standard error of the highest: {rate: (figure, standard error)}."""
+    top, error = max(figures.values())
+    return min(rate for rate, (value, _) in figures.items() if value >= top - error)
 
 
 def main(methods: list[str]) -> int:
@@ -63,16 +68,16 @@ def main(methods: list[str]) -> int:
     if unknown:
         print(f"There is no method {', '.join(sorted(unknown))}; the methods are {', '.join(METHODS)}.")
         return 2
+    methods = methods or list(METHODS)
     known = json.loads(FILE.read_text()) if FILE.exists() else {"methods": {}}
     os.environ["OMP_NUM_THREADS"] = "1"  # one process a core, one thread a process
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
-        asked = {(name, rate): pool.submit(figure, name, rate) for name in methods or METHODS for rate in GRID}
-        for name in methods or METHODS:
+        asked = {(name, rate): pool.submit(figure, name, rate) for name in methods for rate in GRID}
+        for name in methods:
             figures = {rate: asked[name, rate].result() for rate in GRID}
             known["methods"][name] = {
-                "figures": {f"{rate:g}": round(value, 4) for rate, value in figures.items()},
+                "figures": {f"{rate:g}": [round(value, 4) for value in found] for rate, found in figures.items()},
                 "chosen": best(figures),
-                "preset": getattr(recipes, name.upper()).presets["pocket"]["learning_rate"],
             }
             print(name, known["methods"][name], flush=True)
             rule = {"grid": GRID, "prompts": PROMPTS, "draws": DRAWS, "pairs": PAIRS, "seed": SEED}

@@ -16,7 +16,7 @@ def record():
 def test_each_preset_has_the_rate_that_the_rule_chose(record, method):
     """Guards against a rate that was picked by hand, for one method and not for another."""
     found = record["methods"][method]
-    figures = {float(rate): value for rate, value in found["figures"].items()}
+    figures = {float(rate): tuple(figure) for rate, figure in found["figures"].items()}
     assert set(figures) == set(learning_rates.GRID) == set(record["rule"]["grid"])
     assert found["chosen"] == learning_rates.best(figures)
     assert getattr(recipes, method.upper()).presets["pocket"]["learning_rate"] == found["chosen"]
@@ -32,5 +32,7 @@ def test_every_method_with_a_learning_rate_is_in_the_rule():
     assert trained == set(learning_rates.METHODS)
 
 
-def test_the_best_rate_is_the_highest_figure_and_the_lower_of_equals():
-    assert learning_rates.best({1e-4: 7.0, 3e-4: 7.5, 1e-3: 7.5, 3e-3: 6.0}) == 3e-4
+def test_the_best_rate_is_the_lowest_within_one_standard_error_of_the_highest():
+    """Guards against luck that decides between rates, and against a rate that is merely low."""
+    assert learning_rates.best({1e-4: (7.0, 0.1), 3e-4: (7.45, 0.1), 1e-3: (7.5, 0.1), 3e-3: (6.0, 0.1)}) == 3e-4
+    assert learning_rates.best({1e-4: (7.0, 0.1), 3e-4: (7.3, 0.3), 1e-3: (7.5, 0.1), 3e-3: (6.0, 0.9)}) == 1e-3

@@ -13,7 +13,7 @@ import pytest
 import torch
 from conftest import random_model
 
-from prefnb import cache, models, recipes
+from prefnb import cache, made, models, recipes
 from prefnb.batches import end_of_turn_id, tokenize
 from prefnb.judges import Scores
 from prefnb.recipes import common, preference, reward, supervised
@@ -412,6 +412,20 @@ def test_samples_that_cannot_be_drawn_or_judged_are_refused_before_any_work(
     given = {name: small_world[name] for name in ("model", "dataset")}
     with pytest.raises(ValueError, match=words):
         getattr(recipes, method)(**given, **wrong)
+
+
+@pytest.mark.parametrize("name, given", made.POLICIES, ids=str)
+def test_what_is_said_to_come_with_the_package_does(monkeypatch, tmp_path, name, given):
+    """Under today's key, with the answers that notebooks compare: if not, run `make made`."""
+    monkeypatch.setenv("PREFNB_CACHE", str(tmp_path))
+    policy = getattr(recipes, name)(**given)
+    assert len(policy.history.rows) >= 60
+    if name != "reward_model":
+        asked = SimpleNamespace(dataset="pocket", test_prompts=520, draws=4, seed=0, max_response_tokens=112)
+        monkeypatch.setattr(common, "sample", lambda *given, **more: pytest.fail("it was asked again"))
+        compared = recipes.compare({"SFT": policy.model}, policy.tokenizer, asked)
+        assert compared.scores["SFT"].total.shape == (520, 4)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["sft", "dpo", "reward_model"])

@@ -39,7 +39,7 @@ OBJECTIVES = Schema(  # what every rule shares: the parameters of a notebook tha
             "pocket",
             pairs=1024,
             steps=60,
-            learning_rate=1e-3,
+            learning_rate=6e-4,
             helpfulness_model=None,
             fluency_model=None,
             fluent_class=1,

@@ -36,7 +36,7 @@ _POCKET = {
     "batch_size": 8,
     "samples": 8,
     "temperatures": [1.0],
-    "learning_rate": 1e-3,
+    "learning_rate": 6e-4,
     "schedule": "constant",
     "accumulation": 2,
     "kl_weight": 0.02,

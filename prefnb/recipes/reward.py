@@ -16,7 +16,7 @@ from prefnb.train import train
 REWARD_MODEL = Schema(
     {**TRAINING, "sft": Flag()},
     {
-        "pocket": {**POCKET, "sft": True, "pairs": 2000, "learning_rate": 1e-3},
+        "pocket": {**POCKET, "sft": True, "pairs": 2000, "learning_rate": 2e-4},
         "qwen": {
             **QWEN,
             "dataset": "HuggingFaceH4/ultrafeedback_binarized",
