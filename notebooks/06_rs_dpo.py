@@ -203,7 +203,8 @@ display(Markdown(told + "Neither curve knows what the policy says."))
 # ## What do they say?
 #
 # A reader of answers comes before any rate. Here are three prompts, each answered by SFT, by DPO and by the
-# policy with the most of its own answers rejected.
+# policy with the most of its own answers rejected. Three prompts are an impression and no measurement: the tables below
+# them are over all test prompts.
 
 # %%
 comparison = recipes.compare(policies, tokenizer, p)
