@@ -439,8 +439,9 @@ display(Markdown(f"**Own likelihood finds its top among the coolest samples, {co
 
 # %% [markdown]
 # As far as its top is a cool sample, self-judgement teaches the model to do without temperature what it did at a low
-# one. That is no new knowledge, and need not be worthless: if the gold column is above 0, the likelier
-# answer of the two is more often the better one.
+# one. Its agreement with gold is in part the temperature's as well: the samples are of three temperatures, and hot ones
+# are both less likely and, by the table further up, of lower score. What a judge is worth as a teacher, the win rates
+# have shown, not this table.
 #
 # ## Where did it help, and what do they say?
 #
