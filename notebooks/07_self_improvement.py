@@ -20,14 +20,13 @@
 #
 # You will see
 #
-# - best-of-5, the check that there is something to climb at all;
 # - win rates per category, and how a *curriculum* follows from it: new prompts where the model is weakest;
 # - eight samples a prompt at three temperatures, and the rule that makes a pair of them, in full;
 # - several rounds of it, judged by the reward model that chose the pairs and by the gold judge that did not;
 # - the same rounds with the model as its own judge, and what happens to diversity.
 #
-# Nothing has to be run first. The loss is DPO's ([02 · DPO](02_dpo.ipynb)), the policy that the rounds start from is
-# RS-DPO's ([06 · RS-DPO](06_rs_dpo.ipynb)).
+# Nothing has to be run first. The loss is DPO's ([02 · DPO](02_dpo.ipynb)), and so is the policy that the rounds start
+# from. (The paper starts from RS-DPO, [06](06_rs_dpo.ipynb); so does `python -m prefnb self_improvement`.)
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the paper's model and data and wants a GPU
@@ -35,27 +34,25 @@ seed: int = 0  # any whole number; the same seed gives the same numbers
 model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
 dataset: str = None  # preference pairs: "pocket", a local file or a hub name; None takes the preset's
 new_prompts: str = None  # a file of new prompts; None lets the pocket world write them, other data need a file
-pairs: int = None  # pairs that the start policy learns from, 1 or more; None takes the preset's (256, qwen 61000)
-share: float = None  # of them with the model's own answer as rejected, 0 to 1; None takes the preset's (0.1)
+pairs: int = None  # pairs that the start policy learns from, 1 or more; None takes the preset's (1024, qwen 61000)
 rounds: int = None  # rounds of self-improvement, 1 to 100; None takes the preset's (3)
 weakest: int = None  # categories that get new prompts, 1 or more; None takes the preset's (2)
-prompts: int = None  # new prompts a round, 1 or more; None takes the preset's (pocket 96, qwen 1000)
+prompts: int = None  # new prompts a round, 1 or more; None takes the preset's (pocket 128, qwen 1000)
 temperatures: str = "0.2,0.2,0.7,0.7,0.7,1.2,1.2,1.2"  # one sample for each, two or more, 0.01 to 2
 epochs: float = None  # passes over a round's pairs, above 0, may be a fraction; None takes the preset's (3)
 batch_size: int = None  # pairs per optimiser step, 1 to 4096; None takes the preset's
-learning_rate: float = None  # of the rounds, above 0, up to 1; None takes the preset's (pocket 2e-4, qwen 5e-6)
+learning_rate: float = None  # of the rounds, above 0, up to 1; None takes the preset's (qwen 5e-6)
 beta: float = None  # DPO's beta, 0 to 100; None takes the preset's (pocket 0.1, qwen 0.01)
-best_of: int = 5  # samples a prompt in the first check, 2 to 64
 scout_prompts: int = None  # prompts that the categories are chosen on, 1 or more; None takes the preset's (pocket 200)
-test_prompts: int = 150  # prompts that the policies are compared on, 20 or more
+test_prompts: int = 520  # prompts that the policies are compared on, 20 or more
 draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = "runs/07_self_improvement"  # where the run leaves its numbers and figures
 
 # %%
 from prefnb import parameters, recipes
 
-p = parameters.check(globals(), recipes.ROUNDS, best_of=parameters.Whole(2, 64),
-                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
+p = parameters.check(globals(), recipes.ROUNDS, test_prompts=parameters.Whole(20, 100_000),
+                     draws=parameters.Whole(1, 64))
 recipes.check_rounds(p)
 
 # %% [markdown]
@@ -146,59 +143,33 @@ plt.close(toy_figure)
 toy_figure
 
 # %% [markdown]
-# ## Is there something to climb?
+# ## The start, and two judges
 #
-# *SFT* (supervised fine-tuning) is the model before it saw any preferences. The *start* is the policy that RS-DPO makes
-# of it: DPO on pairs of which a `share`, a tenth in the paper, have the model's own answer as the rejected one. Let the
-# start answer each prompt `best_of` times at temperature 1 and keep the answer that the reward model scores highest.
-# Nothing is trained. If that does not beat a single answer, pairs made by this reward model will hardly help.
-#
+# *SFT* (supervised fine-tuning) is the model before it saw any preferences. The rounds start from what DPO makes of it.
 # To *beat* is measured by a *win rate*: one policy's answers against another's to the same prompts, the share that the
 # judge scores higher. A difference too small to matter is a *tie* and counts half, so .5 means that neither is better.
 #
 # Two judges look on. The **proxy** is the reward model: a small model trained on preference pairs, which is all that
 # one has in reality. The **gold** judge is the program that knows the pocket world's truth; no choice below is made by
-# it. On other data there is only the proxy.
-#
-# The prompts are from the *training* split. Test prompts decide nothing in this notebook: no category, no pair.
+# it. On other data there is only the proxy. (What the proxy's choice among several answers is worth before any
+# training, best-of-N, is measured in [05](05_reward_model.ipynb).)
 
 # %%
 sft, tokenizer = recipes.starting_policy(p)
-start = recipes.round_start(p).model
+shared = (set(recipes.DPO.specs) & set(vars(p))) - {"epochs", "learning_rate", "output_dir"}
+start = recipes.dpo(**{name: getattr(p, name) for name in shared}).model
 proxy = recipes.reward_judge(p)
 watching = {"gold": judges.GoldJudge(), "proxy": proxy} if data.is_pocket(p.dataset) else {"proxy": proxy}
 judge_shown = next(iter(watching))  # where one has to do: gold, if there is one
 scouting = recipes.scout(p, sft, start, tokenizer)  # one answer each of SFT and of the start policy
-scout_ids = [prompt_ids(tokenizer, prompt) for prompt in scouting.prompts]
-drawn = recipes.samples_of(start, tokenizer, scout_ids, temperature=1.0, samples=p.best_of,
-                           max_new_tokens=p.max_response_tokens, seed=p.seed + 2)
-several = [drawn[i:i + p.best_of] for i in range(0, len(drawn), p.best_of)]
-best = made_pairs.best_of(several, recipes.by_reward(proxy)(start, tokenizer, scouting.prompts, several))
-single = [group[0] for group in several]
-
-
-# %%
-def win_rate(name, prompts, one, other):
-    """Win rate of one set of answers over another, by the judge of that name."""
-    totals = [watching[name](prompts, [sample.text for sample in drawn]) for drawn in (one, other)]
-    return evaluate.win_rate(*totals, tie=watching[name].tie)
-
-
-best_rates = {}
-for name in watching:
-    for label, answers in {f"best of {p.best_of}": best, "one sample": single}.items():
-        best_rates[f"{label} ({name})"] = win_rate(name, scouting.prompts, answers, scouting.baseline)
-plots.plot_win_rates(best_rates, against="SFT")
 
 # %% [markdown]
-# By the proxy's own measure best-of-N cannot be lower: it picked the answers. Look at the gold rows: as much of the
-# rise as is there too is worth following. ([05](05_reward_model.ipynb) measures that lift prompt by prompt.)
-#
 # ## Where is the policy weakest?
 #
 # A curriculum spends new prompts where they should help most. The paper compares its DPO policy with SFT in ten
-# categories, and takes the two with the lowest win rates. We compare the policy that is to be improved, the start, and
-# by the proxy, because in reality there is nothing else. The gold judge's opinion of the same answers stands beside it.
+# categories, and takes the two with the lowest win rates. So do we, and by the proxy, because in reality there is
+# nothing else. The gold judge's opinion of the same answers stands beside it. The prompts are from the *training*
+# split: test prompts decide nothing in this notebook, no category and no pair.
 
 # %%
 by_judge = {name: scouting.rates(judge, judge.tie) for name, judge in watching.items()}
@@ -210,8 +181,8 @@ if len(by_judge["proxy"]) == 1:
     told += " There is only one category in these data, so there is nothing to choose: the new prompts are simply new."
 elif "gold" in watching:
     truly = recipes.weakest(by_judge["gold"], p.weakest)
-    told += (f" The gold judge would have said {widgets.escaped(', '.join(truly).replace('_', ' '))}: the two lists share "
-             f"{len(set(truly) & set(chosen_categories))} of {p.weakest}.")
+    told += (f" The gold judge would have said {widgets.escaped(', '.join(truly).replace('_', ' '))}: the two lists "
+             f"share {len(set(truly) & set(chosen_categories))} of {p.weakest}.")
 display(Markdown(told))
 
 # %% [markdown]
@@ -286,9 +257,10 @@ done = {}
 for label, score in {"reward model": recipes.by_reward(proxy), "own likelihood": recipes.by_likelihood}.items():
     done[label] = recipes.improve(start, tokenizer, asked, score, p, make_pairs=best_and_worst,
                                   live=plots.LiveFigure())
-    for number, one in enumerate(done[label], 1):
-        without = len(one.prompts) - len(one.pairs)
-        print(f"{label}, round {number}: {len(one.pairs)} pairs" + f"; {without} prompts gave none" * bool(without))
+for label, made_rounds in done.items():
+    told = [f"{len(one.pairs)} pairs of {len(one.prompts)} prompts in {len(one.history.rows)} steps"
+            for one in made_rounds]
+    print(f"{label}: " + "; ".join(f"round {number}, {text}" for number, text in enumerate(told, 1)) + ".")
 plots.plot_training({f"{label}, {number}": one.history for label, made_rounds in done.items()
                      for number, one in enumerate(made_rounds, 1)}, ["loss", "margin", "accuracy"])
 
@@ -298,20 +270,23 @@ plots.plot_training({f"{label}, {number}": one.history for label, made_rounds in
 #
 # ## Do they win?
 #
-# All policies answer each test prompt `draws` times, with a sampling seed that comes from their weights, and are compared
-# with SFT, every answer with every answer to the same prompt.
+# The start, the first and the last policy of the reward model's rounds, and the last of the other judge's answer each
+# test prompt `draws` times. Every answer is compared with every answer of SFT to the same prompt. The proxy, which is a
+# model and slower, reads the first answer of each.
 
 # %%
-shared = (set(recipes.DPO.specs) & set(vars(p))) - {"epochs", "learning_rate", "output_dir"}
-policies = {"SFT": sft, "start": start, "DPO": recipes.dpo(**{name: getattr(p, name) for name in shared}).model}
-chains = {label: ["start"] for label in done}  # the policies of a judge, in order
+policies, chains = {"SFT": sft, "DPO": start}, {}
+round_of = {f"{label}, {number}": one for label, made_rounds in done.items()
+            for number, one in enumerate(made_rounds, 1)}
 for label, made_rounds in done.items():
-    for number, one in enumerate(made_rounds, 1):
-        chains[label].append(f"{label}, {number}")
-        policies[chains[label][-1]] = one.model
+    looked_at = sorted({1, len(made_rounds)}) if label == "reward model" else [len(made_rounds)]
+    chains[label] = {0: "DPO"} | {number: f"{label}, {number}" for number in looked_at}
+    policies |= {name: round_of[name].model for name in list(chains[label].values())[1:]}
 comparison = recipes.compare(policies, tokenizer, p)
-marks = {name: {label: comparison.scores_by(judge, label) for label in policies}
-         for name, judge in watching.items()}
+marks = {"proxy": {label: proxy(comparison.prompts, comparison.texts(label)) for label in policies}}
+if comparison.judged:
+    marks = {"gold": comparison.scores} | marks
+last = [chain[max(chain)] for chain in chains.values()]
 
 
 def between(name, label, other):
@@ -324,47 +299,66 @@ rounds_figure, axes = plt.subplots(1, len(watching), figsize=(8, 3.2), sharey=Tr
                                    layout="constrained")
 for axis, name in zip(axes.flat, watching):
     for number, (label, chain) in enumerate(chains.items()):
-        rates = [between(name, one, "SFT") for one in chain]
-        x, y = np.arange(len(chain)) + 0.06 * number, np.array([rate.rate for rate in rates])
+        rates = [between(name, one, "SFT") for one in chain.values()]
+        x, y = np.array([*chain]) + 0.06 * number, np.array([rate.rate for rate in rates])
         low, high = np.array([rate.interval for rate in rates]).T
         axis.errorbar(x, y, [y - low, high - y], marker="o", capsize=3, color=plots.CYCLE[number],
                       label=f"pairs by: {label}")
     axis.axhline(0.5, color="#888888", linewidth=0.8)
-    axis.set(title=f"judged by: {name}", xlabel="round (0: the start)", xticks=range(p.rounds + 1), ylim=(0, 1))
+    axis.set(title=f"judged by: {name}", xlabel="round (0: the start, DPO)", xticks=range(p.rounds + 1), ylim=(0, 1))
 axes[0, 0].set_ylabel("win rate against SFT")
 rounds_figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
 plt.close(rounds_figure)
 rounds_figure
 
+widgets.show_table(["policy", *(f"win rate against SFT, by {name}" for name in watching)],
+                   *[[label, *(between(name, label, "SFT") for name in watching)]
+                     for label in policies if label != "SFT"])
+
+
+# %%
+WORDS = {"holds here": "rises", "does not hold here": "falls", "cannot be told": "does not move by more than chance"}
+
+
+def moved(name, label, other):
+    """What became of the judge's score from one policy to another: "rises (+0.31 [+0.12, +0.50] points)"."""
+    change = marks[name][label].total - marks[name][other].total
+    word = WORDS[evaluate.verdict(evaluate.bootstrap_interval(change), 0.0)]
+    return f"{word} ({evaluate.mean_and_interval(change)} points)"
+
+
+for label, name in zip(done, last):
+    told = " and ".join(f"the {judge} score {moved(judge, name, 'DPO')}" for judge in watching)
+    display(Markdown(f"**From DPO to *{name}*, {told}.**"))
+
 # %% [markdown]
-# Compare the two judges. Where the proxy's curve goes on rising and the gold one does not follow, the rounds have
-# begun to learn what the proxy *mistakes* for quality. That is over-optimisation (the reward model's own notebook,
-# [05](05_reward_model.ipynb), has more of it).
+# Where the proxy's score rises and gold's does not, the rounds have begun to learn what the proxy *mistakes* for
+# quality. That is over-optimisation (the reward model's own notebook, [05](05_reward_model.ipynb), has more of it).
 #
 # ### Plateau or decay?
 #
-# The paper ran one round and left the question open. Here is what the rounds after the first added, per prompt, in the
-# judge's points.
+# The paper ran one round and left the question open. Here is what the rounds after the first added to the score of a
+# test prompt, in points, with the reward model as the judge of the pairs.
 
 # %%
 def later_rounds(name, chain):
     """What the rounds after the first added on each test prompt, by the judge of that name; None if there were none."""
-    return marks[name][chain[-1]].total - marks[name][chain[1]].total if len(chain) > 2 else None
+    first, final = chain.get(1), chain[max(chain)]
+    return None if first in (None, final) else (marks[name][final].total - marks[name][first].total)
 
 
 def in_words(added):
-    """Rise, decay or plateau, as far as the interval allows to say."""
+    """Rise, decay or neither, as far as the interval allows to say."""
     if added is None:
         return "there was only one round"
     low, high = evaluate.bootstrap_interval(added)
-    return "they still rise" if low > 0 else "they decay" if high < 0 else "a plateau, as far as can be told"
+    return "they still rise" if low > 0 else "they decay" if high < 0 else "cannot be told from a plateau"
 
 
-rows = [["pairs by", "judged by", "rounds after the first added", "in words"]]
-for label, chain in chains.items():
-    for name in watching:
-        added = later_rounds(name, chain)
-        rows.append([label, name, "nothing" if added is None else evaluate.mean_and_interval(added), in_words(added)])
+rows = [["judged by", "rounds after the first added", "in words"]]
+for name in watching:
+    added = later_rounds(name, chains["reward model"])
+    rows.append([name, "nothing" if added is None else evaluate.mean_and_interval(added), in_words(added)])
 widgets.show_table(*rows)
 
 # %% [markdown]
@@ -372,39 +366,40 @@ widgets.show_table(*rows)
 #
 # *distinct-2* is the share of word pairs that are not repeats, over all answers; *self-BLEU* says how much each answer
 # looks like the others (high: all alike). The sampled KL, in nats a response, is how far a policy has moved from SFT,
-# on its own samples at temperature 1. And of the samples that a policy drew for a new prompt of the next round: how
-# many were distinct? (The last policies drew none.)
+# on its own samples at temperature 1. And of the samples that the start of a round drew for each of its new prompts:
+# how many were distinct?
 
 # %%
-round_of = {label: one for label, rounds_made in done.items() for label, one in zip(chains[label][1:], rounds_made)}
-groups_of = {before: one.groups for chain in chains.values() for before, label in zip(chain, chain[1:])
-             for one in [round_of[label]]}  # what each policy drew, for the round after it
 shape = {}
 for label, policy in policies.items():
-    answers = comparison.answers[label]
+    drawn = comparison.answers[label]
     kl = recipes.sampled_kl(policy, sft, tokenizer, comparison.prompts[:48],
                             max_new_tokens=p.max_response_tokens)  # of SFT from itself: exactly 0
-    shape[label] = {"distinct-2": evaluate.distinct_n(answers), "self-BLEU": evaluate.self_bleu(answers),
-                    "KL from SFT (nats)": kl["k3"], "tokens a response": evaluate.mean_length(answers),
-                    "distinct samples a prompt": np.mean([len({tuple(one.ids) for one in group})
-                                                          for group in groups_of[label]]) if label in groups_of else None}
-in_cells = lambda row: ["" if one is None else float(one) for one in row.values()]
-widgets.show_table(["policy", *shape["SFT"]], *[[label, *in_cells(row)] for label, row in shape.items()])
+    shape[label] = {"distinct-2": evaluate.distinct_n(drawn), "self-BLEU": evaluate.self_bleu(drawn),
+                    "KL from SFT (nats)": kl["k3"], "tokens a response": evaluate.mean_length(drawn)}
+widgets.show_table(["policy", *shape["SFT"]], *[[label, *map(float, row.values())] for label, row in shape.items()])
 
 # %%
-measures = [name for name in shape["SFT"] if name != "tokens a response"]
-shape_figure, axes = plt.subplots(1, 4, figsize=(9, 2.6), layout="constrained")
-for axis, measure in zip(axes, measures):
-    for number, (label, chain) in enumerate(chains.items()):
-        known = [shape[one][measure] for one in chain if shape[one][measure] is not None]
-        axis.plot(known, "o-", color=plots.CYCLE[number], label=f"pairs by: {label}")
-    if shape["SFT"][measure] is not None:
-        axis.axhline(shape["SFT"][measure], color=plots.METHODS["sft"], linestyle=":", label="SFT")
-    axis.set(xlabel="round", xticks=range(p.rounds + 1))
-    axis.set_title(measure, fontsize=9)
+distinct = {label: [np.mean([len({tuple(one.ids) for one in group}) for group in one_round.groups])
+                    for one_round in made_rounds] for label, made_rounds in done.items()}
+shape_figure, axes = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
+for number, (label, chain) in enumerate(chains.items()):
+    colour = plots.CYCLE[number]
+    for axis, measure in zip(axes, ("distinct-2", "KL from SFT (nats)")):
+        axis.plot([*chain], [shape[one][measure] for one in chain.values()], "o-", color=colour,
+                  label=f"pairs by: {label}")
+        axis.set(xlabel="round (0: DPO)", xticks=range(p.rounds + 1))
+        axis.set_title(measure, fontsize=9)
+    axes[2].plot(range(1, len(distinct[label]) + 1), distinct[label], "o-", color=colour)
+axes[2].set(xlabel="drawn for round", xticks=range(1, p.rounds + 1), ylim=(0, len(p.temperatures) + 0.3))
+axes[2].set_title(f"distinct of {len(p.temperatures)} samples a prompt", fontsize=9)
 shape_figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
 plt.close(shape_figure)
-shape_figure
+display(shape_figure)
+told = "; ".join(f"pairs by {label}: from {found[0]:.1f} to {found[-1]:.1f}" for label, found in distinct.items())
+display(Markdown(f"**Distinct samples a prompt, from the first round's to the last's: {told}.** And *{last[0]}* is "
+                 f"{shape[last[0]]['KL from SFT (nats)']:.1f} nats from SFT, *{last[1]}* "
+                 f"{shape[last[1]]['KL from SFT (nats)']:.1f}; DPO was {shape['DPO']['KL from SFT (nats)']:.1f}."))
 
 # %% [markdown]
 # Distinct-2 and self-BLEU compare answers to *different* prompts: they may hardly move while every single prompt gets
@@ -428,44 +423,48 @@ def agreement(one, other):
 
 
 lengths = np.array([[float(len(one.ids)) for one in group] for group in groups])
-cool = np.array(sorted(p.temperatures)) == min(p.temperatures)
-own = recipes.by_likelihood(start, tokenizer, first, groups)
+cool, tops = np.array(sorted(p.temperatures)) == min(p.temperatures), {}
+own = done["own likelihood"][0].scores
 with_gold = ["rank correlation with gold"] * ("gold" in watching)
 rows = [["score", *with_gold, "rank correlation with length", "its top is a coolest sample"]]
 for label, score in {"reward model": scores["proxy"], "own likelihood": own}.items():
     found = [agreement(score, other) for other in ([scores["gold"], lengths] if with_gold else [lengths])]
+    tops[label] = f"{cool[score.argmax(1)].mean():.0%}"
     rows.append([label, *(evaluate.mean_and_interval(one) if len(one) else "all level" for one in found),
-                 f"{cool[score.argmax(1)].mean():.0%}"])
+                 tops[label]])
 widgets.show_table(*rows)
 
+display(Markdown(f"**Own likelihood finds its top among the coolest samples, {cool.mean():.0%} of all, in "
+                 f"{tops['own likelihood']} of the prompts, the reward model in {tops['reward model']}.**"))
+
 # %% [markdown]
-# If its top is mostly a cool sample, self-judgement teaches the model to do without temperature what it did at a low
-# one. That is no new knowledge, but it need not be worthless: a cool answer may well be the better one. The gold column
-# says whether it is.
+# As far as its top is a cool sample, self-judgement teaches the model to do without temperature what it did at a low
+# one. Its agreement with gold is in part the temperature's as well: the samples are of three temperatures, and hot ones
+# are both less likely and, by the table further up, of lower score. What a judge is worth as a teacher, the win rates
+# have shown, not this table.
 #
 # ## Where did it help, and what do they say?
 #
-# The policies of the last round against the start, category by category. Those that got new prompts are marked with a
-# star. Each has few test prompts, so the table puts the marked ones together, and the others: the mean change of the
-# score against the start, in points. Then three prompts side by side.
+# The policies of the last round against the start, DPO, category by category. Those that got new prompts are marked
+# with a star. Each has few test prompts, so the table puts the marked ones together, and the others: the mean change of
+# the score against the start, in points. Then three prompts side by side.
 
 # %%
 trained_on = np.array([(name or "uncategorised") in chosen_categories for name in comparison.categories])
 categories = [(name or "uncategorised") + " *" * bool(new) for name, new in zip(comparison.categories, trained_on)]
-last = [chain[-1] for chain in chains.values()]
 category_figure = plots.plot_categories(
-    {label: evaluate.by_category(marks[judge_shown][label], marks[judge_shown]["start"], categories,
-                                 tie=watching[judge_shown].tie) for label in last}, against="the start")
+    {label: evaluate.by_category(marks[judge_shown][label], marks[judge_shown]["DPO"], categories,
+                                 tie=watching[judge_shown].tie) for label in last}, against="DPO")
 display(category_figure)
 rows = [["policy", "in the trained categories", "in the others"]]
-for label in [label for chain in chains.values() for label in chain[1:]]:
-    change = marks[judge_shown][label].total - marks[judge_shown]["start"].total
+for label in [label for label in policies if label not in ("SFT", "DPO")]:
+    change = marks[judge_shown][label].total - marks[judge_shown]["DPO"].total
     parts = [change[here] for here in (trained_on, ~trained_on)]
     rows.append([label, *(evaluate.mean_and_interval(part) if len(part) else "no test prompt" for part in parts)])
 widgets.show_table(*rows)
 
 # %%
-shown = ["start", *last]
+shown = ["DPO", *last]
 widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in shown},
                        {label: marks[judge_shown][label] for label in shown}, categories)
 for label in last:
@@ -478,16 +477,13 @@ for label in last:
 #
 # The paper trains Qwen2.5-0.5B, its judge is a reward model of 70B parameters, and it ran one round. This is **one
 # seed** in a far smaller world unless you changed the preset. Compare directions, not digits. The judge of this table
-# is the gold one where there is one; otherwise the proxy, which chose the pairs and flatters itself. The first row says
-# how much of the second was there before the round. (Claim 10, best-of-5, is measured in
-# [05](05_reward_model.ipynb).)
+# is the gold one where there is one; otherwise the proxy, which chose the pairs and flatters itself. The paper's round
+# started from RS-DPO, ours from DPO.
 
 # %%
 rows = [["claim", "the paper", f"we measured ({judge_shown})", "verdict (one seed)"]]
 first_round, added = chains["reward model"][1], later_rounds(judge_shown, chains["reward model"])
-for claim, figure, label, other in (("the start (RS-DPO) beats DPO", ".5975", "start", "DPO"),
-                                    ("11: one round beats DPO", ".6275", first_round, "DPO"),
-                                    ("11: one round beats RS-DPO, its start", ".520", first_round, "start"),
+for claim, figure, label, other in (("11: one round beats DPO", ".6275", first_round, "DPO"),
                                     ("19: the reward model goes further than self-judgement", "open question", *last)):
     rate = between(judge_shown, label, other)
     rows.append([claim, figure, rate, evaluate.verdict(rate.interval)])
@@ -533,8 +529,8 @@ check_exercises()
 # %%
 histories = {label.replace(",", ""): one.history for label, one in round_of.items()}
 folder = recipes.record(p.output_dir, p, histories, comparison, weakest=chosen_categories, shape=shape,
-                        proxy_win_rates={one: between("proxy", one, "SFT").rate for one in policies if one != "SFT"},
-                        best_of={label: rate.rate for label, rate in best_rates.items()})
+                        distinct=distinct,
+                        proxy_win_rates={one: between("proxy", one, "SFT").rate for one in policies if one != "SFT"})
 figures = {"book_rounds": rounds_figure, "book_diversity": shape_figure, "categories": category_figure}
 for name, figure in figures.items():
     figure.savefig(folder / f"{name}.png")
@@ -543,7 +539,6 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 # %% [markdown]
 # ## What you have seen
 #
-# - Best-of-K needs no training and says whether a judge's choice among a model's own answers is worth anything.
 # - A curriculum spends prompts where the policy is weakest, as far as the proxy can see that. Choose on other prompts
 #   than those that measure the gain.
 # - A round is: sample at several temperatures, score, pair the top with one of the bottom three, DPO with the round's

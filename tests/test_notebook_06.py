@@ -5,6 +5,8 @@ from notebook_source import load
 
 from prefnb import pairs as library
 from prefnb.batches import Examples
+from prefnb.logprobs import from_tokens
+from prefnb.objectives.dpo import dpo
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,8 @@ def test_the_printed_solutions_pass_the_notebook_s_own_check(notebook, capsys):
     rows = range(500)
     examples = Examples([[1]] * 500, {"chosen": [[2, i] for i in rows], "rejected": [[3, i] for i in rows]}, list(rows))
     one = len(library.mixture(examples, samples, 0.1)[1])
-    two = tuple(len(library.over_threshold([[9]], [[[0], [1], [3]]], [[0, 1, 3]], threshold=t)) for t in (1, 0.5))
+    before, after = (from_tokens(chosen=[[-2.0]], rejected=[[-2.0, own]]) for own in (-1.0, -6.0))
+    two = float(dpo(after, before, beta=0.1)[1]["margin"])
     names = notebook.check_exercises.__globals__
     names |= {"answer_1": one, "answer_2": two}
     notebook.check_exercises()
