@@ -191,7 +191,8 @@ def test_cutting_a_step_into_pieces_changes_nothing(rollouts, model):
         source = rollouts(policy, accumulation=accumulation)
         found.append(train(policy, source, reinforce, epochs=1, learning_rate=1e-3, progress=False).rows)
     for a, b in zip(*found):
-        assert a["loss"] == pytest.approx(b["loss"], rel=1e-4) and a["reward"] == pytest.approx(b["reward"])
+        # the loss is a small difference of log-probs of 10 nats and more, each summed in another order
+        assert a["loss"] == pytest.approx(b["loss"], abs=1e-4) and a["reward"] == pytest.approx(b["reward"])
 
 
 def test_more_pieces_than_rows_are_as_many_as_rows(rollouts):
