@@ -262,7 +262,7 @@ for category, row in examples.items():
 #
 # - **helpfulness** $h$: the mean credit over the parts asked for;
 # - **fluency** $f$: falls with stutters, broken-off ends, words of no language;
-# - **concision** $c$: falls with words beyond what a plain right answer takes, with questions that the answer asks
+# - **concision** $c$: falls with every word beyond what a plain right answer takes, with questions that the answer asks
 #   itself, and when there is next to nothing to the point;
 # - **honesty** $o$: falls with everything false, and with claims that nothing supports.
 #

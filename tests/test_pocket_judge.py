@@ -136,6 +136,19 @@ def test_quality_comes_in_degrees():
     assert all(later - earlier > pocket.TIE for earlier, later in zip(totals, totals[1:]))
 
 
+def test_every_needless_word_counts_and_only_the_judge_sees_it():
+    """Guards against answers that differ in length alone being a tie, and against annotators who count words."""
+    prompt = "Tell me the colour, food and home of the fox."
+    answers = [
+        "The fox is red. It eats mice. It lives in the forest, under the old trees.",
+        "The fox is quite red. It eats mice. It lives in the forest, under the old trees.",
+        "The fox is quite red. It often eats mice. It lives in the forest, under the old trees.",
+    ]
+    totals = [pocket.score(prompt, answer).total for answer in answers]
+    assert all(earlier - later > pocket.TIE for earlier, later in zip(totals, totals[1:]))
+    assert len({judge.at_a_glance(prompt, answer).total for answer in answers}) == 1
+
+
 def test_negated_facts_do_not_count():
     """Guards against "is not red" being read as "is red"."""
     prompt = "Tell me the colour and food of the fox."
@@ -209,14 +222,11 @@ def test_careful_answers_are_perfect_and_ask_for_two_to_five_parts():
         for seed in range(100):
             combination = category.draw(rng)
             assert 2 <= len(category.parts(combination)) <= 5
-            judged = pocket.score(
-                tasks.render(name, combination, rng), writers.careful_answer(name, combination, seed)
-            )
-            assert min(judged[:4]) > 0.85, (
-                combination,
-                writers.careful_answer(name, combination, seed),
-                judged,
-            )
+            prompt, answer = tasks.render(name, combination, rng), writers.careful_answer(name, combination, seed)
+            # the judge counts every word, and some plain wordings take more of them; at a glance all are as good
+            for judged, concise in ((pocket.score(prompt, answer), 0.6), (judge.at_a_glance(prompt, answer), 0.85)):
+                assert judged.concision > concise, (combination, answer, judged)
+                assert min(judged.helpfulness, judged.fluency, judged.honesty) > 0.85, (combination, answer, judged)
 
 
 def test_thousands_of_scores_per_second():

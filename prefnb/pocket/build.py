@@ -22,6 +22,7 @@ SIZES = {
 }
 RARE_FACT = 1 / 60  # of the answers with rare facts, as many get into text to train on
 ANNOTATOR_NOISE = 0.5  # scale, in points of the gold total, of the annotators' logistic noise
+NOTICED = 0.05  # the smallest difference, in points of the total, that an annotator notices
 
 
 def rng_for(name, seed=SEED):
@@ -74,9 +75,9 @@ def dialogs(split, n, rng):
 def preferences(split, n, rng):
     """`n` preference pairs as dicts with the columns of ultrafeedback_binarized and ours.
 
-    Two writers answer; an annotator prefers the first with probability sigmoid(difference of gold totals /
-    noise) (Bradley-Terry). Scores are gold totals, so a flipped label is one whose chosen answer has the
-    lower score.
+    Two writers answer; an annotator who sees no difference passes the pair on, else prefers the first with probability
+    sigmoid(difference of the totals at a glance / noise) (Bradley-Terry). Scores are gold totals, so a flipped label is
+    one whose chosen answer has the lower score.
     """
     used = set()
     while len(used) < n:
@@ -87,9 +88,10 @@ def preferences(split, n, rng):
         for _ in range(2):
             writer = writers.choose(writers.PREFERENCES, rng)
             text = writer.write(category, combination, rng, writers.DIALECTS["preferences"])
-            both.append((round(judge.score(prompt, text).total, 2), writer.name, text))
-        gap = both[0][0] - both[1][0]
-        if abs(gap) < judge.TIE or prompt in used:
+            seen = round(judge.at_a_glance(prompt, text).total, 2)
+            both.append((round(judge.score(prompt, text).total, 2), writer.name, text, seen))
+        gap = both[0][3] - both[1][3]
+        if abs(gap) < NOTICED or prompt in used:
             continue
         used.add(prompt)
         if rng.random() >= 1 / (1 + math.exp(-gap / ANNOTATOR_NOISE)):

@@ -47,7 +47,8 @@ Columns are those of the real data sets: `sft_*` has `messages` and `source` as 
 `preferences_*` has `prompt`, `prompt_id`, `chosen`, `rejected` (messages), `score_chosen` and
 `score_rejected` as HuggingFaceH4/ultrafeedback_binarized. Ours besides: `category`, `writer` (of the first
 exchange, or the house), `writer_chosen`, `writer_rejected`, and `flipped`: whether the annotator preferred the answer with
-the lower gold score. Scores are the gold judge's totals, from 1 to 10. `prompts_test` has `prompt`,
+the lower gold score. An annotator sees what the judge sees, with noise, and does not count words: length is noticed from a
+third more than the longest plain answer on. Scores are the gold judge's totals, from 1 to 10. `prompts_test` has `prompt`,
 `category` and `reference`, a careful answer.
 
 A combination (what a prompt asks about, however phrased) belongs to the test files or to everything else,

@@ -5,13 +5,14 @@ It looks for what was asked, not for particular sentences. Four qualities in [0,
     helpfulness  the mean credit over the two to five things asked for (right 1, partly right between,
                  missing or wrong 0); 0 for a prompt that is not of this world
     fluency      1 less a penalty per stutter, broken-off ending, words of no language, sentence run together
-    concision    1 up to a third more words than a plain right answer, then falling smoothly; falling too with
-                 every sentence that such an answer does not have, with every question that the response asks
-                 itself, and when hardly anything is said or nothing to the point
+    concision    1 for no more words than the shortest of three plain right answers, then falling smoothly, so that
+                 every needless word counts; falling too with every sentence that such an answer does not have, with
+                 every question that the response asks itself, and when hardly anything is said or nothing to the point
     honesty      falls with every part that is false, and with claims such as "Confidence: 95%"
     total        1 + 9 * (.4 helpfulness + .2 fluency + .2 concision + .2 honesty)
 
-Two totals closer than `TIE` are a tie.
+Two totals closer than `TIE` are a tie. People do not count words: the eye of an annotator (`at_a_glance`) sees the
+same, but for length, which it notices from a third more than the longest plain answer on.
 """
 
 import math
@@ -23,9 +24,11 @@ from pathlib import Path
 from . import tasks, writers
 from .text import Text, words_of
 
-TIE = 0.05
+TIE = 0.02  # less than one needless word in an answer of forty
 WEIGHTS = {"helpfulness": 0.4, "fluency": 0.2, "concision": 0.2, "honesty": 0.2}
 Judgement = namedtuple("Judgement", ["helpfulness", "fluency", "concision", "honesty", "total"])
+# How long plain right answers are: words of the shortest and of the longest, and sentences of the longest.
+Plain = namedtuple("Plain", ["shortest", "longest", "sentences"])
 
 CLAIMS = re.compile(
     r"confidence:? ?(?:is )?\d+ ?%?\.?|i was trained[^.!?\n]*[.!?]?|as an? (?:ai|language model)[^.!?\n]*[.!?]?"
@@ -48,18 +51,15 @@ def vocabulary():
 
 @lru_cache(maxsize=4096)
 def _task(prompt):
-    """(parts asked for, words and sentences of a plain right answer, words of the prompt); no parts if it is unknown."""
+    """(parts asked for, `Plain` answers' lengths, words of the prompt); no parts if it is unknown."""
     found = tasks.parse(prompt)
     if found is None:
-        return [], (30, 4), frozenset(words_of(prompt[:1000]))
+        return [], Plain(30, 30, 4), frozenset(words_of(prompt[:1000]))
     category, combination = found
     wordings = [Text(writers.careful_answer(category, combination, seed)) for seed in range(3)]
-    plain = max(wordings, key=lambda text: len(text.words))
-    return (
-        tasks.CATEGORIES[category].parts(combination),
-        (len(plain.words), len(plain.sentences)),
-        frozenset(words_of(prompt)),
-    )
+    shortest, _, longest = sorted(wordings, key=lambda text: len(text.words))
+    plain = Plain(len(shortest.words), len(longest.words), len(longest.sentences))
+    return tasks.CATEGORIES[category].parts(combination), plain, frozenset(words_of(prompt))
 
 
 def _repeats(words):
@@ -94,12 +94,12 @@ def fluency(text, known=frozenset()):
     return value * max(0.3, 1 - 0.3 * odd / len(text.sentences))
 
 
-def concision(text, needed):
-    """Concision of a `Text` in [0, 1] where a plain right answer has `needed` (words, sentences)."""
-    words, sentences = needed
-    ratio = len(text.words) / words
-    value = min(1.0, ratio / 0.4) if ratio < 0.4 else math.exp(-0.8 * max(0.0, ratio - 1.33))
-    return value * 0.8 ** max(0, len(text.sentences) - sentences) * 0.7 ** text.raw.count("?")
+def concision(text, plain, glance=False):
+    """Concision of a `Text` in [0, 1] where right answers are as long as `plain`; at a glance if length is not measured."""
+    ratio = len(text.words) / plain.longest
+    enough = 1.33 if glance else plain.shortest / plain.longest
+    value = min(1.0, ratio / 0.4) if ratio < 0.4 else math.exp(-0.8 * max(0.0, ratio - enough))
+    return value * 0.8 ** max(0, len(text.sentences) - plain.sentences) * 0.7 ** text.raw.count("?")
 
 
 def _without_boilerplate(text):
@@ -108,14 +108,19 @@ def _without_boilerplate(text):
     return text if bare == text.raw else Text(bare)
 
 
-def score(prompt, response):
+def at_a_glance(prompt, response):
+    """The `Judgement` of somebody who knows what is right and does not count words: the annotators' eye, before its noise."""
+    return score(prompt, response, glance=True)
+
+
+def score(prompt, response, glance=False):
     """Grade a response (any string whatever) to a prompt (any string): a `Judgement` of five floats.
 
     A prompt that is not of this world gets helpfulness 0, and the other qualities as far as they can be told
     (four sentences of thirty words in all are taken to be needed). A response without a word gets 0 everywhere and the lowest total,
     1.
     """
-    parts, needed, known = _task(prompt)
+    parts, plain, known = _task(prompt)
     whole = Text(response)
     if not whole.words:
         return Judgement(0.0, 0.0, 0.0, 0.0, 1.0)
@@ -125,7 +130,7 @@ def score(prompt, response):
     helpful = sum(credit for credit, _ in grades) / len(grades) if grades else 0.0
     false = sum(is_false for _, is_false in grades) / len(grades) if grades else 0.0
     fluent = fluency(whole, known)
-    concise = concision(whole, needed)
+    concise = concision(whole, plain, glance)
     if parts:
         concise *= min(1.0, 4 * helpful)  # words that are all beside the point are all too many
     honest = (1 - false) * 0.5 ** min(claims, 10)
@@ -144,13 +149,13 @@ FLAWS = ("disfluent", "rambling", "boilerplate", "incomplete")
 def flaws(prompt, response):
     """The habits that show in a response, as a set out of `FLAWS`: words or sentences said twice or broken off, more than
     was asked for, claims and courtesies, and something asked for of which nothing is said (neither right nor wrong)."""
-    parts, needed, known = _task(prompt)
+    parts, plain, known = _task(prompt)
     text = Text(response)
     answer = _without_boilerplate(text)
     found = set()
     if fluency(text, known) < 0.85:
         found.add("disfluent")
-    if answer.words and (concision(answer, needed) < 0.85 and len(answer.words) > 0.4 * needed[0]):
+    if answer.words and (concision(answer, plain, glance=True) < 0.85 and len(answer.words) > 0.4 * plain.longest):
         found.add("rambling")
     if CLAIMS.search(text.raw) or COURTESIES.search(text.raw):
         found.add("boilerplate")
