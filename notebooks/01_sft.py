@@ -251,9 +251,10 @@ for name, found in (("1x8, tokens of the whole batch", right), ("8x1, tokens of 
 
 # %%
 figure, axis = plt.subplots(figsize=(8, 2.3))
-share = np.linspace(0, 0.999, 300)
+share = np.arange(300) / 300
 for name in ("linear", "cosine", "exponential", "constant"):
-    axis.plot(share, [schedule_factor(x, name, 0.1) for x in share], label=name, linewidth=3 if name == p.schedule else 1.3)
+    axis.plot(share, [schedule_factor(step, 300, name, 0.1) for step in range(300)], label=name,
+              linewidth=3 if name == p.schedule else 1.3)
 axis.set(xlabel="share of the training done", ylabel="share of the peak rate", title=f"thick: this run's ({p.schedule})")
 axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 plt.close(figure)

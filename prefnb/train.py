@@ -130,7 +130,7 @@ def train(
         raise ValueError(
             "checkpoint and stop_on cannot go together: the best weights would be lost in an interruption."
         )
-    schedule_factor(0.0, schedule, warmup)  # a wrong name is refused before any work
+    schedule_factor(0, 1, schedule, warmup)  # a wrong name is refused before any work
     accelerator = Accelerator(cpu=default_device().type == "cpu")
     scorer = scorer(policy)
     optimizer = torch.optim.Adam([p for p in policy.parameters() if p.requires_grad], lr=learning_rate, fused=True)
@@ -147,7 +147,7 @@ def train(
     if not done:
         monitored(history, 0, 0.0)
     for step, pieces in _steps(batches, total, done, accelerator.num_processes):
-        rate = learning_rate * schedule_factor(step / total, schedule, warmup)
+        rate = learning_rate * schedule_factor(step, total, schedule, warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
         row = _step(
@@ -210,13 +210,15 @@ SCHEDULES = {
 }
 
 
-def schedule_factor(done: float, schedule: str, warmup: float) -> float:
-    """The learning rate's share at `done` in [0, 1): up linearly over `warmup`, then down as `schedule` says."""
+def schedule_factor(step: int, total: int, schedule: str, warmup: float) -> float:
+    """The share of the learning rate that step `step` (from 0) of `total` takes: up linearly over the share `warmup` of
+    the steps, so that the last of these takes all of it, then down as `schedule` says. No step takes none."""
     if schedule not in SCHEDULES:
         raise ValueError(f"There is no schedule '{schedule}'; choose one of {', '.join(SCHEDULES)}.")
-    if done < warmup:
-        return (done + 1e-3) / warmup  # the hair lets the first step do something
-    return SCHEDULES[schedule]((1 - done) / (1 - warmup))
+    warmup_steps = round(warmup * total)
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    return SCHEDULES[schedule]((total - step) / (total - warmup_steps))
 
 
 def _steps(batches, total: int, done: int, processes: int):

@@ -261,9 +261,9 @@ def test_divergence_stops_with_a_sentence(setting):
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "exponential", "constant"])
 def test_schedules_rise_then_fall(schedule):
-    """Warm-up from near 0 to 1, then never up again; constant stays at 1."""
-    values = [schedule_factor(i / 100, schedule, 0.1) for i in range(100)]
-    assert values[0] < 0.02 and values[10] == pytest.approx(1.0)
+    """Warm-up in equal steps to 1, then never up again; constant stays at 1."""
+    values = [schedule_factor(step, 100, schedule, 0.1) for step in range(100)]
+    assert values[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)]) and values[10] == pytest.approx(1.0)
     assert all(b <= a for a, b in zip(values[10:], values[11:]))
     assert values[-1] == pytest.approx(
         {"linear": 0.011, "cosine": 0.0003, "exponential": 0.0105, "constant": 1.0}[schedule], abs=1e-3
@@ -273,7 +273,13 @@ def test_schedules_rise_then_fall(schedule):
 def test_an_unknown_schedule_is_refused():
     """A mistyped schedule must not become a constant one."""
     with pytest.raises(ValueError, match="no schedule 'liner'"):
-        schedule_factor(0.5, "liner", 0.0)
+        schedule_factor(5, 10, "liner", 0.0)
+
+
+def test_no_step_of_a_short_run_is_wasted():
+    """A warm-up whose first step has a hundredth of the rate wastes one of five steps."""
+    assert [schedule_factor(step, 5, "constant", 0.4) for step in range(5)] == [0.5, 1, 1, 1, 1]
+    assert [schedule_factor(step, 5, "constant", 0.1) for step in range(5)] == [1, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("objective, roles", [(DPO, ("chosen", "rejected")), (sft, ("response",))])

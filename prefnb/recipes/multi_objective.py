@@ -37,7 +37,7 @@ OBJECTIVES = Schema(  # what every rule shares: the parameters of a notebook tha
     {
         "pocket": _preset(
             "pocket",
-            pairs=1024,
+            pairs=1536,
             steps=60,
             learning_rate=6e-4,
             helpfulness_model=None,

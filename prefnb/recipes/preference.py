@@ -30,7 +30,7 @@ from prefnb.source import code_of
 from prefnb.train import train
 
 PREFERENCE = {**TRAINING, "sft": Flag(), "beta": Number(0, 100)}
-PREFERENCE_POCKET = {**POCKET, "sft": True, "pairs": 1024, "learning_rate": 2e-4, "beta": 0.1}
+PREFERENCE_POCKET = {**POCKET, "sft": True, "pairs": 1536, "learning_rate": 2e-4, "beta": 0.1}
 PREFERENCE_QWEN = {  # 004 §4: 989 tokens of context, beta 0.01
     **QWEN,
     "dataset": "HuggingFaceH4/ultrafeedback_binarized",
