@@ -27,9 +27,7 @@ book: .venv/installed
 	$(BIN)/python -m prefnb.book
 
 made: .venv/installed
-	mkdir -p build && rm -rf build/made-before && if [ -d data/made ]; then mv data/made build/made-before; fi
-	PREFNB_CACHE=data/made $(BIN)/python -m prefnb.made
-	rm -rf data/made/*.lock data/made/reference-*
+	$(BIN)/python -m prefnb.made
 
 rates: .venv/installed
 	$(BIN)/python -m prefnb.learning_rates

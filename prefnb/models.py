@@ -197,13 +197,17 @@ def copy_model(model):
     return copy.deepcopy(model)
 
 
-def fingerprint(model) -> str:
-    """A short hash of every weight, to eleven bits of precision, for cache keys and seeds: equal models have equal
-    fingerprints, and so has a model that was kept in half precision with the one that it was."""
+def fingerprint(model, *, coarse: bool = False) -> str:
+    """A short hash of every weight, for cache keys: equal models have equal fingerprints.
+
+    coarse: of the weights in half precision, so that a policy that was kept at two bytes a weight is still the one that
+    was trained: what it answered, it need not answer again.
+    """
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(value.detach().cpu().half().contiguous().view(torch.uint8).numpy().data)
+        seen = value.detach().cpu().to(torch.float16 if coarse else value.dtype)
+        digest.update(seen.contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
 
 

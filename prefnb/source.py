@@ -1,7 +1,8 @@
 """Which code makes a thing: a digest of every function that it may call, so that an edited loss is never served from
 the cache.
 
-It begins at one function and follows the names that its source mentions, through the files of this package alone.
+It begins at one function and follows the names that its source mentions, through the files of this package; for a
+function of a notebook, `described` follows them through the notebook too.
 Layout, comments and docstrings do not count, nor does the code that only checks parameters and keeps files. What counts
 is the text as it was when this module was imported, which is the text that runs: after an edit, start the kernel again.
 """
@@ -10,8 +11,11 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from functools import cache
+import inspect
+import textwrap
+from functools import cache, partial
 from pathlib import Path
+from types import CodeType, FunctionType, ModuleType, SimpleNamespace
 
 ROOT = Path(__file__).parent
 TEXTS = {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py")}
@@ -28,6 +32,67 @@ def code_of(dotted: str) -> str:
     module, _, name = dotted.rpartition(".")
     digests = sorted((place, _looked_at(place)[0]) for place in _reached((module, name)))
     return hashlib.sha256(repr(digests).encode()).hexdigest()[:20]
+
+
+def described(value) -> object | None:
+    """What a loss depends on, as plain values for a key: its code, the values that it was given, and all that it mentions,
+    be it of the package or of a notebook. None if that cannot be told: such a thing is never taken from a cache."""
+    try:
+        return _described(value, ())
+    except (TypeError, OSError, SyntaxError):  # an object whose contents are unknown, or code without a source
+        return None
+
+
+def _described(value, above: tuple) -> object:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return [_described(one, above) for one in value]
+    if isinstance(value, dict):
+        return [[repr(name), _described(value[name], above)] for name in sorted(value, key=repr)]
+    if isinstance(value, SimpleNamespace):
+        return _described(vars(value), above)
+    if isinstance(value, partial):
+        return ["partial", *(_described(part, above) for part in (value.func, value.args, value.keywords))]
+    package, _, rest = (getattr(value, "__module__", None) or "").partition(".")
+    if isinstance(value, FunctionType) and package == "prefnb" and "<locals>" not in value.__qualname__:
+        return code_of(f"{value.__module__}.{value.__qualname__}")
+    if isinstance(value, FunctionType) and package in ("__main__", "prefnb"):
+        return _described_function(value, above)
+    if callable(value) and package in ("torch", "math", "numpy", "builtins"):
+        return f"{package}.{rest}.{value.__name__}"
+    raise TypeError(f"What a {type(value).__name__} holds cannot be told.")
+
+
+def _described_function(function: FunctionType, above: tuple) -> object:
+    """The source of a notebook's function with what every name in it stands for."""
+    if function in above:
+        return "itself, further up"
+    above, tree = (*above, function), ast.parse(textwrap.dedent(inspect.getsource(function)))
+    known = function.__globals__ | inspect.getclosurevars(function).nonlocals
+    looked_up = _names(function.__code__)
+    mentioned = []
+    for part in ast.walk(tree):
+        name = getattr(part, "id", getattr(getattr(part, "value", None), "id", None))
+        value = known.get(name) if name in looked_up else None
+        if isinstance(part, ast.Attribute) and isinstance(value, ModuleType):
+            mentioned.append([value.__name__, part.attr, _of_module(value, part.attr)])
+        elif isinstance(part, ast.Name) and name in looked_up and name in known and not isinstance(value, ModuleType):
+            mentioned.append([name, _described(value, above)])
+    given = _described([function.__defaults__, function.__kwdefaults__], above)
+    return [_shape(tree), given, sorted(mentioned, key=repr)]
+
+
+def _of_module(module: ModuleType, name: str) -> object:
+    """The code of what a module of the package defines under a name, if it does."""
+    ours = module.__name__.split(".")[0] == "prefnb" and _definition((module.__name__, name))
+    return code_of(f"{module.__name__}.{name}") if ours else None
+
+
+def _names(code: CodeType) -> set[str]:
+    """The names that a function's code looks up outside of it, those of functions inside of it included."""
+    inner = (_names(one) for one in code.co_consts if isinstance(one, CodeType))
+    return {*code.co_names, *code.co_freevars}.union(*inner)
 
 
 def _reached(start: Place) -> set[Place]:

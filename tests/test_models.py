@@ -28,6 +28,18 @@ def test_the_fingerprint_sees_one_changed_weight(model):
     assert models.fingerprint(model) != before
 
 
+def test_a_coarse_fingerprint_is_that_of_the_weights_in_half_precision(model):
+    """A policy kept at two bytes a weight is the one that was trained, and nearly the same one is another."""
+    before = models.fingerprint(model, coarse=True)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(weight.half())
+    assert models.fingerprint(model, coarse=True) == before
+    with torch.no_grad():
+        next(model.parameters())[0, 0] += 1e-3
+    assert models.fingerprint(model, coarse=True) != before
+
+
 def test_an_interrupted_write_leaves_the_old_checkpoint_and_no_rubbish(model, tokenizer, tmp_path, monkeypatch):
     """If saving fails half-way, what was there before is still there, whole."""
     models.save_checkpoint(model, tokenizer, tmp_path / "policy")

@@ -418,6 +418,7 @@ def test_samples_that_cannot_be_drawn_or_judged_are_refused_before_any_work(
 def test_what_is_said_to_come_with_the_package_does(monkeypatch, tmp_path, name, given):
     """Under today's key, with the answers that notebooks compare: if not, run `make made`."""
     monkeypatch.setenv("PREFNB_CACHE", str(tmp_path))
+    monkeypatch.setattr(cache, "_locked", lambda folder: pytest.fail(f"{folder.name} does not: run `make made`"))
     policy = getattr(recipes, name)(**given)
     assert len(policy.history.rows) >= 60
     if name != "reward_model":

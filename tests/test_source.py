@@ -85,3 +85,73 @@ def test_an_unknown_name_is_refused():
     """A recipe that was renamed must not share one key with all others."""
     with pytest.raises(KeyError):
         source.code_of("prefnb.recipes.nothing")
+
+
+NOTEBOOK = """
+from functools import partial
+import math
+import torch
+from torch.nn.functional import logsigmoid
+from prefnb.objectives.dpo import dpo
+
+HALF = 0.5
+other = torch.zeros(3)  # mentioned nowhere
+
+def helper(x):
+    return HALF * x
+
+def loss(policy, reference, *, beta):
+    margin = helper(beta * policy.other)
+    return -logsigmoid(margin) + math.log(2), {{}}
+
+def wrapped(objective):
+    return lambda policy, reference: objective(policy, reference)
+
+value = {value}
+"""
+
+
+def described(tmp_path, text, name, value="partial(loss, beta=0.1)"):
+    """What is told of `value` in a notebook with this text."""
+    path = tmp_path / f"{name}.py"
+    path.write_text(text.format(value=value))
+    cells = {"__name__": "__main__"}
+    exec(compile(path.read_text(), str(path), "exec"), cells)
+    return source.described(cells["value"])
+
+
+def test_a_loss_of_a_notebook_is_known_by_all_that_it_mentions(tmp_path):
+    """Nothing stale is served: the loss, what it calls, a constant, a setting, each is seen; a comment is not."""
+    before = described(tmp_path, NOTEBOOK, "before")
+    assert before is not None
+    assert described(tmp_path, NOTEBOOK.replace("  # mentioned nowhere", ""), "same") == before
+    changes = {
+        "loss": NOTEBOOK.replace("-logsigmoid(margin)", "-logsigmoid(2 * margin)"),
+        "helper": NOTEBOOK.replace("HALF * x", "HALF + x"),
+        "constant": NOTEBOOK.replace("HALF = 0.5", "HALF = 0.25"),
+        "function": NOTEBOOK.replace("from torch.nn.functional import logsigmoid", "from torch import relu as logsigmoid"),
+    }
+    for name, text in changes.items():
+        assert described(tmp_path, text, name) not in (before, None), name
+    assert described(tmp_path, NOTEBOOK, "setting", "partial(loss, beta=0.2)") not in (before, None)
+    wrapped = described(tmp_path, NOTEBOOK, "wrapped", "wrapped(partial(loss, beta=0.1))")
+    assert wrapped not in (before, None) and wrapped != described(tmp_path, changes["helper"], "inner", "wrapped(partial(loss, beta=0.1))")
+
+
+def test_what_cannot_be_told_is_never_the_same(tmp_path):
+    """A loss that holds a tensor, or one without a source, is trained anew rather than guessed."""
+    assert described(tmp_path, NOTEBOOK, "tensor", "partial(loss, beta=torch.ones(1))") is None
+    assert described(tmp_path, NOTEBOOK.replace("policy.other", "policy.other + other"), "global") is None
+    cells = {"__name__": "__main__"}
+    exec("def loss(policy, reference):\n    return 0, {}", cells)
+    assert source.described(cells["loss"]) is None
+
+
+def test_a_loss_of_the_library_is_known_by_its_code(monkeypatch):
+    """`partial(dpo, beta=...)` is the same loss in every notebook, and another after an edit."""
+    from functools import partial
+
+    from prefnb.objectives.dpo import dpo
+
+    before = source.described(partial(dpo, beta=0.1))
+    assert before == source.described(partial(dpo, beta=0.1)) != source.described(partial(dpo, beta=0.2))

@@ -9,6 +9,7 @@
 | `own_samples`     | `rs_dpo`, `self_improvement` | `scout`, `weakest`, `new_prompts`, `improve`, `by_likelihood` |
 | `policy_gradient` | `rloo`, `grpo`               | `judge_for`, `training_prompts`, `rollouts`                   |
 | `multi_objective` | `multi_objective`            | `parts_judge`, `combiner`, `score_vectors`, `scored_pairs`    |
+| `training`        |                              | `fit`                                                         |
 | `comparison`      |                              | `compare`, `sampled_kl`, `record`                             |
 
 Every recipe has a schema of its parameters with the presets "pocket" and "qwen", by its name in capitals.
@@ -57,3 +58,4 @@ from prefnb.recipes.preference import (
 )
 from prefnb.recipes.reward import REWARD_MODEL, reward_judge, reward_model
 from prefnb.recipes.supervised import SFT, sft, sft_examples
+from prefnb.recipes.training import fit

@@ -133,7 +133,7 @@ def samples_of(model, tokenizer, prompts: list[list[int]], **settings) -> list[S
 
     An entry holds ids only, from which the text is decoded again; its key depends on no machine.
     """
-    key = {"model": models.fingerprint(model), "prompts": digest(prompts), "code": code_of(SAMPLING), **settings}
+    key = {"model": models.fingerprint(model, coarse=True), "prompts": digest(prompts), "code": code_of(SAMPLING), **settings}
 
     def save(drawn: list[Sample], folder: Path) -> None:
         found = {"ids": [one.ids for one in drawn], "finished": [one.finished for one in drawn]}
@@ -167,7 +167,7 @@ def answers_of(model, tokenizer, prompts: list, *, draws: int, temperature: floa
         samples=draws,
         temperature=float(temperature),
         max_new_tokens=max_new_tokens,
-        seed=int(models.fingerprint(model)[:8], 16),
+        seed=int(models.fingerprint(model, coarse=True)[:8], 16),
     )
     place = {i: number * draws for number, i in enumerate(order)}
     return [drawn[place[i] + k] for i in range(len(ids)) for k in range(draws)]

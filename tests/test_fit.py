@@ -1,0 +1,83 @@
+"""`recipes.fit`: trained once for the same loss, pairs and settings; anew for any other; kept in half precision."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from prefnb import cache, made, models, recipes
+from prefnb.batches import tokenize
+from prefnb.objectives.dpo import dpo
+from prefnb.objectives.simpo import simpo
+from prefnb.recipes import training
+
+P = SimpleNamespace(epochs=1, learning_rate=1e-3, schedule="linear", batch_size=4, accumulation=1, seed=0)
+DPO = partial(dpo, beta=0.1)
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """How often the loop has run."""
+    runs, train = [], training.train
+    monkeypatch.setattr(training, "train", lambda *given, **more: runs.append(1) or train(*given, progress=False, **more))
+    return runs
+
+
+def weights_of(model):
+    return torch.cat([weight.detach().flatten() for weight in model.parameters()])
+
+
+def test_the_same_run_is_made_once_and_comes_back_bit_for_bit(model, tokenizer, pairs, trainings):
+    """The second time nothing is trained, and the start is left alone."""
+    examples, before = tokenize(pairs, tokenizer), weights_of(model)
+    first, history = recipes.fit(model, examples, DPO, P)
+    again, seen = recipes.fit(model, examples, partial(dpo, beta=0.1), P)
+    assert len(trainings) == 1 and seen.rows == history.rows and len(history.rows) == 3
+    assert torch.equal(weights_of(first), weights_of(again)) and not torch.equal(weights_of(first), before)
+    assert torch.equal(weights_of(model), before)
+    assert history.rows[0]["loss"] == pytest.approx(0.6931472, abs=1e-5)
+
+
+def test_another_run_is_another_run(model, tokenizer, pairs, trainings):
+    """A loss, a setting, a seed, a pair, a reference: whatever differs is trained anew, as is a run that one watches and
+    a loss whose contents nobody can tell."""
+    examples = tokenize(pairs, tokenizer)
+    recipes.fit(model, examples, DPO, P)
+    recipes.fit(model, examples, partial(dpo, beta=0.2), P)
+    recipes.fit(model, examples, partial(simpo, beta=2.0, gamma=0.5), P)
+    recipes.fit(model, examples, DPO, P, learning_rate=2e-3)
+    recipes.fit(model, examples, DPO, SimpleNamespace(**{**vars(P), "seed": 1}))
+    recipes.fit(model, tokenize(pairs[:8], tokenizer), DPO, P)
+    recipes.fit(model, examples, DPO, P, reference_model=recipes.fit(model, examples, DPO, P)[0])
+    assert len(trainings) == 7
+    watched = SimpleNamespace(update=lambda history: None, finish=lambda history: None)
+    told = lambda policy, reference, hidden=torch.ones(1): dpo(policy, reference, beta=0.1)  # noqa: E731
+    for _ in range(2):
+        recipes.fit(model, examples, DPO, P, live=watched)
+        recipes.fit(model, examples, told, P)
+    assert len(trainings) == 11
+    with pytest.raises(TypeError, match="takes no rate"):
+        recipes.fit(model, examples, DPO, P, rate=1)
+
+
+def test_what_is_kept_at_two_bytes_a_weight_is_the_same_policy(model, tokenizer, pairs, trainings, tmp_path):
+    """`make made` halves a policy: it is found again, whole, with its answers, and differs by rounding alone."""
+    examples = tokenize(pairs, tokenizer)
+    policy, _ = recipes.fit(model, examples, DPO, P)
+    asked = dict(draws=2, temperature=0.7, max_new_tokens=8)
+    answers = recipes.answers_of(policy, tokenizer, examples.prompt_ids, **asked)
+    recipes.samples_of(policy, tokenizer, examples.prompt_ids[:1], temperature=0.7, max_new_tokens=4)
+    made.keep(cache.cache_folder())
+    kinds = sorted(entry.name.rpartition("-")[0] for entry in cache.cache_folder().iterdir())
+    assert kinds == ["fit", "samples", "samples"]  # no reference, no lock
+    (file,) = cache.cache_folder().glob("fit-*/model.safetensors")
+    assert {value.dtype for value in load_file(file).values()} == {torch.float16}
+    kept, _ = recipes.fit(model, examples, DPO, P)
+    assert len(trainings) == 1
+    assert models.fingerprint(kept, coarse=True) == models.fingerprint(policy, coarse=True)
+    assert torch.equal(weights_of(kept), weights_of(policy).half().float())
+    assert [one.ids for one in recipes.answers_of(kept, tokenizer, examples.prompt_ids, **asked)] == [
+        one.ids for one in answers
+    ]
