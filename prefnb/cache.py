@@ -23,7 +23,7 @@ import prefnb
 from prefnb import files, models, pocket
 
 MADE = pocket.DATA / "made"  # entries in the format of the cache, written by `make made`
-_told: set[str] = set()  # what this process has said to be from the cache: once is enough
+_told: set[str] = set()  # the kinds of things that this process has said to be from the cache: once is enough
 
 
 def cache_folder() -> Path:
@@ -60,9 +60,10 @@ def cached(kind: str, key: dict, make: Callable, save: Callable, load: Callable)
                 state.wait_for_everyone()
                 return value
     folder, value = found
-    if state.is_main_process and name not in _told:
-        _told.add(name)
-        print(f"{kind}: {'as it comes with the package' if folder.parent == MADE else 'from the cache'}.")
+    told = f"{kind}: {'as it comes with the package' if folder.parent == MADE else 'from the cache'}."
+    if state.is_main_process and told not in _told:
+        _told.add(told)
+        print(told)
     return value
 
 
