@@ -16,6 +16,7 @@ from prefnb.__main__ import METHODS
 from prefnb.batches import prompt_ids
 from prefnb.evaluate import win_rate
 from prefnb.pocket import tasks
+from prefnb.recipes import training
 
 SMALL = dict(
     max_response_tokens=12, rounds=2, prompts=4, scout_prompts=6, epochs=1, steps=2, reward="proxy"
@@ -115,6 +116,14 @@ def rounds(model, tokenizer):
     return lambda score, prompts, **more: recipes.improve(model, tokenizer, prompts, score, p, **more)
 
 
+@pytest.fixture
+def trainings(monkeypatch):
+    """The figure of every run that `fit` trains."""
+    runs, train = [], training.train
+    monkeypatch.setattr(training, "train", lambda *given, **more: runs.append(more["live"]) or train(*given, **more))
+    return runs
+
+
 def by_length(policy, tokenizer, prompts, groups):
     """Shorter is better; a fraction of the ids' sum keeps samples of one length apart."""
     return np.array([[-len(one.ids) - 1e-6 * sum(one.ids) for one in group] for group in groups])
@@ -139,6 +148,30 @@ def test_a_round_samples_from_the_policy_that_the_last_one_made(rounds):
     score = lambda policy, *rest: seen.append(models.fingerprint(policy)) or by_length(policy, *rest)  # noqa: E731
     done = rounds(score, [asked(4), asked(4)])
     assert seen[1] == models.fingerprint(done[0].model) != seen[0]
+
+
+def test_the_last_round_is_watched_and_the_others_are_made_once(rounds, trainings):
+    """Guards against rounds trained anew at every look, and against one that nobody sees though its figure is given."""
+    figure = SimpleNamespace(update=lambda history: None, finish=lambda history: None)
+    first, again = (rounds(by_length, [asked(5), asked(5, "And {}?")], live=figure) for _ in range(2))
+    assert trainings == [None, figure, figure]
+    assert [one.history.rows for one in first] == [one.history.rows for one in again]
+    assert [models.fingerprint(one.model) for one in first] == [models.fingerprint(one.model) for one in again]
+    rounds(lambda *given: -by_length(*given), [asked(5)])  # another score, other pairs
+    assert trainings == [None, figure, figure, None]
+
+
+def test_a_policy_kept_in_half_precision_gives_the_samples_the_same_likelihood(model, tokenizer):
+    """Guards against other pairs, so another round, in a fresh clone; another policy or other samples are scored anew."""
+    groups = [[sampling.Sample(ids, "", True) for ids in ([5, 9, 4], [7])] for _ in range(3)]
+    before = recipes.by_likelihood(model, tokenizer, asked(3), groups)
+    half = models.copy_model(model)
+    half.load_state_dict({name: value.half().float() for name, value in half.state_dict().items()})
+    assert np.array_equal(recipes.by_likelihood(half, tokenizer, asked(3), groups), before)
+    assert not np.array_equal(recipes.by_likelihood(random_model(tokenizer, seed=9), tokenizer, asked(3), groups), before)
+    assert recipes.by_likelihood(half, tokenizer, asked(3), [group[::-1] for group in groups]) == pytest.approx(
+        before[:, ::-1], abs=1e-2
+    )
 
 
 def test_a_sample_per_temperature_the_coolest_first(tokenizer):

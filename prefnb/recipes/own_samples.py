@@ -14,6 +14,7 @@ import numpy as np
 
 from prefnb import data, evaluate, models, pairs, parameters, pocket
 from prefnb.batches import Batches, Examples, prompt_ids
+from prefnb.cache import cached, digest
 from prefnb.evaluate import WinRate
 from prefnb.logprobs import DatasetLogprobs
 from prefnb.objectives.dpo import dpo
@@ -29,7 +30,9 @@ from prefnb.recipes.preference import (
     starting_policy,
 )
 from prefnb.recipes.reward import reward_judge
+from prefnb.recipes.training import fit
 from prefnb.sampling import Sample
+from prefnb.source import code_of
 from prefnb.train import History, train
 
 _MIXTURE = {"share": 0.1, "temperature": 0.7}
@@ -87,7 +90,7 @@ def rs_dpo(**given) -> Trained:
             seed=p.seed,
         )
         mixed, _ = pairs.mixture(examples, [one.ids for one in own], p.share, p.seed)
-        return Trained(policy, tokenizer, _dpo(policy, mixed, p, checkpoint=unfinished("rs_dpo", p)))
+        return Trained(policy, tokenizer, _dpo(policy, mixed, p, unfinished("rs_dpo", p)))
 
     return trained("rs_dpo", p, make)
 
@@ -255,7 +258,9 @@ def improve(
     A round draws K samples a prompt, lets `score(policy, tokenizer, prompts, groups)` grade them as (prompts, K), makes
     pairs, and trains DPO on them. Its reference is the policy that the *round* started from, which also drew the
     samples. When a round's samples give no pair any more, the rounds end, saying so; ValueError if that is the first.
-    checkpoint: a folder from which interrupted rounds go on.
+    live: a figure in which the last round is trained. The others are `fit`'s, so that a round made before is not made
+    again; it is the last that one watches because nothing is drawn from its policy for a further round.
+    checkpoint: a folder from which interrupted rounds go on; with one, none comes from the cache.
     """
     done = []
     for number, asked in enumerate(prompts, 1):
@@ -272,8 +277,12 @@ def improve(
                 raise
             print(f"No round {number}: {nothing}")
             break
-        learner = models.copy_model(policy)
-        history = _dpo(learner, made, p, live=live, checkpoint=checkpoint and checkpoint / f"round-{number}")
+        if checkpoint:
+            learner = models.copy_model(policy)
+            history = _dpo(learner, made, p, checkpoint / f"round-{number}")
+        else:
+            watched = live if number == len(prompts) else None
+            learner, history = fit(policy, made, partial(dpo, beta=p.beta), p, live=watched)
         done.append(Round(learner, asked, groups, scores, made, history))
         policy = learner
     return done
@@ -291,11 +300,25 @@ def by_reward(judge) -> Callable:
 
 def by_likelihood(policy, tokenizer, prompts, groups) -> np.ndarray:
     """A score for `improve` without a judge: the policy's own log-prob per token of each sample, S(y)/|y| in nats
-    (002's open question of self-judgement)."""
+    (002's open question of self-judgement).
+
+    From the cache if this policy has scored these before: weights kept in half precision would rank a few near-level
+    samples otherwise, and so make other pairs.
+    """
     ids = [prompt_ids(tokenizer, prompt) for prompt, group in zip(prompts, groups) for _ in group]
     samples = [one.ids for group in groups for one in group]
-    found = DatasetLogprobs.compute(policy, Examples(ids, {"sample": samples}, list(range(len(ids)))))
-    return found.all().sample.mean.numpy().astype(float).reshape(len(groups), -1)
+    key = {
+        "model": models.fingerprint(policy, coarse=True),
+        "samples": digest([ids, samples]),
+        "code": code_of("prefnb.logprobs.DatasetLogprobs"),
+    }
+
+    def make() -> np.ndarray:
+        found = DatasetLogprobs.compute(policy, Examples(ids, {"sample": samples}, list(range(len(ids)))))
+        return found.all().sample.mean.numpy().astype(float).reshape(len(groups), -1)
+
+    save = lambda scores, folder: np.save(folder / "scores.npy", scores)  # noqa: E731
+    return cached("likelihood", key, make, save, lambda folder: np.load(folder / "scores.npy"))
 
 
 def draw_groups(policy, tokenizer, prompts: list[list[int]], p: SimpleNamespace, number: int) -> list[list[Sample]]:
@@ -317,11 +340,11 @@ def draw_groups(policy, tokenizer, prompts: list[list[int]], p: SimpleNamespace,
     return groups
 
 
-def _dpo(policy, examples: Examples, p: SimpleNamespace, **more) -> History:
-    """DPO on these pairs; the reference is the policy as it comes in."""
+def _dpo(policy, examples: Examples, p: SimpleNamespace, checkpoint: Path) -> History:
+    """DPO on these pairs, of the policy itself; an interrupted run goes on. The reference is the policy as it comes in."""
     frozen = reference(policy, examples)
     batches = Batches(examples, p.batch_size, accumulation=p.accumulation, seed=p.seed, reference=frozen)
-    return train(policy, batches, partial(dpo, beta=p.beta), **loop(p), **more)
+    return train(policy, batches, partial(dpo, beta=p.beta), checkpoint=checkpoint, **loop(p))
 
 
 def _joined(histories: list[History]) -> History:
