@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
+import itertools
 import json
+import math
 import os
 import secrets
 import shutil
@@ -100,6 +102,8 @@ def written_whole(folder: str | Path, **about):
     part.mkdir()
     try:
         yield part
+        for file in part.iterdir():  # safetensors makes files that nobody else may read
+            file.chmod(part.stat().st_mode & 0o666)
         write_json(part / ENTRY, {**about, "sha256": {file.name: file_digest(file) for file in sorted(part.iterdir())}})
         _swap(part, check_replaceable(folder))
     except BaseException:
@@ -150,18 +154,35 @@ def check_whole(folder: Path) -> dict:
     return entry
 
 
-def write_json(path: Path, value) -> None:
-    """Write `value` as JSON, whole or not at all."""
+def write_json(path: Path, value, indent: int | None = 1) -> None:
+    """Write `value` as JSON, whole or not at all. A number that is not finite is null: JSON has no other word for it."""
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+    part.write_text(json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False), encoding="utf-8")
     os.replace(part, path)
 
 
+def _finite(value):
+    """The value, with None for each number in it that is not finite."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def set_aside(path: Path) -> Path:
-    """Rename something damaged so that it is out of the way but not lost; returns its new path."""
-    names = (path.with_name(f"{path.name}.damaged-{n}") for n in range(1, 10**6))
-    aside = next(name for name in names if not os.path.lexists(name))
-    os.replace(path, aside)
+    """Rename something damaged so that it is out of the way but not lost; returns its new path. Of several processes
+    that try at once, one does it, each name is taken once, and the others get FileNotFoundError."""
+    for number in itertools.count(1):
+        aside = path.with_name(f"{path.name}.damaged-{number}")
+        with contextlib.suppress(FileExistsError):
+            aside.mkdir() if path.is_dir() else aside.touch(exist_ok=False)  # the name is ours: nobody else's is lost
+            break
+    try:
+        os.replace(path, aside)
+    except OSError:
+        aside.rmdir() if aside.is_dir() else aside.unlink()
+        raise
     return aside
 
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,29 @@ def test_a_folder_that_was_changed_since_is_not_replaced(tmp_path, touch):
     with pytest.raises(ValueError, match="did not write"):
         write(tmp_path / "out")
     assert untouched(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_crowd_sets_one_damaged_thing_aside_once(tmp_path, kind):
+    """Nobody takes a name that is taken, and what somebody else has moved leaves no empty name behind."""
+    (tmp_path / "run.damaged-1").write_text("older")
+
+    def damaged():
+        (tmp_path / "run").mkdir() if kind == "folder" else (tmp_path / "run").touch()
+
+    def attempt(_):
+        try:
+            return files.set_aside(tmp_path / "run").name
+        except FileNotFoundError:
+            return None
+
+    damaged()
+    with ThreadPoolExecutor(8) as crowd:
+        assert sorted(filter(None, crowd.map(attempt, range(8)))) == ["run.damaged-2"]
+    damaged()
+    assert files.set_aside(tmp_path / "run").name == "run.damaged-3"
+    assert {path.name for path in tmp_path.iterdir()} == {f"run.damaged-{n}" for n in (1, 2, 3)}
+    assert (tmp_path / "run.damaged-1").read_text() == "older"
 
 
 def test_parts_of_killed_writes_do_not_stay_for_ever(tmp_path):
