@@ -159,6 +159,12 @@ class Batches:
     def __len__(self) -> int:
         return -(-len(self.examples) // self.batch_size)
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest prompt with one response."""
+        answers = zip(*self.examples.responses.values())
+        return max(len(ids) + max(map(len, said)) for ids, said in zip(self.examples.prompt_ids, answers))
+
     def plan(self, epoch: int) -> list[list[int]]:
         """Which examples make up each batch of this epoch."""
         shuffle = random.Random(f"{self.seed}-{epoch}").shuffle

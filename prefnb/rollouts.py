@@ -111,6 +111,11 @@ class Rollouts:
         """Every prompt as token ids."""
         return [prompt_ids(self.tokenizer, prompt) for prompt in self.prompts]
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest prompt with a response as long as it may be."""
+        return max(map(len, self.prompt_ids)) + self.max_new_tokens
+
     def epoch(self, n: int, pieces: int = 1, start: int = 0) -> Iterator[list[Batch]]:
         """The batches of epoch n from step `start` of it, each cut into `accumulation` x `pieces` parts.
 

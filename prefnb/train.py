@@ -12,7 +12,6 @@ import contextlib
 import itertools
 import json
 import math
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from accelerate import Accelerator
 from torch.distributed.tensor import DTensor
 from tqdm.auto import tqdm
 
-from prefnb.files import first_line
+from prefnb.files import first_line, write_json
 from prefnb.logprobs import Scorer
 from prefnb.models import default_device
 from prefnb.unfinished import Unfinished, whole
@@ -60,16 +59,17 @@ class History:
 
     def save(self, path: Path) -> None:
         """Write as JSON, whole or not at all."""
-        part = Path(f"{path}.part")
-        part.write_text(json.dumps(vars(self)))
-        os.replace(part, path)
+        write_json(Path(path), vars(self), indent=None)
 
     @classmethod
     def load(cls, path: Path) -> "History":
         """Read back what `save` wrote. ValueError with the file's name if it is something else."""
         try:
-            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
-        except (ValueError, TypeError, RecursionError) as error:
+            found = cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+            for row in [*found.rows, *found.evals]:
+                row.update({name: math.nan for name, value in row.items() if value is None})
+            return found
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{path} is damaged, or no history ({first_line(error)}).") from None
 
 
@@ -77,7 +77,8 @@ class History:
 class OnPolicyTerm:
     """A second loss on the policy's own samples, added every `every` steps (a length penalty, a sampled KL).
 
-    make_batch(model, step) draws the samples and returns a Batch with role "sample"; objective is like any other.
+    make_batch(model, step) draws the samples and returns a Batch with role "sample"; objective is like any other. A
+    metric that the loss has too is called on_policy_... in the history.
     """
 
     make_batch: Callable
@@ -131,6 +132,7 @@ def train(
             "checkpoint and stop_on cannot go together: the best weights would be lost in an interruption."
         )
     schedule_factor(0, 1, schedule, warmup)  # a wrong name is refused before any work
+    _check_window(policy, batches)
     accelerator = Accelerator(cpu=default_device().type == "cpu")
     scorer = scorer(policy)
     optimizer = torch.optim.Adam([p for p in policy.parameters() if p.requires_grad], lr=learning_rate, fused=True)
@@ -184,6 +186,17 @@ def train(
     if live:
         live.finish(history)
     return history
+
+
+def _check_window(policy, batches) -> None:
+    """ValueError if a dialog is longer than the model's window: it has not learnt any place beyond."""
+    window = getattr(policy.config.get_text_config(), "max_position_embeddings", None)
+    longest = getattr(batches, "longest", 0)
+    if window and longest > window:
+        raise ValueError(
+            f"A prompt with its response can be {longest} tokens long, but the model's window is {window} tokens "
+            "(max_position_embeddings): lower max_prompt_tokens and max_response_tokens, or choose another model."
+        )
 
 
 def _tell_explosion(history: History) -> None:
@@ -243,8 +256,7 @@ def _step(accelerator, scorer, optimizer, objective, pieces, average, max_grad_n
         number = turn * processes + accelerator.process_index
         share = float(number < len(pieces))
         piece = pieces[number if share else 0].to(accelerator.device)
-        last = turn == turns - 1 and on_policy is None
-        with contextlib.nullcontext() if last else accelerator.no_sync(scorer):
+        with contextlib.nullcontext() if turn == turns - 1 else accelerator.no_sync(scorer):
             loss, metrics = objective(scorer(piece), piece.reference, **piece.extras)
             # Gradients are averaged over the processes: multiplied first, so that their sum is what remains.
             accelerator.backward(loss.sum() * (share * processes / total_weight))
@@ -260,7 +272,8 @@ def _step(accelerator, scorer, optimizer, objective, pieces, average, max_grad_n
         loss, metrics = on_policy.objective(scorer(batch), batch.reference, **batch.extras)
         if loss.requires_grad:  # the length penalty as printed has no gradient
             accelerator.backward(loss.mean())
-        _add(sums, {name: value.mean() / processes for name, value in metrics.items()})
+        named = {f"on_policy_{name}" if name in sums else name: value for name, value in metrics.items()}
+        _add(sums, {name: value.mean() / processes for name, value in named.items()})
     norm = accelerator.clip_grad_norm_(scorer.parameters(), max_grad_norm)
     optimizer.step()
     optimizer.zero_grad()

@@ -74,13 +74,20 @@ class Unfinished:
         if not self.path.exists():
             return 0
         tensors, seen = found or _read(self.path, policy)
-        for name, parameter in policy.named_parameters():
+        names = {parameter: name for name, parameter in policy.named_parameters()}
+        for parameter, name in names.items():
             parameter.data.copy_(_like(tensors[f"weight.{name}"], parameter))
-            optimizer.state[parameter] = {
-                "step": tensors[f"step.{name}"],
-                "exp_avg": _like(tensors[f"exp_avg.{name}"], parameter),
-                "exp_avg_sq": _like(tensors[f"exp_avg_sq.{name}"], parameter),
+        learnt = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        moments = {
+            number: {
+                "step": tensors[f"step.{names[parameter]}"],
+                "exp_avg": _like(tensors[f"exp_avg.{names[parameter]}"], parameter),
+                "exp_avg_sq": _like(tensors[f"exp_avg_sq.{names[parameter]}"], parameter),
             }
+            for number, parameter in enumerate(learnt)
+        }
+        # The optimiser's own way puts each where it must be: a fused Adam wants its step on the GPU.
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
         vars(history).update(seen)
         self.step = len(history.rows)
         print(f"Going on after step {self.step} of an interrupted run.")
@@ -88,10 +95,11 @@ class Unfinished:
 
     def _set_aside(self, error: Exception) -> None:
         """Out of the way, and never removed: what is left of a long run is the user's to look at."""
-        print(
-            f"The unfinished run in {self.path.parent} is damaged ({reason(error)}); it was set aside as "
-            f"{set_aside(self.path).name} and training starts afresh."
-        )
+        told = f"The unfinished run in {self.path.parent} is damaged ({reason(error)});"
+        try:
+            print(f"{told} it was set aside as {set_aside(self.path).name} and training starts afresh.")
+        except FileNotFoundError:  # another process has just done it
+            print(f"{told} it has been set aside, and training starts afresh.")
 
 
 def forget(folder: str | Path) -> None:

@@ -14,13 +14,13 @@ from test_recipes import small_world  # noqa: F401  (a fixture)
 
 from prefnb import __main__ as command_line
 from prefnb import recipes
-from prefnb.batches import Batches, tokenize
+from prefnb.batches import Batches, from_samples, tokenize
 from prefnb.judges import Scores
 from prefnb.models import load_model, load_tokenizer
 from prefnb.objectives.policy_gradient import leave_one_out, reinforce
 from prefnb.rollouts import Rollouts
 from prefnb.sampling import Sample
-from prefnb.train import History, train
+from prefnb.train import History, OnPolicyTerm, train
 
 ROOT = Path(__file__).parents[1]
 
@@ -158,13 +158,14 @@ import json
 from pathlib import Path
 from prefnb import models
 from prefnb.train import train
-from test_processes import learning_from_samples
+from test_processes import learning_from_samples, with_a_term_without_gradient
 
 policy, source, objective, settings = learning_from_samples({model!r})
 draw, drawn = source.draw, []
 source.draw = lambda index, seed: drawn.append(draw(index, seed)) or drawn[-1]
 rows = train(policy, source, objective, **settings).rows
 found = dict(rows=rows, samples=[one.samples for one in drawn], weights=models.fingerprint(policy))
+found["with a term"] = models.fingerprint(with_a_term_without_gradient({model!r}))
 Path({folder!r}, f"rollouts{{models.processes().process_index}}.json").write_text(json.dumps(found))
 """
 
@@ -187,9 +188,21 @@ def learning_from_samples(model: str):
     return policy, source, reinforce, dict(epochs=2, learning_rate=1e-3, progress=False)
 
 
+def with_a_term_without_gradient(model: str):
+    """A policy trained with a term on samples that only measures: each process has its own pairs in a step."""
+    policy, tokenizer = load_model(model), load_tokenizer(model)
+    rows = [{"prompt": [{"role": "user", "content": f"What is {n}?"}], "chosen": "It is a number. " * n} for n in range(1, 5)]
+    examples = tokenize(rows, tokenizer, ("chosen",), quiet=True)
+    measure = lambda model, step: from_samples(examples.prompt_ids[:1], examples.responses["chosen"][:1])  # noqa: E731
+    term = OnPolicyTerm(measure, lambda policy, reference: (policy.sample.length, {}))
+    train(policy, Batches(examples, 4), sft_of_chosen, epochs=2, learning_rate=1e-2, progress=False, on_policy=term)
+    return policy
+
+
 @pytest.mark.filterwarnings("ignore:None of the")  # random models hardly ever stop
 def test_two_processes_learn_from_samples_as_one_does(small_world, tmp_path):  # noqa: F811
-    """Each draws its share, both know all of them, and samples and steps are those of one process."""
+    """Each draws its share, both know all of them, and samples and steps are those of one process. A term without a
+    gradient does not keep the processes from meeting."""
     model = small_world["model"]
     after = ROLLOUTS.format(model=model, folder=str(tmp_path))
     launch(tmp_path, {}, before=f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})", after=after)

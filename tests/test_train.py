@@ -1,23 +1,27 @@
 """The training loop: same numbers from the same command, whatever the split, and after an interruption."""
 
 import errno
+import json
+import math
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors import SafetensorError
 from safetensors.torch import save
 
 from prefnb import unfinished
-from prefnb.batches import Batches, tokenize
+from prefnb.batches import Batches, from_samples, tokenize
 from prefnb.logprobs import DatasetLogprobs
 from prefnb.models import copy_model
 from prefnb.objectives.dpo import dpo
 from prefnb.objectives.dppo import dppo
 from prefnb.objectives.sft import sft
 from prefnb.recipes.common import with_checkpointing
-from prefnb.train import History, schedule_factor, train
+from prefnb.rollouts import Rollouts
+from prefnb.train import History, OnPolicyTerm, schedule_factor, train
 
 DPO = partial(dpo, beta=0.5)
 
@@ -115,6 +119,16 @@ def test_a_damaged_checkpoint_is_set_aside_and_training_starts_afresh(setting, t
     assert setting(checkpoint=tmp_path)[1].rows == setting()[1].rows
     assert "damaged" in capsys.readouterr().out
     assert (tmp_path / "unfinished.safetensors.damaged-1").read_bytes() == b"not a checkpoint"
+
+
+def test_two_who_find_the_same_damaged_checkpoint_both_train(setting, tmp_path, monkeypatch, capsys):
+    """Two losers of one race set the same damaged checkpoint aside: the second died of it."""
+    (tmp_path / "unfinished.safetensors").write_bytes(b"not a checkpoint")
+    aside = unfinished.set_aside
+    monkeypatch.setattr(unfinished, "set_aside", lambda path: aside(path) and aside(path))  # the other one was sooner
+    assert setting(checkpoint=tmp_path)[1].rows == setting()[1].rows
+    assert "it has been set aside, and training starts afresh" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.glob("*damaged*")] == ["unfinished.safetensors.damaged-1"]
 
 
 def interrupted(setting, folder, at=5, **settings):
@@ -235,6 +249,77 @@ def test_history_finds_metrics_and_evals_and_survives_the_disk(setting, tmp_path
     assert History.load(tmp_path / "history.json").rows == history.rows
     with pytest.raises(KeyError, match="no 'marign'; it has step"):
         history["marign"]
+
+
+def test_a_value_that_is_no_number_leaves_the_history_json(tmp_path):
+    """NaN and Infinity are no JSON: no other program could read a history with one in it."""
+
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    History([{"step": 1, "kl": math.nan, "grad_norm": math.inf}], [{"step": 0, "gold": math.nan}]).save(tmp_path / "h.json")
+    written = json.loads((tmp_path / "h.json").read_text(), parse_constant=refuse)
+    assert written["rows"] == [{"step": 1, "kl": None, "grad_norm": None}]
+    again = History.load(tmp_path / "h.json")
+    assert math.isnan(again.rows[0]["kl"]) and math.isnan(again["gold"][1][0])
+
+
+def own_term(setting, objective) -> OnPolicyTerm:
+    """A term on "samples" of two prompts."""
+    prompts, said = setting.examples.prompt_ids[:2], setting.examples.responses["chosen"][:2]
+    return OnPolicyTerm(lambda model, step: from_samples(prompts, said), objective)
+
+
+def test_two_terms_that_measure_the_same_stay_apart(setting):
+    """Equal names of the loss's metrics and the term's were added up."""
+    same = lambda policy, reference: (policy.sample.sum, {"margin": torch.full((2,), 7.0)})  # noqa: E731
+    _, alone = setting()
+    _, history = setting(on_policy=own_term(setting, same))
+    assert history.rows[0]["margin"] == alone.rows[0]["margin"]
+    assert [row["on_policy_margin"] for row in history.rows] == [7.0] * len(history.rows)
+
+
+@pytest.mark.parametrize("gradient", [True, False])
+def test_gradients_meet_in_the_last_turn_whatever_the_term(setting, monkeypatch, gradient):
+    """With an on-policy term every turn was under no_sync: where the term has no gradient of its own, as the printed
+    length penalty, the processes never met."""
+    turns, no_sync = [], Accelerator.no_sync
+    monkeypatch.setattr(Accelerator, "no_sync", lambda self, model: turns.append("alone") or no_sync(self, model))
+    monkeypatch.setattr(Accelerator, "backward", lambda self, loss: turns.append("backward") or loss.backward())
+    term = own_term(setting, lambda policy, reference: (policy.sample.sum if gradient else torch.ones(2), {}))
+    setting(accumulation=2, epochs=1, on_policy=term)
+    assert turns[: 4 if gradient else 3] == ["alone", "backward", "backward", "backward"][: 4 if gradient else 3]
+    assert turns.count("alone") == 3  # of two turns a step, the first
+
+
+@pytest.mark.parametrize("source", ["pairs", "samples"])
+def test_a_model_is_not_trained_past_its_window(setting, model, tokenizer, pairs, source):
+    """A 128-token Llama was trained on longer dialogs without a word."""
+    model.config.max_position_embeddings = longest = 8 + Batches(setting.examples, 4).longest
+    if source == "samples":
+        batches = Rollouts(model, tokenizer, [row["prompt"] for row in pairs], None, None, max_new_tokens=1)
+        batches.max_new_tokens = 1 + longest - max(map(len, batches.prompt_ids))
+    else:
+        setting()
+        setting.examples.responses["rejected"][3].extend([5] * longest)
+        batches = Batches(setting.examples, 4, reference=setting.reference)
+    with pytest.raises(ValueError, match=f"the model's window is {longest} tokens .*lower max_prompt_tokens"):
+        train(model, batches, DPO, epochs=1, learning_rate=1e-3)
+
+
+def test_the_optimiser_itself_takes_back_its_state(setting, tmp_path, monkeypatch):
+    """On a GPU, Adam's step stayed on the CPU after an interruption: the fused Adam puts it where it belongs."""
+    policy, whole = setting()
+    interrupted(setting, tmp_path, checkpoint_every=2)
+    taken, load = {}, torch.optim.Adam.load_state_dict
+    note = lambda adam, state: taken.update({len(state["state"]): adam}) or load(adam, state)  # noqa: E731
+    monkeypatch.setattr(torch.optim.Adam, "load_state_dict", note)
+    again, history = setting(checkpoint=tmp_path)
+    adam = taken[len(list(again.parameters()))]
+    states = [adam.state[parameter] for parameter in again.parameters()]
+    assert {(state["step"].item(), state["step"].device) for state in states} == {(6.0, again.device)}
+    for a, b in zip(again.parameters(), policy.parameters()):
+        assert torch.equal(a, b)
 
 
 def test_a_loss_that_explodes_is_told(setting, capsys):
