@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import random_model
+from safetensors.torch import save_file
 
 from prefnb import cache, made, models, recipes
 from prefnb.batches import end_of_turn_id, tokenize
@@ -106,10 +107,11 @@ def test_entries_can_be_read_by_all_who_may_read_the_folder():
     """Entries were mode 0700, so that a second user of a shared cache found them "damaged"."""
     before = os.umask(0o022)
     try:
-        cache.cached("thing", {}, lambda: [1], save, load)
+        cache.cached("thing", {}, lambda: [1], lambda value, folder: save_file({"a": torch.ones(1)}, folder / "a"), load)
     finally:
         os.umask(before)
     assert entry().stat().st_mode & 0o777 == 0o755
+    assert {file.stat().st_mode & 0o777 for file in entry().iterdir()} == {0o644}
     (lock,) = cache.cache_folder().glob("*.lock")
     assert lock.stat().st_mode & 0o777 == 0o666
 
@@ -213,6 +215,16 @@ def test_a_recipe_runs_on_a_local_model_and_file_and_comes_back_from_the_cache(s
     assert again.history.rows == first.history.rows
     assert models.fingerprint(again.model) == models.fingerprint(first.model)
     assert models.fingerprint(first.model) != models.fingerprint(models.load_model(small_world["model"]))
+
+
+def test_a_model_that_sft_leaves_as_it_is_is_told(small_world, capsys):
+    """`sft=True` was ignored without a word for any model but the preset's."""
+    first = recipes.dpo(**small_world)
+    said = "is taken as it is: SFT comes first only for the preset's own model"
+    assert f"'{small_world['model']}' {said}" in capsys.readouterr().out
+    again = recipes.dpo(**small_world, sft=False)
+    assert said not in capsys.readouterr().out
+    assert models.fingerprint(again.model) == models.fingerprint(first.model)
 
 
 def test_a_changed_file_is_another_entry(small_world):

@@ -115,6 +115,8 @@ def starting_policy(p: SimpleNamespace):
     if p.sft and p.model == SFT.presets[p.preset]["model"]:
         made = sft(preset=p.preset, seed=p.seed)
         return with_checkpointing(made.model, p), made.tokenizer
+    if p.sft and models.processes().is_main_process:
+        print(f"'{p.model}' is taken as it is: SFT comes first only for the preset's own model (sft=False says so).")
     return with_checkpointing(models.load_model(p.model), p), models.load_tokenizer(p.model)
 
 
