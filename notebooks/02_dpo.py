@@ -25,7 +25,7 @@
 # - the loss and its gradient on four pairs that you can check by hand;
 # - margins grow while training, and the log-probability of **both** responses move;
 # - what $\beta$ holds back, measured as a KL divergence on the policy's own samples;
-# - a run that goes too far over too few pairs, its loss and the quality of its answers side by side;
+# - a run that goes further over fewer pairs, its loss and the quality of its answers side by side;
 # - two remedies from paper 002 (DPO-Positive and a "KL"), and what they do to either response;
 # - who wins, in which categories, and how sure we can be.
 #
@@ -37,15 +37,15 @@ preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' setting 
 seed: int = 0  # 0 or more; the same seed gives the same numbers
 model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
 dataset: str = None  # "pocket", a local file or a hub name; None takes the preset's
-pairs: int = None  # preference pairs to train on, 1 or more; None takes the preset's
+pairs: int = None  # preference pairs to train on, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
 epochs: float = None  # passes over the pairs, above 0; None takes the preset's (1)
 batch_size: int = None  # pairs per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
 learning_rate: float = None  # Adam's, above 0; None takes the preset's (pocket 0.0002, qwen 0.000005)
 beta: float = None  # how strongly the reference holds, above 0; None takes the preset's (pocket 0.1, qwen 0.01)
 betas: str = "0.02,0.1,0.5"  # the sweep of beta, numbers above 0; the main beta is always among them
-few: int = 256  # pairs of the run that goes too far, 1 or more
-longer: float = 4.0  # epochs of the run that goes too far, above 0
-faster: float = 10.0  # learning rate of the run that goes too far, in multiples of the main one's, above 0
+few: int = 256  # pairs of the run that goes further, 1 or more
+longer: float = 6.0  # epochs of the run that goes further, above 0
+faster: float = 10.0  # learning rate of the run that goes further, in multiples of the main one's, above 0
 strength: float = 1.0  # pull of the variants' extra terms, 0 or more, in multiples of beta
 max_prompt_tokens: int = None  # longer prompts are left out; None takes the preset's (256 for other data with the pocket model)
 max_response_tokens: int = None  # longer responses are cut; None takes the preset's (256 for other data with the pocket model)
@@ -185,9 +185,8 @@ loss_figure
 
 # %%
 from prefnb import data, models
-from prefnb.batches import Batches, Examples, prompt_ids
+from prefnb.batches import Examples, prompt_ids
 from prefnb.logprobs import DatasetLogprobs
-from prefnb.train import train
 
 if not data.is_pocket(p.dataset) and p.model == "pocket":  # real text is longer: half of the model's window each
     p.max_prompt_tokens, p.max_response_tokens = max_prompt_tokens or 256, max_response_tokens or 256
@@ -195,8 +194,8 @@ sft, tokenizer = recipes.starting_policy(p)
 examples = recipes.pair_examples(p, tokenizer)
 held_out = recipes.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
 first = data.load_pairs(p.dataset, limit=p.pairs, seed=p.seed)[examples.kept[0]]
-few = "" if len(examples) >= 128 else " So few show that everything runs, and little else."
-display(Markdown(f"**{len(examples)} pairs to train on, {len(held_out)} held out.**{few} One of them:\n\n"
+warning = "" if len(examples) >= 128 else " So few show that everything runs, and little else."
+display(Markdown(f"**{len(examples)} pairs to train on, {len(held_out)} held out.**{warning} One of them:\n\n"
                  f"| prompt | chosen | rejected |\n|---|---|---|\n| " + " | ".join(
                      widgets.escaped(text[:600])
                      for text in (first["prompt"][-1]["content"], first["chosen"], first["rejected"])) + " |"))
@@ -210,24 +209,24 @@ plots.plot_lengths({"prompt": [len(ids) for ids in examples.prompt_ids],
 # ### Step 0
 #
 # The reference never changes, so its log-probabilities are computed once. Before any training the policy
-# equals the reference: every loss must be $\ln 2$ and every margin 0. If this cell ever fails, look for
-# dropout, another precision, or another template.
+# equals the reference: no response has moved, so the loss above must be $\ln 2$ and every margin 0. If this cell ever
+# fails, look for dropout, another precision, or another template.
 
 # %%
-reference = recipes.reference(sft, examples)
 held_out_reference = recipes.reference(sft, held_out).all()
 
 
 def on_held_out(policy, beta):
     """Loss and metrics of every held-out pair, none of which was trained on."""
+    now = DatasetLogprobs.compute(policy, held_out).all()
     with torch.no_grad():
-        loss, metrics = dpo(DatasetLogprobs.compute(policy, held_out).all(), held_out_reference, beta=beta)
-    return {"loss": loss, **metrics, "d_chosen": metrics["logp_chosen"] - held_out_reference.chosen.sum,
-            "d_rejected": metrics["logp_rejected"] - held_out_reference.rejected.sum}
+        loss, metrics = dpo(now, held_out_reference, beta=beta)
+    return {"loss": loss, **metrics, "d_chosen": now.chosen.sum - held_out_reference.chosen.sum,
+            "d_rejected": now.rejected.sum - held_out_reference.rejected.sum}
 
 
 before = on_held_out(sft, p.beta)
-assert torch.allclose(before["loss"], torch.tensor(2.0).log(), atol=1e-4) and before["margin"].abs().max() < 1e-3
+assert max(before[d].abs().max() for d in ("d_chosen", "d_rejected")) < 1e-2
 print(f"loss at step 0: {before['loss'].mean():.6f}   ln 2: {np.log(2):.6f}   largest margin: {before['margin'].abs().max():.1e}")
 
 # %% [markdown]
@@ -238,30 +237,27 @@ print(f"loss at step 0: {before['loss'].mean():.6f}   ln 2: {np.log(2):.6f}   la
 # choice. (The faint curves are single batches, the strong ones a moving average. Pairs of like length share a
 # batch, so the log-probabilities jump about.)
 #
-# This run is live, with the loss above. At the defaults it is the DPO that later notebooks compare with, and that
-# comes ready-made with the package; the line below the curves says whether the two are the same.
+# This run is trained before your eyes, with the loss above. The runs that follow come ready-made with the package as long
+# as the parameters are the defaults and the loss is as printed; after an edit they are trained anew, with your loss.
+# At the defaults the live run is the DPO that later notebooks compare with, and that comes ready-made too: the lines
+# below the curves say in what the two agree.
 
 # %%
 from functools import partial
 
-
-def train_dpo(objective, examples=examples, reference=reference, epochs=p.epochs, learning_rate=p.learning_rate,
-              **options):
-    """A fresh copy of the SFT policy, trained on the pairs; returns it with its history."""
-    policy = models.copy_model(sft)
-    batches = Batches(examples, p.batch_size, accumulation=p.accumulation, seed=p.seed, reference=reference)
-    history = train(policy, batches, objective, epochs=epochs, learning_rate=learning_rate, schedule=p.schedule, **options)
-    return policy, history
-
-
 policies, histories = {}, {}
-policies[p.beta], histories[p.beta] = train_dpo(partial(dpo, beta=p.beta), live=plots.LiveFigure())
+policies[p.beta], histories[p.beta] = recipes.fit(sft, examples, partial(dpo, beta=p.beta), p, live=plots.LiveFigure())
 print(f"{len(histories[p.beta].rows)} steps of {p.batch_size} pairs.")
 defaults = vars(parameters.check({}, recipes.DPO))
 if all(getattr(p, name) == value for name, value in defaults.items() if name != "output_dir"):
-    same = models.fingerprint(recipes.dpo().model) == models.fingerprint(policies[p.beta])
-    print("This policy is " + ("the ready-made DPO, bit for bit." if same else
-                               "not bit for bit the ready-made one: another loss, or a machine that rounds differently."))
+    ready = recipes.dpo()
+    ours, theirs = (models.fingerprint(one, coarse=True) for one in (policies[p.beta], ready.model))
+    agree = {"all weights, rounded to half precision": ours == theirs,
+             "all rows of the history": histories[p.beta].rows == ready.history.rows}
+    for what, same in agree.items():
+        print(f"This run and the ready-made DPO, {what}: {'equal' if same else 'not equal'}.")
+    if not all(agree.values()):
+        print("That comes of another loss, or of a machine that rounds differently.")
 
 # %% [markdown]
 # ### Did the chosen response become more likely?
@@ -281,7 +277,7 @@ of this pair or of none: the loss says nothing about which.""")
 # %% [markdown]
 # ## What beta holds back
 #
-# The same training at other values of $\beta$. How far each policy went is a **KL divergence**, and a KL is
+# The same training at other values of $\beta$ (ready-made, see above). How far each policy went is a **KL divergence**, and a KL is
 # an average over the *policy's own samples*: the policy answers some test prompts at temperature 1, and the
 # k3 estimator is summed over the tokens of each response (in nats per response; to save time, over the first
 # 64 tokens at most). A log-ratio averaged over the data set's responses would not be a KL.
@@ -289,7 +285,7 @@ of this pair or of none: the loss says nothing about which.""")
 # %%
 for value in all_betas:
     if value not in policies:
-        policies[value], histories[value] = train_dpo(partial(dpo, beta=value))
+        policies[value], histories[value] = recipes.fit(sft, examples, partial(dpo, beta=value), p)
 
 prompts = [row["prompt"] for row in data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
            if len(prompt_ids(tokenizer, row["prompt"])) <= p.max_prompt_tokens]
@@ -302,7 +298,7 @@ def kl_from_sft(policy, count=64):
 
 kls = {value: kl_from_sft(policies[value]) for value in all_betas}
 display(plots.plot_training({f"beta {value:g}": histories[value] for value in all_betas}, ["loss", "margin", "accuracy"]))
-seen = {value: on_held_out(policies[value], value) for value in all_betas}
+seen = {value: after if value == p.beta else on_held_out(policies[value], value) for value in all_betas}
 widgets.show_table(
     ["beta", "held-out accuracy", "held-out margin", "gap d(chosen) - d(rejected)", "sampled KL, k3 (nats)",
      "95% interval"],
@@ -329,8 +325,8 @@ the margins are no longer small, and with a high beta that is sooner.""")
 # %% [markdown]
 # ### The implicit rewards, before and after
 #
-# How $\beta\, d(y)$ is distributed over the held-out responses. Before training all are 0. Afterwards the two heaps
-# have moved apart, and still overlap; the sentence below the picture says where their means lie.
+# How $\beta\, d(y)$ is distributed over the held-out responses. Before training all are 0. See how far the two heaps
+# move apart, and how much they still overlap; the sentence below the picture says where their means lie.
 
 # %%
 rewards = [{role: state[f"reward_{role}"].numpy() for role in ("chosen", "rejected")} for state in (before, after)]
@@ -338,60 +334,67 @@ rewards_figure = plots.plot_rewards(*rewards)
 display(rewards_figure)
 Markdown(f"""The chosen responses' mean is {evaluate.mean_and_interval(rewards[1]['chosen'])}, the rejected ones'
 {evaluate.mean_and_interval(rewards[1]['rejected'])}: in {after['accuracy'].mean():.0%} of the held-out pairs the chosen one ends
-above. (The annotator errs in about one pair of nine, so 100% would not be right either.)""" if data.is_pocket(p.dataset) else "")
+above. (The annotator errs now and then, so 100% would not be right either.)""" if data.is_pocket(p.dataset) else "")
 
 # %% [markdown]
 # ## More is not better
 #
-# The loss speaks of pairs; we care about answers. Now a run sees only `few` pairs, but `longer` times (at the defaults that
-# is as many steps as the main run's), in steps `faster` times as large. A *monitor* looks up after each epoch: the loss on held-out
-# pairs, and the gold judge's score of answers to 100 test prompts. When the training loss keeps falling while the others turn,
-# the policy is **over-optimised**: it fits these pairs and not what they stand for.
+# The loss speaks of pairs; we care about answers. Now a run (ready-made) sees only the first `few` pairs, but `longer`
+# times, in steps `faster` times as large, so that its loss on *them* can go down much further. If all the same the loss on
+# held-out pairs is higher, or the answers are worse, the policy is **over-optimised**: it fits these pairs and not what they
+# stand for. In the figure, left: the training loss step by step, and as dots the loss on held-out pairs before and
+# after. Right: what the gold judge gives the answers to the test prompts (mean and 95% interval; where it knows no answers,
+# the accuracy on held-out pairs).
 
 # %%
-from prefnb.judges import GoldJudge
-from prefnb.sampling import sample
-
-
-def monitor(policy):
-    """Held-out loss and accuracy, and the gold score where there is a judge."""
-    pairs_seen = on_held_out(policy, p.beta)
-    seen = {"held_out_loss": float(pairs_seen["loss"].mean()), "held_out_accuracy": float(pairs_seen["accuracy"].mean())}
-    if data.is_pocket(p.dataset):
-        drawn = sample(policy, tokenizer, prompts[:100], temperature=0.7, max_new_tokens=p.max_response_tokens, seed=p.seed)
-        seen["gold score"] = float(GoldJudge()(prompts[:100], [one.text for one in drawn]).total.mean())
-    return seen
-
-
 some = Examples(examples.prompt_ids[:p.few], {role: ids[:p.few] for role, ids in examples.responses.items()},
                 examples.kept[:p.few])
-steps_per_epoch = -(-len(some) // p.batch_size)
-overdone, far_history = train_dpo(partial(dpo, beta=p.beta), some, recipes.reference(sft, some), epochs=p.longer,
-                                  learning_rate=min(1.0, p.faster * p.learning_rate), monitor=monitor,
-                                  monitor_every=steps_per_epoch)
-score = "gold score" if data.is_pocket(p.dataset) else "held_out_accuracy"
-overdone_figure = plots.plot_training(far_history, ["loss", "held_out_loss", score])
+farther, histories["further"] = recipes.fit(sft, some, partial(dpo, beta=p.beta), p, epochs=p.longer,
+                                            learning_rate=min(1.0, p.faster * p.learning_rate))
+main = f"DPO, beta {p.beta:g}"
+contestants = {"SFT": sft, **{f"DPO, beta {value:g}": policies[value] for value in all_betas}, "DPO, further": farther}
+comparison = recipes.compare(contestants, tokenizer, p)
+runs = {"SFT": before, main: after, "DPO, further": on_held_out(farther, p.beta)}
+quality = {label: comparison.scores[label].total.mean(1) if comparison.judged else found["accuracy"].numpy()
+           for label, found in runs.items()}
+
+# %%
+overdone_figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), width_ratios=(3, 2))
+shades = {"SFT": "#555555", main: "#56B4E9", "DPO, further": "#D55E00"}
+for label, history in {main: histories[p.beta], "DPO, further": histories["further"]}.items():
+    steps, values = history["loss"]
+    left.plot(steps, plots.smooth(values), color=shades[label], label=f"{label}: training pairs")
+    left.plot([0, steps[-1]], [runs[one]["loss"].mean() for one in ("SFT", label)], "o", color=shades[label],
+              label="held-out pairs")
+left.set(xlabel="step", title="loss")
+left.legend()
+for position, (label, found) in enumerate(quality.items()):
+    right.vlines(position, *evaluate.bootstrap_interval(found), color=shades[label], linewidth=2)
+    right.plot(position, found.mean(), "o", color=shades[label])
+right.set(title="gold score" if comparison.judged else "held-out accuracy", xlim=(-0.5, len(quality) - 0.5))
+right.set_xticks(range(len(quality)), [label.replace(", ", ",\n") for label in quality])
+plt.close(overdone_figure)
 overdone_figure
 
 # %%
 def was_overdone():
-    """The far run's answers against those of the main run, on all test prompts."""
-    met = recipes.compare({"SFT": sft, "main": policies[p.beta], "far": overdone}, tokenizer, p)
-    if not met.judged:
-        return "No gold judge knows the answers here: compare the loss on held-out pairs with the training loss instead."
-    scores = {label: found.total.mean(1) for label, found in met.scores.items()}
-    low, high = evaluate.bootstrap_interval(scores["far"] - scores["main"])
+    """The further run's answers against those of the main run, on all test prompts."""
+    if not comparison.judged:
+        return "No gold judge knows the answers here: the loss on held-out pairs has to tell."
+    lead = quality["DPO, further"] - quality[main]
+    low, high = evaluate.bootstrap_interval(lead)
     verdict = ("it went too far" if high < 0 else "going further has paid" if low > 0
                else "the difference cannot be told from chance")
-    return (f"On all {len(met.prompts)} test prompts the gold score is {scores['SFT'].mean():.2f} for SFT, {scores['main'].mean():.2f} "
-            f"for the main run and {scores['far'].mean():.2f} for this one, "
-            f"{evaluate.mean_and_interval(scores['far'] - scores['main'])} against the main run: **{verdict}**.")
+    return (f"On all {len(comparison.prompts)} test prompts the gold score is "
+            + ", ".join(f"{found.mean():.2f} for {label}" for label, found in quality.items())
+            + f". The further run's lead over the main one is {evaluate.mean_and_interval(lead)}: **{verdict}**.")
 
 
-first_losses, held = far_history["loss"][1][:steps_per_epoch], far_history["held_out_loss"][1]
-Markdown(f"""The training loss was {first_losses.mean():.3f} over the first epoch and
-{far_history.last('loss', steps_per_epoch):.3f} over the last; on held-out pairs it went from {held[0]:.3f} to {held[-1]:.3f},
-with its lowest value, {held.min():.3f}, at check {held.argmin()} of {len(held) - 1}. {was_overdone()}""")
+ends = {label: histories[name].last("loss") for label, name in ((main, p.beta), ("DPO, further", "further"))}
+Markdown(f"""The further run takes {len(histories["further"].rows)} steps over {len(some)} pairs, the main one {len(histories[p.beta].rows)} over
+{len(examples)}. Over its last steps the training loss is {ends["DPO, further"]:.3f} (main run: {ends[main]:.3f}). On held-out pairs the loss is
+{runs["DPO, further"]["loss"].mean():.3f} afterwards (main run: {runs[main]["loss"].mean():.3f}; before any training: {before["loss"].mean():.3f}).
+{was_overdone()}""")
 
 # %% [markdown]
 # ## Holding on to the chosen response, and to the reference
@@ -407,23 +410,25 @@ with its lowest value, {held.min():.3f}, at check {held.argmin()} of {len(held) 
 #   pulls **both** responses up, the rejected one as hard as the chosen, for ever. It never asks the policy to
 #   move back to the reference.
 #
-# How far each policy really went is again measured by a KL on its own samples.
+# How far each policy really went is again measured by a KL on its own samples. Both variants are the library's losses, and
+# come ready-made.
 
 # %%
 from prefnb.objectives.dpo import dpo_kl_as_printed, dpo_positive
 
 pull = p.strength * p.beta
-trained = {"DPO": (policies[p.beta], histories[p.beta]),
-           "DPO-Positive": train_dpo(partial(dpo_positive, beta=p.beta, penalty=pull, form="added")),
-           '"KL" as printed': train_dpo(partial(dpo_kl_as_printed, beta=p.beta, weight=pull))}
-variant_rows, variant_shifts = [], {}
-for label, (policy, history) in trained.items():
-    pairs_seen, found = on_held_out(policy, p.beta), kl_from_sft(policy)
-    variant_shifts[label] = pairs_seen["d_chosen"], pairs_seen["d_rejected"]
-    variant_rows.append([label, float(pairs_seen["accuracy"].mean()), *(evaluate.mean_and_interval(d) for d in variant_shifts[label]),
-                         history.last("penalty") if "penalty" in history.names else "", found["k3"],
-                         "{:.2f} to {:.2f}".format(*found["interval"])])
-    histories |= {} if label == "DPO" else {label: history}
+variants = {"DPO-Positive": partial(dpo_positive, beta=p.beta, penalty=pull, form="added"),
+            '"KL" as printed': partial(dpo_kl_as_printed, beta=p.beta, weight=pull)}
+found = {"DPO": (after, kls[p.beta])}
+for label, objective in variants.items():
+    policy, histories[label] = recipes.fit(sft, examples, objective, p)
+    found[label] = on_held_out(policy, p.beta), kl_from_sft(policy)
+variant_shifts = {label: (pairs_seen["d_chosen"], pairs_seen["d_rejected"]) for label, (pairs_seen, _) in found.items()}
+variant_rows = [[label, float((pairs_seen["d_chosen"] > pairs_seen["d_rejected"]).float().mean()),
+                 *map(evaluate.mean_and_interval, variant_shifts[label]),
+                 histories[label].last("penalty") if label in variants else "", kl["k3"],
+                 "{:.2f} to {:.2f}".format(*kl["interval"])]
+                for label, (pairs_seen, kl) in found.items()]
 
 # %% [markdown]
 # In the figure each variant has a blue dot for $d(y_w)$ and an orange one for $d(y_l)$ on held-out pairs.
@@ -468,9 +473,6 @@ rejected: {'; '.join(f'{label} {found} nats' for label, found in spread.items())
 # wins, a tie counting half, with a 95% interval over prompts. At one half (the dotted line) neither is better.
 
 # %%
-main = f"DPO, beta {p.beta:g}"
-contestants = {"SFT": sft, **{f"DPO, beta {value:g}": policies[value] for value in all_betas}, "DPO, too far": overdone}
-comparison = recipes.compare(contestants, tokenizer, p)
 if comparison.judged:
     rates_figure = plots.plot_win_rates(comparison.win_rates, against="SFT")
     rate = comparison.win_rates[main]
@@ -486,13 +488,16 @@ else:
 # %%
 def how_they_ended(label):
     """A policy's win rate against SFT in words, and whether its answers collapsed."""
-    words = []
-    if comparison.judged:
-        low, high = comparison.win_rates[label].interval
-        words += ["wins against SFT" if low > 0.5 else "loses against SFT" if high < 0.5 else "cannot be told from SFT"]
+    words = [against_sft(label)] if comparison.judged else []
     collapse = evaluate.collapse_check(comparison.answers[label], comparison.answers["SFT"])
     words += ["has collapsed: " + "; ".join(collapse.reasons) if collapse.collapsed else "has not collapsed"]
     return f"- **{label}** {' and '.join(words)}."
+
+
+def against_sft(label):
+    """A policy's win rate against SFT in words."""
+    low, high = comparison.win_rates[label].interval
+    return "wins against SFT" if low > 0.5 else "loses against SFT" if high < 0.5 else "cannot be told from SFT"
 
 
 Markdown("\n".join(how_they_ended(label) for label in contestants if label != "SFT"))
@@ -506,6 +511,8 @@ Markdown("\n".join(how_they_ended(label) for label in contestants if label != "S
 # knows*.
 
 # %%
+from prefnb.judges import GoldJudge
+
 if comparison.judged:
     flaws = {label: GoldJudge().flaws(comparison.asked(label), [one.text for one in comparison.answers[label]])
              for label in ("SFT", main)}
@@ -621,8 +628,7 @@ check_exercises()
 
 # %%
 folder = recipes.record(p.output_dir or "runs/02_dpo", p,
-                        {**{f"beta {k:g}" if isinstance(k, float) else k.replace('"', ""): h for k, h in histories.items()},
-                         "too far": far_history},
+                        {f"beta {k:g}" if isinstance(k, float) else k.replace('"', ""): h for k, h in histories.items()},
                         comparison, kl={f"{value:g}": found["k3"] for value, found in kls.items()},
                         held_out_accuracy={f"{value:g}": float(seen[value]["accuracy"].mean()) for value in all_betas})
 for name, figure in {"loss": loss_figure, "rewards": rewards_figure, "book_variants": shift_figure,
@@ -643,3 +649,17 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 # - Whether it wins is a rate with an interval, and it differs by category.
 #
 # Previous: [01_sft](01_sft.ipynb). Next: [03_simpo](03_simpo.ipynb), which does without the reference.
+#
+# ### So, how does a model learn from comparisons alone?
+
+# %%
+gap = after["d_chosen"] - after["d_rejected"]
+low, high = evaluate.bootstrap_interval(gap.numpy())
+learnt = ("the chosen response gained on the rejected one" if low > 0 else "the chosen response lost against the rejected one"
+          if high < 0 else "the two cannot be told to have moved apart")
+enough = (f" And the answers? DPO {against_sft(main)} ({comparison.win_rates[main]}), though nobody ever showed it what to write."
+          if comparison.judged else "")
+Markdown(f"""By asking, pair by pair, that the chosen response gain on the rejected one, both measured from the reference. On
+{len(held_out)} pairs that it has not seen, {learnt}, by {evaluate.mean_and_interval(gap)} nats; by itself the chosen one {evaluate.change(after['d_chosen'])} and the
+rejected one {evaluate.change(after['d_rejected'])}. The policy now has {after['accuracy'].mean():.0%} of these pairs the right way round.{enough}
+One seed of training: `-p seed 1` is another.""")
