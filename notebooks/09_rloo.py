@@ -24,7 +24,7 @@
 # - how samples and their rewards give a gradient, worked by hand on a policy that knows two words;
 # - what a baseline is, why it changes nothing on average, and why a sample must be left out of its own;
 # - the noise of the gradient with and without it, *measured* on the same samples of a real policy;
-# - REINFORCE and RLOO in training, a few steps live, and RLOO over 60 steps: reward, KL, entropy and length;
+# - REINFORCE and RLOO in training, a few steps live, and RLOO over many: reward, KL, entropy and length;
 # - whether the trained policy wins against SFT, and how DPO does beside it;
 # - what a policy does that follows a learnt judge instead of the true one, with nothing to hold it back;
 # - what happens at the edges: equal rewards, two samples, one token, no sample that ends.
@@ -39,7 +39,7 @@ model: str = None  # "pocket", a local folder or a hub name; None takes the pres
 dataset: str = None  # where prompts come from: "pocket", a local file or a hub name; None takes the preset's
 prompts: int = None  # training prompts to choose from, 1 or more; None takes the preset's
 steps: int = None  # optimiser steps of the policies compared, 1 or more; None: the preset's (pocket 60, ready-made)
-live_steps: int = 12  # optimiser steps of the two trainings that you watch, 2 or more; a second or two each
+live_steps: int = 6  # optimiser steps of the two trainings that you watch, 2 or more; a second or two each
 batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's (8)
 samples: int = None  # answers to each prompt of a step, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
 learning_rate: float = None  # above 0, up to 1; None takes the preset's
@@ -73,7 +73,7 @@ import torch
 from IPython.display import Markdown, display
 
 from prefnb import evaluate, judges, models, plots, widgets
-from prefnb.batches import from_samples
+from prefnb.batches import from_samples, prompt_ids
 from prefnb.logprobs import Scorer, from_tokens
 from prefnb.objectives.kl import sampled_kl
 from prefnb.objectives.policy_gradient import sample_metrics
@@ -225,16 +225,14 @@ def reinforce(policy, reference=None, *, advantage, kl_weight=0.0):
 
 # %%
 sft, tokenizer = recipes.starting_policy(p)
-many = copy(p)
-many.samples, many.temperatures = p.variance_samples, [1.0]
-source = recipes.rollouts(sft, tokenizer, many, judge, leave_one_out)
-drawn = source.draw(range(min(p.variance_prompts, len(source.prompts))), p.seed)
-spread = drawn.rewards.std(1)
-say(f"{len(drawn.prompts)} prompts were answered {p.variance_samples} times each. Rewards average "
-    f"**{drawn.rewards.mean():.2f}**; within a prompt they lie **{spread.mean():.2f}** around their mean, and "
-    f"the prompts' means **{drawn.rewards.mean(1).std(correction=0):.2f}** around theirs.")
-widgets.show_responses(drawn.prompts, {f"answer {i + 1}": drawn.samples[i::p.variance_samples] for i in range(3)},
-                       {f"answer {i + 1}": judges.Scores(drawn.rewards[:, i].numpy()) for i in range(3)}, rows=(0, 1))
+asked, k = recipes.training_prompts(p, tokenizer)[:p.variance_prompts], p.variance_samples
+drawn = recipes.answers_of(sft, tokenizer, asked, draws=k, temperature=1.0, max_new_tokens=p.max_response_tokens)
+all_rewards = judges.score_samples(judge, asked, drawn).total  # (prompts, answers)
+say(f"{len(asked)} prompts were answered {k} times each. Rewards average **{all_rewards.mean():.2f}**; within a prompt "
+    f"they lie **{all_rewards.std(1, ddof=1).mean():.2f}** around their mean, and the prompts' means "
+    f"**{all_rewards.mean(1).std():.2f}** around theirs.")
+widgets.show_responses(asked, {f"answer {i + 1}": drawn[i::k] for i in range(3)},
+                       {f"answer {i + 1}": judges.Scores(all_rewards[:, i]) for i in range(3)}, rows=(0, 1))
 
 # %% [markdown]
 # ## How noisy is the gradient? Measured
@@ -244,21 +242,20 @@ widgets.show_responses(drawn.prompts, {f"answer {i + 1}": drawn.samples[i::p.var
 # compared on the **same samples**, and only inner products of the vectors are needed.
 
 # %%
-def inner_products(policy, drawn):
+def inner_products(policy, asked, drawn):
     """<grad S(y_i), grad S(y_j)> of all samples, (n, n), over all weights; of a large model only over its vectors."""
     small = sum(weight.numel() for weight in policy.parameters()) < 5e6
     weights = [weight for weight in policy.parameters() if small or weight.ndim == 1]
-    scorer, k = Scorer(policy.eval()), drawn.rewards.shape[1]
-    gradients = []
-    for i, one in enumerate(drawn.samples):
-        batch = from_samples([source.prompt_ids[i // k]], [one.ids]).to(policy.device)
+    scorer, k, gradients = Scorer(policy.eval()), len(drawn) // len(asked), []
+    for i, one in enumerate(drawn):
+        batch = from_samples([prompt_ids(tokenizer, asked[i // k])], [one.ids]).to(policy.device)
         parts = torch.autograd.grad(scorer(batch).sample.sum.sum(), weights)
         gradients.append(torch.cat([part.flatten() for part in parts]).half())  # half the memory is precise enough
     columns = torch.stack(gradients).split(50_000, dim=1)
     return sum(part.float() @ part.float().T for part in columns).double().cpu().numpy()
 
 
-products = inner_products(sft, drawn)
+products = inner_products(sft, asked, drawn)
 
 # %% [markdown]
 # An estimate uses $K$ samples of each prompt. To see how noisy it is, make two from *different* samples of the same
@@ -289,7 +286,6 @@ def noise(products, rewards, advantages, k, repeats=200, seed=0):
 
 
 # %%
-all_rewards = drawn.rewards.double().numpy()
 ks = [k for k in (2, 4, 8, 16) if 2 * k <= p.variance_samples]
 measured = {name: np.array([noise(products, all_rewards, how, k, seed=p.seed) for k in ks])
             for name, how in ESTIMATORS.items()}
@@ -334,8 +330,9 @@ say("**Every one of these gradients is mostly noise**: its cosine with that of t
 #
 # ## Training
 #
-# **Live**, with the function above and a few steps: the same number of steps and samples for both, the same prompts,
-# the same step size; the advantage is the only difference. Rewards are those of the judge that you chose by `reward`.
+# **Live**, with the function above, the first `live_steps` steps of two trainings: the same number of samples for both,
+# the same prompts, the same rates; the advantage is the only difference. The rate warms up over the first tenth of
+# `steps`. Rewards are those of the judge that you chose by `reward`.
 
 # %%
 WATCHED = ["reward", "kl_k3", "entropy", "length", "spread", "grad_norm"]
@@ -343,13 +340,13 @@ histories, picture = {}, plots.LiveFigure()
 
 
 def trained_live(label, advantages):
-    """A copy of SFT learns from its own samples for `live_steps` steps; its history goes into `histories`."""
+    """A copy of SFT learns for `live_steps` steps, as one of `steps` begins; its history goes into `histories`."""
     picture.plot = lambda history: plots.plot_training({**histories, label: history}, WATCHED)
     policy = models.copy_model(sft)
     source = recipes.rollouts(policy, tokenizer, p, judge, advantages, reference_model=sft)
     histories[label] = train(policy, source, partial(reinforce, kl_weight=p.kl_weight),
                              epochs=p.live_steps / len(source), learning_rate=p.learning_rate, schedule=p.schedule,
-                             live=picture)
+                             warmup=round(0.1 * p.steps) / p.live_steps, live=picture)
 
 
 trained_live("REINFORCE, live", plain)
@@ -357,15 +354,17 @@ trained_live("RLOO, live", leave_one_out)
 
 
 # %%
-def change(history, name, part=4):
-    """The mean of `name` over the first and over the last quarter of the steps."""
+def change(history, name):
+    """The mean of `name` over the first and over the last quarter of the steps; of few steps, over all of them."""
     values = history[name][1]
-    size = max(1, len(values) // part)
+    size = len(values) // 4
+    if size < 5:
+        return f"{values.mean():.2f} throughout"
     return f"{values[:size].mean():.2f} to {values[-size:].mean():.2f}"
 
 
-widgets.show_table(["first quarter to last quarter of the steps", *histories],
-                   *[[name.replace("_", " "), *(change(history, name) for history in histories.values())]
+widgets.show_table([f"mean over {p.live_steps} steps", *histories],
+                   *[[name.replace("_", " "), *(float(history[name][1].mean()) for history in histories.values())]
                      for name in (*WATCHED, "dead_groups", "unfinished") if name in histories["RLOO, live"].names])
 
 # %% [markdown]
@@ -378,9 +377,11 @@ widgets.show_table(["first quarter to last quarter of the steps", *histories],
 # The **gradient norm** is taken before it is clipped to 1. Where it is large, the clip throws the size away and only
 # the direction remains, and the direction is what you have seen the noise of.
 #
-# A dozen steps show what moves, and no more. Here is RLOO over `steps` steps, by the same function as above: at the
-# defaults it comes **ready-made** with the package, otherwise it is made now (a second or two a step). This is the
-# policy that is compared below. What 60 steps *without* a baseline come to is in [08](08_multi_objective.ipynb).
+# So few steps, all or most of them warm-up, show that something moves, and no more. Here is RLOO over
+# `steps` steps, by the library's own copy of the function above; unless you edited yours, or the `schedule`, what
+# you watched was its beginning. At the defaults it comes **ready-made** with the package, otherwise it is made now (a
+# second or two a step). This is the policy that is compared below. What as many steps *without* a baseline come to,
+# on another reward, is in [08](08_multi_objective.ipynb).
 
 # %%
 given = {name: getattr(p, name) for name in ("preset", "seed", *recipes.RLOO.presets[p.preset])}
@@ -389,8 +390,8 @@ policies, histories["RLOO"] = {"SFT": sft, "RLOO": rloo.model}, rloo.history
 display(plots.plot_training(rloo.history, WATCHED))
 moves = [f"{name.replace('_', ' ')} {change(rloo.history, name)}"
          for name in ("kl_k3", "entropy", "length") if name in rloo.history.names]
-say(f"**Over {len(rloo.history.rows)} steps the reward went from {change(rloo.history, 'reward')}** (first to last "
-    f"quarter); {', '.join(moves)}.")
+say(f"**The reward over {len(rloo.history.rows)} steps: {change(rloo.history, 'reward')}** (first quarter of the steps "
+    f"to last); {', '.join(moves)}.")
 
 # %% [markdown]
 # ## Training on a learnt judge
@@ -408,8 +409,8 @@ PUPIL = "proxy's pupil"
 pupil = recipes.rloo(**{**given, "reward": "proxy", "kl_weight": 0.0})
 policies[PUPIL], histories[PUPIL] = pupil.model, pupil.history
 display(plots.plot_training(pupil.history, ["reward", "entropy", "length"]))
-say(f"**The proxy's own score of the samples went from {change(pupil.history, 'reward')}** in "
-    f"{len(pupil.history.rows)} steps. Whether the truth went with it is measured on the test prompts, below.")
+say(f"**The proxy's own score of the samples over {len(pupil.history.rows)} steps: "
+    f"{change(pupil.history, 'reward')}.** Whether the truth went with it is measured on the test prompts, below.")
 
 # %% [markdown]
 # ## Do they win?
@@ -425,7 +426,8 @@ say(f"**The proxy's own score of the samples went from {change(pupil.history, 'r
 # %%
 policies["DPO"] = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model
 comparison = recipes.compare(policies, tokenizer, p)
-rates, believed = comparison.win_rates, {label: comparison.scores_by(proxy, label).total for label in policies}
+rates = comparison.win_rates
+believed = {label: proxy(comparison.prompts, comparison.texts(label)).total for label in policies}  # of first answers
 checks = {label: evaluate.collapse_check(answers, comparison.answers["SFT"])
           for label, answers in comparison.answers.items() if label != "SFT"}
 plots.plot_win_rates(rates, against="SFT") if comparison.judged else None
@@ -485,9 +487,9 @@ else:
 # ### And the proxy's pupil?
 #
 # What the proxy believes against what is true, and against how far the policy has gone from SFT: the KL, on fresh
-# samples at temperature 1. *Over-optimisation* is a point far to the right that lies lower than a nearer one. (The check
-# for collapse counts lengths, repeated words and answers that never end. It does not read: nonsense of the right length
-# passes it.)
+# samples at temperature 1. *Over-optimisation* is a point far to the right that lies lower than a nearer one. The proxy
+# reads one answer to each prompt. (The check for collapse counts lengths, repeated words and answers that never end. It
+# does not read: nonsense of the right length passes it.)
 
 # %%
 kls = {label: recipes.sampled_kl(model, sft, tokenizer, comparison.prompts[:128], max_new_tokens=p.max_response_tokens)
@@ -535,7 +537,7 @@ import warnings
 
 equal, pair, one_token = torch.full((1, 4), 3.0), torch.tensor([[3.0, 7.0]]), from_tokens(sample=[[-0.5], [-1.5]])
 loss, metrics = reinforce(one_token, advantage=leave_one_out(pair).flatten())
-never_ends = Rollouts(sft, tokenizer, drawn.prompts[:2], judge, leave_one_out, samples=2, max_new_tokens=1,
+never_ends = Rollouts(sft, tokenizer, asked[:2], judge, leave_one_out, samples=2, max_new_tokens=1,
                       seed=p.seed)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
@@ -579,8 +581,8 @@ if rates:
 #
 # 1. Four answers have rewards 4, 4, 4 and 8. What are the leave-one-out advantages of the first and of the last?
 # 2. A policy draws $a$ half of the time, $\pi(a) = \sigma(0)$; $R(a) = 1$ and $R(b) = 3$. What is $\nabla J$?
-# 3. Add 100 to every reward and run the variance cell again (`all_rewards = ... + 100`). Predict first: by what factor
-#    does the leave-one-out variance change?
+# 3. Add 100 to every reward and run the variance cell again, with `all_rewards + 100` for `all_rewards`. Predict first:
+#    by what factor does the leave-one-out variance change?
 #
 # <details><summary>Solutions</summary>
 #

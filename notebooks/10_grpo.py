@@ -23,7 +23,7 @@
 # - the printed equation and the cited one, symbol by symbol, and what tells them apart;
 # - what dividing by the group's spread does to easy and to hard prompts, and groups that teach nothing;
 # - how the denominator of the loss prefers long or short answers;
-# - the cited form in training, live, and both forms over 60 steps; whether that is less smooth than DPO;
+# - the cited form in training, live, and both forms over many steps; whether that is less smooth than DPO;
 # - samples at several temperatures, and what goes wrong if the log-probs forget them;
 # - several updates on one batch of samples, with the clip at work;
 # - win rates, BLEU and perplexity beside the paper's.
@@ -41,7 +41,7 @@ prompts: int = None  # training prompts, 1 or more; None takes the preset's (poc
 batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's
 samples: int = None  # answers per prompt, 2 to 1024; None takes the preset's
 steps: int = None  # optimiser steps of the policies compared, 1 or more; None: the preset's (pocket 60, ready-made)
-live_steps: int = 12  # batches of samples in the training that you watch, 2 or more; a second or two each
+live_steps: int = 8  # optimiser steps of the training that you watch, 2 or more; a second or two each
 learning_rate: float = None  # above 0, up to 1; None takes the preset's
 kl_weight: float = None  # weight of the KL from the SFT policy, 0 to 100; None takes the preset's (qwen 0.1)
 clip: float = 0.2  # how far pi / pi_old may go from 1 and still be rewarded for it, above 0, up to 1
@@ -49,7 +49,7 @@ scale_rewards: str = "group"  # whose deviation divides the advantages: "group",
 loss_type: str = "sequence"  # what divides a sample's tokens: "sequence", "token" or "constant"
 varied: str = "0.7,1.3"  # temperatures that share a group in one section; samples is a multiple of their number
 more_updates: int = 3  # updates per batch of samples in the section on them, 2 to 64
-update_batches: int = 3  # batches of samples in that section, 1 or more
+update_batches: int = 3  # batches of samples in that section, 1 or more; each takes more_updates optimiser steps
 test_prompts: int = 520  # prompts that the policies are compared on, 20 or more
 draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = "runs/10_grpo"  # where the run leaves its numbers and figures
@@ -76,10 +76,10 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from prefnb import data, evaluate, models, plots, widgets
+from prefnb import data, evaluate, judges, models, plots, widgets
+from prefnb.batches import from_samples, prompt_ids
 from prefnb.logprobs import DatasetLogprobs, Scorer, from_tokens
 from prefnb.objectives import policy_gradient as library
-from prefnb.rollouts import Rollouts
 from prefnb.train import train
 
 plt.style.use("prefnb.book")
@@ -246,27 +246,20 @@ widgets.show_table(*rows)
 sft, tokenizer = recipes.starting_policy(p)
 judge = recipes.judge_for(p)
 asked = recipes.training_prompts(p, tokenizer)
-
-
-def source(policy, advantages=partial(group_relative, scale_rewards=p.scale_rewards), **settings):
-    """The policy's own samples, judged, as the training loop's batches."""
-    settings = {"temperatures": p.temperatures, "updates": p.updates, **settings}
-    return Rollouts(policy, tokenizer, asked, judge, advantages, prompts_per_step=p.batch_size, samples=p.samples,
-                    max_new_tokens=p.max_response_tokens, accumulation=p.accumulation, seed=p.seed,
-                    reference_model=sft if p.kl_weight > 0 else None, **settings)
-
-
-drawn = source(sft).draw(range(min(len(asked), 2 * p.batch_size)), seed=p.seed)
-spread = drawn.rewards.std(1)
-coarse = {"1 if above the median of all": drawn.rewards > drawn.rewards.median()}  # rewards of all or nothing
-if "helpfulness" in drawn.parts:
-    right = torch.tensor(drawn.parts["helpfulness"]).reshape(drawn.rewards.shape)
+few = asked[:2 * p.batch_size]
+drawn = recipes.answers_of(sft, tokenizer, few, draws=p.samples, temperature=1.0, max_new_tokens=p.max_response_tokens)
+judged = judges.score_samples(judge, few, drawn)
+rewards = torch.tensor(judged.total).float()  # (prompts, k)
+spread = rewards.std(1)
+coarse = {"1 if above the median of all": rewards > rewards.median()}  # rewards of all or nothing
+if "helpfulness" in judged.parts:
+    right = torch.tensor(judged.parts["helpfulness"])
     coarse = {"1 if at least half is right": right >= 0.5, "1 if all of it is right": right == 1}
 
 # %%
 groups_figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.9))
 for scale, label, colour in (("group", "group", plots.CYCLE[0]), ("none", "batch or none", plots.CYCLE[1])):
-    weight = group_relative(drawn.rewards, scale_rewards=scale).abs().mean(1)
+    weight = group_relative(rewards, scale_rewards=scale).abs().mean(1)
     left.plot(spread, weight / weight.mean(), "o", markersize=4, color=colour, label=label)
 left.set(xlabel="deviation of a prompt's rewards", ylabel="its weight (mean 1)", title="who is listened to")
 left.legend(title="scale_rewards")
@@ -280,7 +273,7 @@ right.legend()
 plt.close(groups_figure)
 display(groups_figure)
 narrow, wide = (float(np.quantile(spread, q)) for q in (0.1, 0.9))
-say(f"Among these {len(drawn.prompts)} prompts deviations run from {narrow:.2f} (one in ten is below) to {wide:.2f} "
+say(f"Among these {len(few)} prompts deviations run from {narrow:.2f} (one in ten is below) to {wide:.2f} "
     "(one in ten above): **divided by their own deviation they all weigh about the same; undivided, the widest weigh "
     f"{wide / max(narrow, 1e-9):.1f} times as much as the narrowest.**")
 
@@ -294,8 +287,8 @@ say(f"Among these {len(drawn.prompts)} prompts deviations run from {narrow:.2f} 
 
 # %%
 sizes = sorted({size for size in (2, 4, 8, p.samples) if size <= p.samples})
-dead = {name: [library.dead_groups(rewards[:, :size].float()).float().mean().item() for size in sizes]
-        for name, rewards in {f"the {p.reward} reward": drawn.rewards, **coarse}.items()}
+dead = {name: [library.dead_groups(values[:, :size].float()).float().mean().item() for size in sizes]
+        for name, values in {f"the {p.reward} reward": rewards, **coarse}.items()}
 widgets.show_table(["share of groups that are dead", *(f"k = {size}" for size in sizes)],
                    *[[name, *(f"{share:.0%}" for share in shares)] for name, shares in dead.items()])
 
@@ -330,38 +323,48 @@ widgets.show_table(*rows)
 #
 # There is a second price. $\mathbb{E}[\nabla \log \pi(y)] = 0$ is what lets a baseline be taken off without changing
 # the average. $\nabla \log \pi(y) / |y|$ is **not** zero on average, because the length depends on the sample: with
-# `sequence` the average gradient is no longer exactly that of the expected reward. Whether it shows is measured below, in
-# one direction (*Several temperatures*).
+# `sequence` the average gradient is no longer exactly that of the expected reward. Whether it shows is measured below,
+# in one direction (*Several temperatures*).
 #
 # ## Training
 #
-# **Live**, by the two functions above, a few batches of samples. `reward` is that of the samples trained on; `entropy`
-# says how undecided the policy is, per token.
+# **Live**, by the two functions above: the first `live_steps` steps of the very training that comes ready-made below,
+# with the same prompts in the same order, the same seed, and a rate that warms up over as many steps. (With an edited
+# loss, or another `schedule` than a constant rate, it is a training of its own.) A **step** is one step of the
+# optimiser throughout; with one update for every batch of samples, as here and below, that is one batch a step.
+# `reward` is that of the samples trained on; `entropy` says how undecided the policy is, per token.
 
 # %%
-def trained(objective, steps=p.live_steps, average="example", live=None, **settings):
-    """A copy of the SFT policy after `steps` batches of its own samples, and the history."""
+WARM_UP = round(0.1 * p.steps)  # steps, as many as in the ready-made trainings
+
+
+def source(policy, **settings):
+    """The policy's own samples, judged, as the training loop's batches."""
+    return recipes.rollouts(policy, tokenizer, p, judge, partial(group_relative, scale_rewards=p.scale_rewards),
+                            reference_model=sft if p.kl_weight > 0 else None, **settings)
+
+
+def trained(objective, steps, average="example", live=None, **settings):
+    """A copy of the SFT policy learns from its own samples for `steps` optimiser steps; the history."""
     policy = models.copy_model(sft)
     batches = source(policy, **settings)
-    updates = steps * batches.updates
-    # Two batches of warm-up whatever the length: at a constant rate, a short run is then the beginning of a long one.
-    history = train(policy, batches, objective, epochs=updates / len(batches), learning_rate=p.learning_rate,
-                    schedule=p.schedule, warmup=min(0.5, 2 / steps), average=average, live=live)
-    return policy, history
+    return train(policy, batches, objective, epochs=steps / len(batches), learning_rate=p.learning_rate,
+                 schedule=p.schedule, warmup=WARM_UP / steps, average=average, live=live)
 
 
 averaged = {"sequence": "example", "token": "token", "constant": "example"}[p.loss_type]
 cited = partial(grpo, clip=p.clip, kl_weight=p.kl_weight, loss_type=p.loss_type, max_length=p.max_response_tokens)
 CURVES = ["reward", "kl_k3", "entropy", "length", "grad_norm", "clipped"]
 histories = {}
-_, histories["cited, live"] = trained(cited, average=averaged,
-                                      live=plots.LiveFigure(lambda history: plots.plot_training(history, CURVES)))
+figure = plots.LiveFigure(lambda history: plots.plot_training(history, CURVES))
+histories["cited, live"] = trained(cited, p.live_steps, averaged, live=figure, updates=p.updates)
 
 # %% [markdown]
-# A dozen steps show what moves, and no more. Below are both forms over `steps` steps, from the same weights and on the
-# same prompts: "printed" is RLOO ($-A \cdot \log \pi$ with leave-one-out advantages, plus the KL), "cited" the loss
-# above. At the defaults both come **ready-made** with the package; with other parameters they are made now, which takes
-# a second or two a step. These are the policies that are compared further down.
+# So few steps, most of them warm-up, show that something moves, and no more. Below are both forms over `steps` steps,
+# from the same weights and on the same prompts: "printed" is RLOO ($-A \cdot \log \pi$ with leave-one-out advantages,
+# plus the KL), "cited" the loss above, both by the library's own copies of the functions. At the defaults they come
+# **ready-made** with the package; with other parameters they are made now, which takes a second or two a step. These
+# are the policies that are compared further down.
 
 # %%
 given = lambda schema: {name: getattr(p, name) for name in ("preset", "seed", *schema.presets[p.preset])}
@@ -374,21 +377,22 @@ curves_figure
 
 # %%
 def change(history, name):
-    """The mean of a curve's first and last quarter, in words."""
+    """The mean of a curve's first and last quarter, in words; of few steps, where a quarter says nothing, one mean."""
     values = history[name][1]
-    quarter = max(1, len(values) // 4)
+    quarter = len(values) // 4
+    if quarter < 5:
+        return f"{values.mean():.2f} throughout"
     return f"{values[:quarter].mean():.2f} to {values[-quarter:].mean():.2f}"
 
 
 shown = [name for name in ("reward", "kl_k3", "entropy", "length", "spread", "dead_groups", "clipped", "unfinished")
          if name in histories["cited"].names]
-rows = [["first quarter to last", "steps", *shown]]
-rows += [[label, len(run.rows), *(change(run, name) if name in run.names else "" for name in shown)]
-         for label, run in histories.items()]
+rows = [["first quarter of the steps to last", *made]]
+rows += [[name, *(change(one.history, name) if name in one.history.names else "" for one in made.values())]
+         for name in shown]
 widgets.show_table(*rows)
 share = histories["cited"]["clipped"][1].mean()
-say("**The reward of the samples went from " + " and from ".join(
-    f"{change(histories[label], 'reward')} ({label})" for label in made)
+say("**The reward of the samples: " + " and ".join(f"{change(histories[label], 'reward')} ({label})" for label in made)
     + f"**, first quarter of the steps to last. The clip held {share:.1%} of the tokens of the cited form"
     + (": with one update per batch of samples every ratio is 1 when the gradient is taken, so the clip has nothing to "
        "do. Further below it has." if p.updates == 1 else "."))
@@ -460,8 +464,16 @@ say("**By what is to rise, " + " < ".join(f"{label} ({rises[label]:.2f})" for la
 # the other does not:
 
 # %%
-mixed = source(sft, temperatures=p.varied)
-batch = mixed.batches(mixed.draw(range(min(len(asked), 4 * p.batch_size)), seed=p.seed + 1))[0]
+many, each = asked[:4 * p.batch_size], p.samples // len(p.varied)  # prompts; answers at every temperature
+ids = [prompt_ids(tokenizer, prompt) for prompt in many]
+drawn = [recipes.samples_of(sft, tokenizer, ids, samples=each, temperature=t, max_new_tokens=p.max_response_tokens,
+                            seed=p.seed + 1 + number) for number, t in enumerate(p.varied)]
+# Every prompt's first answer, then every prompt's second, and so on: so they share the computation of the prompt.
+mixed = [answers[i * each + j] for answers in drawn for j in range(each) for i in range(len(many))]
+scored = judge(many * p.samples, [one.text for one in mixed]).total.reshape(p.samples, len(many))
+advantage = group_relative(torch.tensor(scored).float().T, scale_rewards=p.scale_rewards).T.flatten()
+batch = from_samples(ids, [one.ids for one in mixed],
+                     temperature=[t for t in p.varied for _ in range(each * len(many))]).to(sft.device)
 
 
 @torch.no_grad()
@@ -480,7 +492,7 @@ own, at_one = logprobs(batch.temperature), logprobs(None)
 (score_own, length), (score_ignored, _) = sharpness(batch.temperature), sharpness(torch.ones_like(batch.temperature))
 
 # %%
-ratio, advantage = (at_one.token - own.token).exp(), batch.extras["advantage"].cpu().numpy()
+ratio, advantage = (at_one.token - own.token).exp(), advantage.numpy()
 rows = [["drawn at", "mean advantage", "tokens outside the clip at step 0", "\"KL\" at step 0 (nats)",
          "towards sharper, own temperature", "temperature ignored"]]
 for t in sorted(set(p.varied)):
@@ -498,18 +510,21 @@ say(f"**Own temperature, all samples: {said(score_own)}. Temperature ignored: {s
 
 # %% [markdown]
 # The two columns on the right are $\nabla \log \pi$ in one direction, "make the distribution sharper", averaged over
-# samples with its 95% interval. What a baseline rests on is its being 0 on average, whatever the reward; with each
-# sample's own temperature it is, up to the noise of these samples (a few very unlikely tokens at a high temperature
-# carry most of it, so that intervals from so few are rough). Without, a cool sample says "sharper" and a hot one
-# "flatter", for a reason that is not in the rewards; and where the cool samples are also the better ones (their mean
-# advantage is above 0), both push the same way: cool ones pull, hot ones push away. A ratio between the two kinds of
-# log-probs is wrong at once: the clip holds tokens before anything was learnt.
+# samples with its 95% interval. An unbiased baseline rests on its being 0 on average, whatever the reward. With each
+# sample's own temperature the undivided one is, up to the noise of these samples (a few very unlikely tokens at a high
+# temperature carry most of it, so that intervals from so few are rough). Divided by the length, nothing makes it 0:
+# that is the bias of `sequence` from above, and the last number says how large it is in this direction. With the
+# temperature ignored, a cool sample says "sharper" and a hot one "flatter", for a reason that is not in the rewards;
+# and where the cool samples are also the better ones (their mean advantage is above 0), both push the same way: cool
+# ones pull, hot ones push away. A ratio between the two kinds of log-probs is wrong at once: the clip holds tokens
+# before anything was learnt.
 #
 # ## Several updates on one batch of samples
 #
 # Drawing samples is the dear part; why not use them more than once? After the first update the policy is no longer
 # the one that drew them. The ratio corrects for that, exactly in expectation per token, but its noise grows with the
-# distance. The clip ends the reward for going further. Below, each batch of samples is used `more_updates` times.
+# distance. The clip ends the reward for going further. Below, live again, each of `update_batches` batches of samples
+# is used for `more_updates` optimiser steps.
 
 # %%
 ratios = []
@@ -522,7 +537,8 @@ def watched(policy, reference=None, *, old, **given):
 
 
 several = f"{p.more_updates} updates"
-_, histories[several] = trained(partial(watched, **cited.keywords), p.update_batches, averaged, updates=p.more_updates)
+histories[several] = trained(partial(watched, **cited.keywords), p.update_batches * p.more_updates, averaged,
+                             updates=p.more_updates)
 held = histories[several]["clipped"][1].reshape(-1, p.more_updates)  # (batches of samples, updates)
 parts = len(ratios) // len(histories[several].rows)  # a step is taken in pieces, to save memory
 last_ratios = torch.cat(ratios[-parts:]).numpy()
@@ -546,10 +562,11 @@ say(f"At the last update of the last batch {outside:.1%} of the tokens have a ra
     f"at the first update and {held[:, -1].mean():.1%} at the last. A token outside is not always held: the clip acts "
     "only on the side where more was to be gained.")
 if p.kl_weight > 0:  # only a batch's first update sees samples of the policy as it is: later, k3's mean is no KL
-    kl = {name: histories[name]["kl_k3"][1][::updates][min(p.update_batches, p.live_steps) - 1]
+    kl = {name: histories[name]["kl_k3"][1][::updates]
           for name, updates in (("cited, live", p.updates), (several, p.more_updates))}
-    say(f"KL from SFT when batch {min(p.update_batches, p.live_steps)} was drawn: "
-        + ", ".join(f"{name} {v:.2f}" for name, v in kl.items()) + " nats.")
+    last = min(map(len, kl.values()))
+    say(f"KL from SFT when batch {last} was drawn: "
+        + ", ".join(f"{name} {values[last - 1]:.2f}" for name, values in kl.items()) + " nats.")
 
 # %% [markdown]
 # ## Does it win?
@@ -597,6 +614,7 @@ widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for n
 PAPER = {"base": (0.500, 16.3, 19.8), "SFT": (0.549, 18.1, 20.7),
          "DPO": (0.593, 19.7, 18.9), "GRPO": (0.611, 19.4, 18.4)}
 held_out = recipes.pair_examples(p, tokenizer, "test", limit=200)
+held_out = replace(held_out, responses={"chosen": held_out.responses["chosen"]})
 chosen = {name: DatasetLogprobs.compute(model, held_out).all().chosen for name, model in long.items()}
 perplexity = {name: evaluate.perplexity(found.sum, found.length) for name, found in chosen.items()}
 has_references = all(comparison.references)
