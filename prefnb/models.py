@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 import transformers
 from accelerate import PartialState
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 import prefnb
@@ -213,12 +214,16 @@ def fingerprint(model, *, coarse: bool = False) -> str:
 
 def save_checkpoint(model, tokenizer, folder: str | Path, history=None) -> None:
     """Write model and tokenizer to `folder` in the standard format (safetensors), and with them the `history` of the
-    training if there is one: whole or not at all, and never in the place of what prefnb did not write (ValueError)."""
-    with files.written_whole(folder, made_by=f"prefnb {prefnb.__version__}") as part:
-        model.save_pretrained(part)
-        tokenizer.save_pretrained(part)
-        if history is not None:
-            history.save(part / "history.json")
+    training if there is one: whole or not at all, and never in the place of what prefnb did not write (ValueError, as
+    for a disk that is full)."""
+    try:
+        with files.written_whole(folder, made_by=f"prefnb {prefnb.__version__}") as part:
+            model.save_pretrained(part)
+            tokenizer.save_pretrained(part)
+            if history is not None:
+                history.save(part / "history.json")
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"The model cannot be written to '{folder}' ({reason(error)}).") from error
 
 
 @contextlib.contextmanager

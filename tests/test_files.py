@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import resource
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -134,6 +135,34 @@ def test_what_somebody_put_there_while_training_went_on_stays(tmp_path, model, t
     )
     assert (tmp_path / "out" / "thesis.txt").read_text() == "three years"
     assert "did not write" in capsys.readouterr().out
+
+
+@pytest.fixture
+def full_disk():
+    """No file may grow beyond 20 KB, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_is_really_full_loses_no_policy_and_is_told(small_world, tmp_path, request, monkeypatch, capsys):  # noqa: F811
+    """Neither the unfinished run nor the cache's entry can be written: the policy is there all the same. An output
+    folder that cannot is a sentence, and leaves no half of one."""
+    expected = recipes.dpo(**small_world).model
+    request.getfixturevalue("full_disk")
+    monkeypatch.setenv("PREFNB_CACHE", str(tmp_path / "other"))
+    capsys.readouterr()
+    policy = recipes.dpo(**small_world).model
+    said = capsys.readouterr().out
+    assert "unfinished run cannot be kept" in said and "cannot be kept in the cache" in said and "too large" in said
+    assert models.fingerprint(policy) == models.fingerprint(expected)
+    words = [f"--{name}={value}" for name, value in small_world.items()]
+    with pytest.raises(ValueError, match="The model cannot be written to .*out' .*too large"):
+        command_line.main(["dpo", *words, f"--output_dir={tmp_path / 'out'}"])
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("out")]
+    left = [path for path in (tmp_path / "other").rglob("*") if path.suffix in (".part", ".safetensors")]
+    assert {path.name for path in left} <= {"logprobs.safetensors"}
 
 
 @pytest.mark.parametrize("touch", ["change", "add", "remove"])
