@@ -36,9 +36,9 @@ preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' model an
 seed: int = 0  # any whole number; the same seed gives the same numbers
 model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
 dataset: str = None  # preference pairs: "pocket", a local file or a hub name; None takes the preset's
-pairs: int = None  # pairs that the full reward model learns from, 1 or more; None takes the preset's (2000, 61000)
-epochs: float = None  # passes over the pairs, above 0, may be a fraction; None takes the preset's (1)
-batch_size: int = None  # pairs per optimiser step, 1 to 4096; None takes the preset's
+pairs: int = None  # pairs for the full reward model, 1 or more; None takes the preset's (pocket 2000, qwen 61000)
+epochs: float = None  # passes over the pairs, above 0, may be a fraction; None takes the preset's (both 1)
+batch_size: int = None  # pairs per optimiser step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
 learning_rate: float = None  # above 0, up to 1; None takes the preset's (pocket 2e-4, qwen 1e-5)
 pairs_in_view: int = 1024  # pairs of the smaller reward model that is trained in this notebook, 1 or more
 held_out: int = 400  # pairs to test the reward models on, 20 or more
@@ -145,7 +145,7 @@ figure
 
 # %%
 from prefnb import data, evaluate, judges, models
-from prefnb.batches import Batches, prompt_ids, tokenize
+from prefnb.batches import prompt_ids, tokenize
 
 
 def fitting(rows):
@@ -168,7 +168,7 @@ widgets.show_responses(view_rows["prompt"][:3], {name: view_rows[name][:3] for n
 
 # %%
 from prefnb.logprobs import RewardScorer
-from prefnb.train import train
+from prefnb.recipes.training import scores_of
 
 TITLES = {"loss": "loss", "margin": "difference  $s(y_w) - s(y_l)$", "accuracy": "share right"}
 
@@ -182,15 +182,14 @@ def watch(history):
     return figure
 
 
-small = models.reward_model_from(sft, tokenizer, p.seed)
-histories = {"reward model in view": train(
-    small, Batches(examples, p.batch_size, accumulation=p.accumulation, seed=p.seed), bradley_terry,
-    scorer=RewardScorer, epochs=p.epochs, learning_rate=p.learning_rate, schedule=p.schedule,
-    live=plots.LiveFigure(watch))}
+start, histories = models.reward_model_from(sft, tokenizer, p.seed), {}
+small, histories["reward model in view"] = recipes.fit(start, examples, bradley_terry, p, scorer=RewardScorer,
+                                                       live=plots.LiveFigure(watch))
 
 # %% [markdown]
-# That one saw a part of the pairs. The full one, trained in the same way on all `pairs` of them, comes ready-made; with
-# other parameters it is trained now, and this cell takes longer. Later notebooks use the same one.
+# That one was trained before your eyes, on a part of the pairs. The full one, trained in the same way on all `pairs` of
+# them, comes ready-made; with other parameters it is trained now, and this cell takes longer. Later notebooks use the
+# same one. An edit of the loss above changes the model in view; the full one keeps the loss as you found it.
 #
 # ## How often is it right on pairs it has not seen?
 #
@@ -206,10 +205,10 @@ full = recipes.reward_model(**{name: vars(p)[name] for name in recipes.REWARD_MO
 proxies = {"in view": judges.RewardModel(small, tokenizer),
            "full": judges.RewardModel(full.model, full.tokenizer)}
 proxy = proxies["full"]
-difference = lambda judge: (judge(test_pairs["prompt"], test_pairs["chosen"]).total
-                            - judge(test_pairs["prompt"], test_pairs["rejected"]).total)
-margins = {label: difference(judge) for label, judge in proxies.items()}
-gold_margin = difference(gold) if judged else None
+says = lambda judge, side: scores_of(judge, test_pairs["prompt"], test_pairs[side])
+margins = {label: says(judge, "chosen") - says(judge, "rejected") for label, judge in proxies.items()}
+by_gold = [gold(test_pairs["prompt"], test_pairs[side]).total for side in ("chosen", "rejected")] if judged else None
+gold_margin = by_gold[0] - by_gold[1] if judged else None
 
 
 def share(hits):
@@ -299,9 +298,10 @@ display(Markdown(f"**The full model is {mean_confidence:.0%} sure on average and
 # ## The proxy against the gold judge
 #
 # Pairs of a data set were written by others. A proxy that is to be *followed* must judge what the policy itself says.
-# So the fine-tuned model now answers every test prompt `samples` times, once and for all (they are kept in the cache),
-# and both judges score every answer. In these answers it has the style of its demonstrations' houses, which the pairs have
-# not ([notebook 00](00_pocket_world.ipynb)): the proxy has to judge what it hardly met.
+# So the fine-tuned model answers every test prompt `samples` times, and both judges score every answer. (The answers and
+# the proxy's scores come ready-made, and are made anew after a change of what they depend on.) In these answers it has
+# the style of its demonstrations' houses, which the pairs have not ([notebook 00](00_pocket_world.ipynb)): the proxy has
+# to judge what it hardly met.
 #
 # A scatter of one score against the other over all answers would mix prompts, and that the loss never asked for. So
 # from each score the mean over its prompt's answers is taken away first. Then the question for each prompt: of the
@@ -325,8 +325,11 @@ def draw(policy, count):
 
 def score(judge, answers):
     """What a judge says of nested answers: an array (prompts, count) for its total and for each of its parts."""
-    found = judge([one for one, group in zip(prompts, answers) for _ in group],
-                  [one.text for group in answers for one in group])
+    asked = [one for one, group in zip(prompts, answers) for _ in group]
+    texts = [one.text for group in answers for one in group]
+    if isinstance(judge, judges.RewardModel):
+        return {"total": scores_of(judge, asked, texts).reshape(len(prompts), -1)}
+    found = judge(asked, texts)
     named = found if isinstance(found, dict) else {"total": found.total, **found.parts}
     return {name: values.reshape(len(prompts), -1) for name, values in named.items()}
 
@@ -413,6 +416,8 @@ else:
 # accuracy is the mean of the two shares found, of the fluent and of the disfluent; always saying the same gets one
 # half. It is asked about held-out answers of the writers and about the fine-tuned model's own, which nobody trained
 # the classifier on. Answers to one prompt are alike, so the intervals are over prompts, not over answers.
+#
+# The classifier comes ready-made; after an edit of its loss, here below, or of a parameter it is trained anew.
 
 # %%
 def two_classes(policy, reference=None, *, label):
@@ -434,12 +439,11 @@ if judged:
     rows, fluent = one_by_one(view_rows)
     single = tokenize(rows, tokenizer, ("response",), max_prompt_tokens=p.max_prompt_tokens,
                       max_response_tokens=p.max_response_tokens)
-    classifier = models.reward_model_from(sft, tokenizer, p.seed, classes=("disfluent", "fluent"))
-    batches = Batches(single, p.batch_size, accumulation=p.accumulation, seed=p.seed,
-                      label=torch.tensor(fluent[single.kept]))
-    histories["fluency"] = train(classifier, batches, two_classes, scorer=RewardScorer, epochs=p.epochs,
-                                 learning_rate=p.learning_rate, schedule=p.schedule, live=plots.LiveFigure(watch))
+    start = models.reward_model_from(sft, tokenizer, p.seed, classes=("disfluent", "fluent"))
+    classifier, histories["fluency"] = recipes.fit(start, single, two_classes, p, scorer=RewardScorer,
+                                                   labels={"label": fluent[single.kept].tolist()})
     fluency = judges.RewardModel(classifier, tokenizer)
+    display(watch(histories["fluency"]))
 
 # %%
 def accuracy(says, truth):
@@ -461,7 +465,7 @@ def by_prompt(measure, says, truth):
 
 if judged:
     rows, fluent = one_by_one(test)
-    found = fluency([row["prompt"] for row in rows], [row["response"] for row in rows]).total > 0
+    found = scores_of(fluency, [row["prompt"] for row in rows], [row["response"] for row in rows]) > 0
     table["fluency"] = score(fluency, answers)["total"]
     says = {"writers' answers, held out": (found.reshape(-1, 2), fluent.reshape(-1, 2)),
             "the fine-tuned model's own answers": (table["fluency"] > 0, ~flaws["disfluent"])}
@@ -621,6 +625,12 @@ picked = {"SFT": [group[0] for group in alone["SFT"]],
           f"SFT, {by}": pick_best([group[:p.best_of] for group in answers], table["proxy"][:, :p.best_of]),
           "DPO": [group[0] for group in alone["DPO"]], f"DPO, {by}": pick_best(dpo_answers, drawn["DPO"]["proxy"])}
 scores = {label: gold(prompts, [one.text for one in found]) for label, found in picked.items()} if judged else {}
+if judged:
+    gap = scores[f"SFT, {by}"].total - scores["SFT"].total
+    better, worse = (gap > gold.tie).mean(), (gap < -gold.tie).mean()
+    display(Markdown("Below, one answer of SFT beside picks by the proxy. **Picking is no guarantee**: gold finds SFT's "
+                     f"pick better than the single answer on {better:.0%} of the prompts, worse on {worse:.0%}, and level "
+                     "on the rest. So any one example may show a pick that loses."))
 shown = ("SFT", f"SFT, {by}", f"DPO, {by}")
 widgets.show_responses(prompts, {label: picked[label] for label in shown},
                        {label: scores[label] for label in shown} if judged else None,

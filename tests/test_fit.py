@@ -9,7 +9,11 @@ from safetensors.torch import load_file
 
 from prefnb import cache, made, models, recipes
 from prefnb.batches import tokenize
+from prefnb.judges import RewardModel
+from prefnb.logprobs import RewardScorer
 from prefnb.objectives.dpo import dpo
+from prefnb.objectives.reward_model import bradley_terry, two_classes
+from prefnb.objectives.sft import sft
 from prefnb.objectives.simpo import simpo
 from prefnb.recipes import training
 
@@ -81,3 +85,44 @@ def test_what_is_kept_at_two_bytes_a_weight_is_the_same_policy(model, tokenizer,
     assert [one.ids for one in recipes.answers_of(kept, tokenizer, examples.prompt_ids, **asked)] == [
         one.ids for one in answers
     ]
+
+
+def test_supervised_runs_and_reward_models_need_no_reference(model, tokenizer, pairs, trainings):
+    """They are made once too; another average, scorer or label is another run."""
+    rows = [{"prompt": pair["prompt"], "response": pair["chosen"]} for pair in pairs]
+    single, start = tokenize(rows, tokenizer, ("response",)), models.reward_model_from(model, tokenizer, 0)
+    two = models.reward_model_from(model, tokenizer, 0, classes=("bad", "good"))
+    label = [n % 2 for n in range(len(single))]
+    for _ in range(2):
+        _, history = recipes.fit(model, single, sft, P, average="token")
+        scored, _ = recipes.fit(start, tokenize(pairs, tokenizer), bradley_terry, P, scorer=RewardScorer)
+        recipes.fit(two, single, two_classes, P, scorer=RewardScorer, labels={"label": label})
+    assert len(trainings) == 3 and history.rows[0]["logp"] < 0
+    assert not list(cache.cache_folder().glob("reference-*"))
+    recipes.fit(two, single, two_classes, P, scorer=RewardScorer, labels={"label": label[::-1]})
+    assert len(trainings) == 4
+    assert isinstance(scored, type(start)) and not torch.equal(weights_of(scored), weights_of(start))
+
+
+def test_a_run_with_a_monitor_is_kept_only_if_what_it_depends_on_is_told(model, tokenizer, pairs, trainings):
+    """What a monitor measures cannot be seen from outside; its values come back with the run."""
+    examples = tokenize(pairs, tokenizer)
+    monitored = dict(also=dict(monitor=lambda policy: {"seen": 1.0}, monitor_every=1))
+    for _ in range(2):
+        recipes.fit(model, examples, DPO, P, **monitored)
+        recipes.fit(model, examples, DPO, P, **monitored, told=torch.ones(1))
+    assert len(trainings) == 4
+    for told in ("one", "one", "another"):
+        _, history = recipes.fit(model, examples, DPO, P, **monitored, told=[told, sft])
+    assert len(trainings) == 6 and [row["seen"] for row in history.evals] == [1.0] * 4
+
+
+def test_scores_are_asked_for_once(model, tokenizer, pairs, monkeypatch):
+    """A reward model's scores come back as they were, in any order, for the same answers to the same prompts."""
+    judge = RewardModel(models.reward_model_from(model, tokenizer, 0), tokenizer)
+    prompts, texts = [pair["prompt"] for pair in pairs], [pair["chosen"] for pair in pairs]
+    found = training.scores_of(judge, prompts, texts)
+    assert found == pytest.approx(judge(prompts, texts).total, abs=1e-5)
+    monkeypatch.setattr(RewardModel, "__call__", None)
+    again = training.scores_of(judge, prompts[::-1] + prompts[:2], texts[::-1] + texts[:2])
+    assert again.tolist() == [*found[::-1], *found[:2]]

@@ -1,16 +1,21 @@
-"""One more policy from the same start: what notebooks train beside their main one, and do not train twice."""
+"""One more policy from the same start, and what a reward model says: what notebooks need beside their main run, once."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Callable
 
+import numpy as np
+import torch
 from safetensors.torch import load_model, save_model
 
 from prefnb import models
 from prefnb.batches import Batches, Examples
 from prefnb.cache import cached, digest
+from prefnb.judges import RewardModel
+from prefnb.logprobs import Scorer
 from prefnb.recipes.preference import reference
 from prefnb.source import code_of, described
 from prefnb.train import History, train
@@ -24,25 +29,36 @@ def fit(
     *,
     reference_model=None,
     live=None,
+    scorer: type = Scorer,
+    labels: dict[str, list] | None = None,
+    average: str = "example",
+    also: dict | None = None,
+    told: object = None,
     **changed,
 ) -> tuple[object, History]:
     """A copy of `start` trained on `examples`; returns it with its history.
 
-    `objective(policy, reference)` gets the log-probs of `reference_model`, which is `start` if none is named. p: the
-    training's settings; `changed` are those that differ here, of epochs, learning_rate, schedule, batch_size.
+    `objective(policy, reference)` gets the log-probs of `reference_model`, which is `start` if none is named; None with
+    `average="token"` (SFT) or another `scorer` (RewardScorer, whose `start` is a reward model), which need none. labels:
+    one number for each example under every name that the objective takes besides. p: the training's settings; `changed`
+    are those that differ here, of epochs, learning_rate, schedule, batch_size.
     With a `live` figure it is trained before your eyes. Without one, a run that was made before, with the very same loss
     (its own code and all that it calls), settings and pairs, comes from the cache or with the package.
+    also: what `train` takes besides, a monitor or a term on_policy. What these do cannot be seen from outside, so such a
+    run is kept only if `told` says, in plain values and functions, all that it depends on.
     """
     settings = {name: changed.pop(name, getattr(p, name)) for name in ("epochs", "learning_rate", "schedule", "batch_size")}
     if changed:
         raise TypeError(f"fit takes no {', '.join(changed)}; it takes {', '.join(settings)}.")
+    compared = average == "example" and scorer is Scorer  # with a reference
 
     def make() -> tuple[object, History]:
         policy = models.copy_model(start)
-        frozen = reference(reference_model or start, examples)
+        frozen = reference(reference_model or start, examples) if compared else None
         size, loop = settings["batch_size"], {name: value for name, value in settings.items() if name != "batch_size"}
-        batches = Batches(examples, size, accumulation=p.accumulation, seed=p.seed, reference=frozen)
-        return policy, train(policy, batches, objective, live=live, **loop)
+        tensors = {name: torch.tensor(values) for name, values in (labels or {}).items()}
+        batches = Batches(examples, size, accumulation=p.accumulation, seed=p.seed, reference=frozen, **tensors)
+        return policy, train(policy, batches, objective, scorer=scorer, average=average, live=live, **loop, **(also or {}))
 
     def save(made: tuple[object, History], folder: Path) -> None:
         policy, history = made
@@ -54,17 +70,39 @@ def fit(
         load_model(policy, folder / "model.safetensors")
         return policy, History.load(folder / "history.json")
 
-    loss = described(objective)
-    if live is not None or loss is None:
+    loss, besides = described(objective), described(told)
+    if live is not None or loss is None or (also and (told is None or besides is None)):
         return make()
     key = {
         "start": models.fingerprint(start, coarse=True),
         "reference": models.fingerprint(reference_model or start, coarse=True),
         "examples": digest([examples.prompt_ids, examples.responses]),
         "objective": digest(loss),
+        "scorer": [scorer.__name__, code_of(f"{scorer.__module__}.{scorer.__name__}")],
+        "labels": digest(labels),
+        "average": average,
+        "also": [sorted(also or {}), digest(besides)],
         "accumulation": p.accumulation,
         "seed": p.seed,
         **settings,
         "code": code_of("prefnb.recipes.training.fit"),
     }
     return cached("fit", key, make, save, load)
+
+
+def scores_of(judge: RewardModel, prompts: list, texts: list[str]) -> np.ndarray:
+    """The scores that a reward model gives n texts, each an answer to the prompt (messages) at its place: (n,), from the
+    cache if it was asked this before. The same answer to the same prompt is scored once."""
+    asked = [json.dumps(one) for one in zip(prompts, texts)]
+    once = sorted(set(asked))
+    key = {
+        "model": models.fingerprint(judge.model, coarse=True),
+        "asked": digest(once),
+        "reads": [judge.reads, judge.positive],
+        "code": code_of("prefnb.judges.RewardModel"),
+    }
+    make = lambda: judge(*zip(*map(json.loads, once))).total  # noqa: E731
+    save = lambda found, folder: np.save(folder / "scores.npy", found.astype(np.float32))  # noqa: E731
+    load = lambda folder: np.load(folder / "scores.npy")  # noqa: E731
+    score = dict(zip(once, cached("scores", key, make, save, load).astype(np.float32)))
+    return np.array([score[one] for one in asked], dtype=float)
