@@ -657,8 +657,7 @@ gap = after["d_chosen"] - after["d_rejected"]
 low, high = evaluate.bootstrap_interval(gap.numpy())
 learnt = ("the chosen response gained on the rejected one" if low > 0 else "the chosen response lost against the rejected one"
           if high < 0 else "the two cannot be told to have moved apart")
-enough = (f" And the answers? DPO {against_sft(main)} ({comparison.win_rates[main]}), though nobody ever showed it what to write."
-          if comparison.judged else "")
+enough = f" Its answers: DPO {against_sft(main)} ({comparison.win_rates[main]})." if comparison.judged else ""
 Markdown(f"""By asking, pair by pair, that the chosen response gain on the rejected one, both measured from the reference. On
 {len(held_out)} pairs that it has not seen, {learnt}, by {evaluate.mean_and_interval(gap)} nats; by itself the chosen one {evaluate.change(after['d_chosen'])} and the
 rejected one {evaluate.change(after['d_rejected'])}. The policy now has {after['accuracy'].mean():.0%} of these pairs the right way round.{enough}

@@ -35,7 +35,7 @@ preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' setting 
 seed: int = 0  # 0 or more; the same seed gives the same numbers
 model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
 dataset: str = None  # "pocket", a local file or a hub name; None takes the preset's
-pairs: int = None  # preference pairs to train on, 1 or more; None takes the preset's
+pairs: int = None  # preference pairs to train on, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
 epochs: float = None  # passes over the pairs, above 0; None takes the preset's (1)
 batch_size: int = None  # pairs per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
 learning_rate: float = None  # Adam's, above 0; None takes the preset's (pocket 0.0002, qwen 0.000005)
@@ -184,8 +184,8 @@ loss_figure
 # for what is left of it.
 
 # %%
-from prefnb import data, models
-from prefnb.batches import Batches, prompt_ids
+from prefnb import data
+from prefnb.batches import prompt_ids
 from prefnb.logprobs import DatasetLogprobs
 
 if not data.is_pocket(p.dataset) and p.model == "pocket":  # real text is longer: half of the model's window each
@@ -193,8 +193,7 @@ if not data.is_pocket(p.dataset) and p.model == "pocket":  # real text is longer
 sft, tokenizer = recipes.starting_policy(p)
 examples = recipes.pair_examples(p, tokenizer)
 held_out = recipes.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
-reference = recipes.reference(sft, examples)  # for DPO and for our pictures; SimPO's loss never asks for it
-start = reference.all()
+start = recipes.reference(sft, examples).all()  # for this picture; SimPO's loss never asks for it
 by_length = (start.chosen.length - start.rejected.length).numpy()
 lengths_figure, axes = plt.subplots(1, 2, figsize=(8, 2.8))
 said = []
@@ -213,10 +212,12 @@ lengths_figure
 # %% [markdown]
 # ## Training, side by side
 #
-# Both start from the SFT policy and see the same pairs in the same order for as many steps. SimPO is trained here, live;
-# DPO with its whole history is the one of 02, ready-made at the defaults. Each has the learning rate that one rule gave it (the
-# method's own default), unless you set one for both. Losses and margins have different scales, since each method has its own,
-# and they begin in different places: DPO at $\ln 2$ and at margin 0, SimPO where the SFT model stands. What can be
+# Both start from the SFT policy and see the same pairs in the same order for as many steps. SimPO is trained here,
+# before your eyes; DPO with its whole history is the one of 02. That comes ready-made at the defaults, and so do the
+# two mistakes and the other settings further down; after an edit of the loss, or with other parameters, they are
+# trained anew. Each method has the learning rate that one rule gave it (its own default), unless you set one for both.
+# Losses and margins have different scales, since each method has its own, and they begin in different places: DPO at
+# $\ln 2$ and at margin 0, SimPO where the SFT model stands. What can be
 # compared are accuracy (is the margin positive?) and the two panels below: $d(y)$ is the change of $S(y)$ from the SFT
 # policy to the trained one. The wrapper `watched` only measures it.
 
@@ -224,7 +225,6 @@ lengths_figure
 from functools import partial
 
 from prefnb.objectives.dpo import dpo
-from prefnb.train import train
 
 
 def watched(objective):
@@ -235,14 +235,6 @@ def watched(objective):
                    for role in ("chosen", "rejected")}
         return loss, {**metrics, **changes}
     return with_changes
-
-
-def train_from_sft(objective, rate=p.learning_rate, **options):
-    """A fresh copy of the SFT policy, trained on the pairs; returns it with its history."""
-    policy = models.copy_model(sft)
-    batches = Batches(examples, p.batch_size, accumulation=p.accumulation, seed=p.seed, reference=reference)
-    settings = {"epochs": p.epochs, "learning_rate": rate, "schedule": p.schedule}
-    return policy, train(policy, batches, watched(objective), **settings, **options)
 
 
 def dpo_of_02():
@@ -267,8 +259,8 @@ def beside_dpo(history):
 policies, histories = {}, {}
 dpo_rate = learning_rate or recipes.DPO.preset(p.preset)["learning_rate"]
 policies["DPO"], histories["DPO"] = dpo_of_02()
-policies["SimPO"], histories["SimPO"] = train_from_sft(partial(simpo, beta=p.beta, gamma=p.gamma),
-                                                       live=plots.LiveFigure(beside_dpo))
+loss = partial(simpo, beta=p.beta, gamma=p.gamma)
+policies["SimPO"], histories["SimPO"] = recipes.fit(sft, examples, watched(loss), p, live=plots.LiveFigure(beside_dpo))
 print(f"SimPO: {len(histories['SimPO'].rows)} steps at learning rate {p.learning_rate:g}; "
       f"DPO: {len(histories['DPO'].rows)} at {dpo_rate:g}.")
 
@@ -278,8 +270,8 @@ print(f"SimPO: {len(histories['SimPO'].rows)} steps at learning rate {p.learning
 # On held-out pairs, where batches play no part.
 # Accuracy is measured in both ways for both policies: *by the mean* is SimPO's question, *by the change of the sum*
 # is DPO's. The KL is sampled: the policy answers test prompts at temperature 1, and the k3 estimator is summed over the
-# first 64 tokens at most (nats per response). SimPO's loss has no term that would hold it near SFT; the sentence below the
-# table says whether it went further than DPO.
+# first 64 tokens at most (nats per response). SimPO's loss has no term that would hold it near SFT, but that alone does
+# not say how far it goes: the sentence below the table compares it with DPO.
 
 # %%
 def share(which):
@@ -333,30 +325,30 @@ Markdown(f"{' '.join(sentences)} Before training, accuracy by the mean was {at_s
 # for one that is done. The figure shows how these weights spread over the held-out pairs, before training in grey
 # and after it in colour: thin line from the 5% to the 95% point, thick line between the quartiles, dot at the
 # median. Sums differ by many nats, so SimPO on the sum may see almost only weights of 0 and 1: each pair shouts or is
-# silent, by its *length*. Means differ by fractions of a nat, so DPO on the mean may hardly leave one half, and then
-# it never learns which pairs are done.
+# silent, largely by its *length*. Means differ by fractions of a nat, so under DPO on the mean the weights may hardly
+# leave one half, and then it would not learn which pairs are done. Whether that makes worse answers is another question;
+# the win rates further down say. Both policies come ready-made.
 
 # %%
-from types import SimpleNamespace
+import types
 
 
 def swapped(responses):
     """The same responses with sum and mean exchanged: the mistake."""
-    return SimpleNamespace(**{role: SimpleNamespace(sum=one.mean, mean=one.sum)
-                              for role, one in vars(responses).items()})
+    return types.SimpleNamespace(**{role: types.SimpleNamespace(sum=one.mean, mean=one.sum)
+                                    for role, one in vars(responses).items()})
 
 
-def mistaken(objective):
-    """An objective that takes one for the other."""
-    return lambda policy, reference: objective(swapped(policy), swapped(reference))
+def mistaken(policy, reference, objective):
+    """The loss of an objective that takes one for the other."""
+    return objective(swapped(policy), swapped(reference))
 
 
-correct = {"SimPO": partial(simpo, beta=p.beta, gamma=p.gamma), "DPO": partial(dpo, beta=p.dpo_beta)}
-losses = {"SimPO": correct["SimPO"], "SimPO on the sum": mistaken(correct["SimPO"]),
-          "DPO": correct["DPO"], "DPO on the mean": mistaken(correct["DPO"])}
-for label in ("SimPO on the sum", "DPO on the mean"):
-    rate = dpo_rate if label.startswith("DPO") else p.learning_rate
-    policies[label], histories[label] = train_from_sft(losses[label], rate)
+losses = {"SimPO": partial(simpo, beta=p.beta, gamma=p.gamma), "DPO": partial(dpo, beta=p.dpo_beta)}
+losses = {"SimPO": losses["SimPO"], "SimPO on the sum": partial(mistaken, objective=losses["SimPO"]),
+          "DPO": losses["DPO"], "DPO on the mean": partial(mistaken, objective=losses["DPO"])}
+for label, rate in {"SimPO on the sum": p.learning_rate, "DPO on the mean": dpo_rate}.items():
+    policies[label], histories[label] = recipes.fit(sft, examples, losses[label], p, learning_rate=rate)
     measured[label] = measure(label)
 show_moved(losses)
 
@@ -396,7 +388,8 @@ Markdown("\n".join(map(loud_or_silent, losses)))
 # ## The paper's grid
 #
 # Paper 004 tried four settings of $(\gamma, \beta)$ "with a non-thorough hyperparameter tuning" and reports win rates
-# over SFT. We train its best and the two farthest from it, all other settings the same, and let every policy of this notebook answer each test prompt `draws` times at
+# over SFT. Beside its best we train the settings of `grid_gammas` and `grid_betas`, all else the same (they come
+# ready-made), and let every policy of this notebook answer each test prompt `draws` times at
 # temperature 0.7. The gold judge scores each answer, and every answer meets every one of SFT's to the same prompt; the
 # **win rate** is the share of these comparisons that a policy wins, a tie counting half, with a 95% interval over
 # prompts. In the tiles, blue is above one half and red below; settings that were not tried are empty. Compare each panel's
@@ -409,7 +402,8 @@ settings = list(dict.fromkeys([(p.gamma, p.beta), *zip(p.grid_gammas, p.grid_bet
 labels = {setting: "SimPO, gamma {:g}, beta {:g}".format(*setting) for setting in settings} | {settings[0]: "SimPO"}
 for (gamma_here, beta_here), label in labels.items():
     if label not in policies:
-        policies[label], histories[label] = train_from_sft(partial(simpo, beta=beta_here, gamma=gamma_here))
+        objective = partial(simpo, beta=beta_here, gamma=gamma_here)
+        policies[label], histories[label] = recipes.fit(sft, examples, objective, p)
 comparison = recipes.compare({"SFT": sft, **policies}, tokenizer, p)
 
 # %%
@@ -526,7 +520,7 @@ if comparison.judged:
     mistakes = " And the mistakes? " + "; ".join(
         f"{label} is {words[ends[label]]} ({evaluate.mean_and_interval(lead)})" for label, lead in leads.items()) + "."
     if set(ends.values()) != {"does not hold here"}:
-        mistakes += " So a mistake need not show in a win rate; the weights show it."
+        mistakes += " So a mistake need not lower a win rate: look for it in the weights."
 Markdown(f"That SimPO without careful tuning is below DPO **{conclusion}**.{at_main}{mistakes}")
 
 # %% [markdown]
@@ -600,8 +594,26 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 #   length.
 # - SimPO and DPO from one start on the same pairs: what each did to both log-probs, and how far each went by its own
 #   samples.
-# - One word wrong, sum for mean, and the weights of the pairs are no longer what the method intends; nothing crashes.
+# - One word wrong, sum for mean: nothing crashes, another loss is trained, and the weights of the pairs are where to
+#   look for it.
 # - Settings of the paper's grid beside ours, each against its own DPO, with a verdict that comes from intervals.
 #
 # Previous: [02_dpo](02_dpo.ipynb). Next: [04_dppo](04_dppo.ipynb), where the policy's own most likely answer is
 # penalised when it votes for the losing response.
+#
+# ### So, do preferences need a reference model?
+
+# %%
+TO_LEARN = {"holds here": "No, not to learn from them: SimPO, which has none, beats SFT",
+            "does not hold here": "Here SimPO, which has none, loses against SFT",
+            "cannot be told": "This run cannot tell: SimPO, which has none, is not to be told from SFT"}
+TO_DO_BETTER = {"holds here": "the reference helps: DPO is ahead of SimPO", "cannot be told": "the two are not to be told apart",
+                "does not hold here": "it does better without: SimPO is ahead of DPO"}
+if comparison.judged:
+    rate, lead = comparison.win_rates["SimPO"], comparison.outcomes("DPO") - comparison.outcomes("SimPO")
+    found = evaluate.verdict(evaluate.bootstrap_interval(lead), 0)
+    said = (f"{TO_LEARN[evaluate.verdict(rate.interval)]} ({rate}). Against DPO at these settings, {TO_DO_BETTER[found]} "
+            f"(DPO's lead: {evaluate.mean_and_interval(lead)}).")
+else:
+    said = "Without a judge that knows the answers this run cannot tell."
+Markdown(f"{said} By its own samples SimPO went {further} DPO from SFT. One seed of training: `-p seed 1` is another.")

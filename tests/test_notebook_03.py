@@ -1,6 +1,7 @@
 """Notebook 03: the loss that its readers see and edit is the library's, and its words and solutions are right."""
 
 import re
+from functools import partial
 
 import pytest
 import torch
@@ -42,10 +43,10 @@ def test_the_mistakes_are_the_ones_that_are_named(notebook):
     """Guards the lesson on sum and mean: by hand, SimPO on the sum and DPO on the mean."""
     policy = from_tokens(chosen=[[-1.0, -2.0]], rejected=[[-1.0, -2.0, -3.0]])  # sums -3, -6; means -3/2, -2
     reference = from_tokens(chosen=[[-1.0, -1.0]], rejected=[[-1.0, -1.0, -1.0]])  # means -1, -1
-    summed = notebook.mistaken(lambda a, b: notebook.simpo(a, b, beta=2.0, gamma=0.5))
-    averaged = notebook.mistaken(lambda a, b: dpo(a, b, beta=2.0))
-    assert summed(policy, reference)[1]["margin"].item() == pytest.approx(2 * (-3 + 6))
-    assert averaged(policy, reference)[1]["margin"].item() == pytest.approx(2 * (-0.5 + 1.0))
+    _, summed = notebook.mistaken(policy, reference, partial(notebook.simpo, beta=2.0, gamma=0.5))
+    _, averaged = notebook.mistaken(policy, reference, partial(dpo, beta=2.0))
+    assert summed["margin"].item() == pytest.approx(2 * (-3 + 6))
+    assert averaged["margin"].item() == pytest.approx(2 * (-0.5 + 1.0))
 
 
 def test_the_paper_s_table_is_the_paper_s(notebook):
