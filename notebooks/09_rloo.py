@@ -478,7 +478,7 @@ if rates:
              for name in scores["SFT"].parts}
     best, *_, least = sorted(per_category["RLOO"], key=lambda name: -per_category["RLOO"][name].rate)
     say("RLOO against SFT, part by part: " + ", ".join(f"{name} {value}" for name, value in moved.items())
-        + f". **It gains most in {best.replace('_', ' ')} ({per_category['RLOO'][best]}) and least in "
+        + f". **Against SFT it does best in {best.replace('_', ' ')} ({per_category['RLOO'][best]}) and worst in "
         f"{least.replace('_', ' ')} ({per_category['RLOO'][least]}).**")
 else:
     print("No gold judge can know the right answers here, so there are no win rates and no parts to show.")
@@ -525,7 +525,7 @@ if rates:
     low, high = evaluate.bootstrap_interval(true[PUPIL] - true["SFT"])
     say("**The pupil has found what the proxy likes and nobody else does: over-optimised.**" if high < 0 else
         "**What the proxy likes was, on the whole, good: following it over this distance paid.**" if low > 0 else
-        "**What the pupil gained with the proxy, it did not gain in truth.**")
+        "**Whether what the pupil gained with the proxy is a gain in truth, these answers cannot tell.**")
 
 # %% [markdown]
 # ## At the edges

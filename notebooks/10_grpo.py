@@ -447,9 +447,12 @@ rises = {label: next(iter(found.values())) for label, found in rough.items()}
 same = [histories["printed"]["reward"][1], histories["cited"]["reward"][1][::p.updates]]  # one value a batch of samples
 batches_of_both = min(map(len, same))
 together = np.corrcoef(*(values[:batches_of_both] for values in same))[0, 1]
-say("**By what is to rise, " + " < ".join(f"{label} ({rises[label]:.2f})" for label in sorted(rises, key=rises.get))
-    + f"**, the smoothest first. The two reward curves go together with a correlation of {together:.2f}"
-    + (": most of what shakes them is the prompts." if together > 0.7 else "."))
+if any(map(math.isnan, rises.values())):
+    say("**Of fewer than 6 steps nobody can tell how smooth they are.**")
+else:
+    say("**By what is to rise, " + " < ".join(f"{label} ({rises[label]:.2f})" for label in sorted(rises, key=rises.get))
+        + f"**, the smoothest first. The two reward curves go together with a correlation of {together:.2f}"
+        + (": most of what shakes them is the prompts." if together > 0.7 else "."))
 
 # %% [markdown]
 # ## Several temperatures in one group
@@ -523,8 +526,8 @@ say(f"**Own temperature, all samples: {said(score_own)}. Temperature ignored: {s
 #
 # Drawing samples is the dear part; why not use them more than once? After the first update the policy is no longer
 # the one that drew them. The ratio corrects for that, exactly in expectation per token, but its noise grows with the
-# distance. The clip ends the reward for going further. Below, live again, each of `update_batches` batches of samples
-# is used for `more_updates` optimiser steps.
+# distance. The clip ends the reward for going further. Below, live again and with the same warm-up, each of
+# `update_batches` batches of samples is used for `more_updates` optimiser steps.
 
 # %%
 ratios = []
