@@ -34,7 +34,7 @@ seed: int = 0  # any whole number; the same seed gives the same numbers
 model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
 dataset: str = None  # preference pairs: "pocket", a local file or a hub name; None takes the preset's
 new_prompts: str = None  # a file of new prompts; None lets the pocket world write them, other data need a file
-pairs: int = None  # pairs that the start policy learns from, 1 or more; None takes the preset's (1536, qwen 61000)
+pairs: int = None  # pairs that the start learns from, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
 rounds: int = None  # rounds of self-improvement, 1 to 100; None takes the preset's (3)
 weakest: int = None  # categories that get new prompts, 1 or more; None takes the preset's (2)
 prompts: int = None  # new prompts a round, 1 or more; None takes the preset's (pocket 128, qwen 1000)
@@ -251,12 +251,15 @@ display(Markdown(told))
 # with $y_t$ the tokens of $y$, $|y|$ their number and $\pi$ the policy that the round starts from (so, the round's
 # reference). It knows nothing of right and wrong. What it prefers is what is already likely: predict what that does to
 # diversity.
+#
+# The last round of the reward model is trained before your eyes; the rounds before it, and those of the likelihood,
+# come ready-made at the defaults. Edit `best_and_worst`, or change a parameter, and they are made anew.
 
 # %%
 done = {}
 for label, score in {"reward model": recipes.by_reward(proxy), "own likelihood": recipes.by_likelihood}.items():
     done[label] = recipes.improve(start, tokenizer, asked, score, p, make_pairs=best_and_worst,
-                                  live=plots.LiveFigure())
+                                  live=plots.LiveFigure() if label == "reward model" else None)
 for label, made_rounds in done.items():
     told = [f"{len(one.pairs)} pairs of {len(one.prompts)} prompts in {len(one.history.rows)} steps"
             for one in made_rounds]
@@ -317,18 +320,13 @@ widgets.show_table(["policy", *(f"win rate against SFT, by {name}" for name in w
 
 
 # %%
-WORDS = {"holds here": "rises", "does not hold here": "falls", "cannot be told": "does not move by more than chance"}
-
-
-def moved(name, label, other):
-    """What became of the judge's score from one policy to another: "rises (+0.31 [+0.12, +0.50] points)"."""
-    change = marks[name][label].total - marks[name][other].total
-    word = WORDS[evaluate.verdict(evaluate.bootstrap_interval(change), 0.0)]
-    return f"{word} ({evaluate.mean_and_interval(change)} points)"
+def moved(name, change):
+    """What became of a judge's score, in words: "the gold score rose (+0.31 [+0.12, +0.50] points)"."""
+    return f"the {name} score {evaluate.change(change)} ({evaluate.mean_and_interval(change)} points)"
 
 
 for label, name in zip(done, last):
-    told = " and ".join(f"the {judge} score {moved(judge, name, 'DPO')}" for judge in watching)
+    told = " and ".join(moved(judge, marks[judge][name].total - marks[judge]["DPO"].total) for judge in watching)
     display(Markdown(f"**From DPO to *{name}*, {told}.**"))
 
 # %% [markdown]
@@ -352,7 +350,7 @@ def in_words(added):
     if added is None:
         return "there was only one round"
     low, high = evaluate.bootstrap_interval(added)
-    return "they still rise" if low > 0 else "they decay" if high < 0 else "cannot be told from a plateau"
+    return "they still rise" if low > 0 else "they decay" if high < 0 else "cannot be told: perhaps a plateau"
 
 
 rows = [["judged by", "rounds after the first added", "in words"]]
@@ -406,11 +404,38 @@ display(Markdown(f"**Distinct samples a prompt, from the first round's to the la
 # fewer and fewer different answers. That last panel is what the next round lives on, since samples that are all alike
 # make no pair.
 #
+# ### Is it only the temperature?
+#
+# A policy that is taught what it finds likely says likely things more often: it gets cooler, and cool answers may be
+# the better ones. That needs no training. So here is the start once more, DPO, answering at the coolest of
+# `temperatures`, beside the policies that answered at the usual one.
+
+# %%
+coolest = min(p.temperatures)
+cool_answers = recipes.answers_of(start, tokenizer, comparison.prompts, draws=p.draws, temperature=coolest,
+                                  max_new_tokens=p.max_response_tokens)
+if judge_shown == "gold":
+    cool_score = judges.score_samples(watching["gold"], comparison.prompts, cool_answers).total
+else:  # the proxy reads the first answer of each
+    cool_score = proxy(comparison.prompts, [one.text for one in cool_answers[::p.draws]]).total
+compared = {"DPO": marks[judge_shown]["DPO"].total, f"DPO at temperature {coolest:g}": cool_score}
+compared |= {label: marks[judge_shown][label].total for label in last}
+widgets.show_table(["policy", f"mean score, {judge_shown}"],
+                   *[[label, f"{score.mean():.2f}"] for label, score in compared.items()])
+for label in last:
+    against = moved(judge_shown, compared[label] - cool_score)
+    display(Markdown(f"**From DPO at temperature {coolest:g} to *{label}*, {against}.**"))
+
+# %% [markdown]
+# What a policy has above the cool start is more than a lower temperature gives. What it has only above the usual one
+# may be that and nothing else.
+#
 # ### Whom does the likelihood agree with?
 #
 # Within each prompt of the first round, both scores rank the same samples. Here is the correlation of the ranks with
-# the gold judge's and with the length: the mean over prompts, with its 95% interval. And where each score finds its
-# top.
+# the gold judge's and with the length: the mean over prompts, with its 95% interval. The samples are of several
+# temperatures, and a score may agree with gold only because both dislike hot samples: so the correlation with gold is
+# there among the hottest samples alone, too. And where each score finds its top.
 
 # %%
 def agreement(one, other):
@@ -421,14 +446,14 @@ def agreement(one, other):
     return np.array([np.corrcoef(*pair)[0, 1] for pair in both])
 
 
-
 lengths = np.array([[float(len(one.ids)) for one in group] for group in groups])
-cool, tops = np.array(sorted(p.temperatures)) == min(p.temperatures), {}
-own = done["own likelihood"][0].scores
-with_gold = ["rank correlation with gold"] * ("gold" in watching)
+cool, hot = (np.array(sorted(p.temperatures)) == one for one in (min(p.temperatures), max(p.temperatures)))
+tops, own = {}, done["own likelihood"][0].scores
+with_gold = ["rank correlation with gold", "... of the hottest samples alone"] * ("gold" in watching)
 rows = [["score", *with_gold, "rank correlation with length", "its top is a coolest sample"]]
 for label, score in {"reward model": scores["proxy"], "own likelihood": own}.items():
-    found = [agreement(score, other) for other in ([scores["gold"], lengths] if with_gold else [lengths])]
+    found = [agreement(score[:, some], scores["gold"][:, some]) for some in (slice(None), hot) if with_gold]
+    found.append(agreement(score, lengths))
     tops[label] = f"{cool[score.argmax(1)].mean():.0%}"
     rows.append([label, *(evaluate.mean_and_interval(one) if len(one) else "all level" for one in found),
                  tops[label]])
@@ -439,9 +464,8 @@ display(Markdown(f"**Own likelihood finds its top among the coolest samples, {co
 
 # %% [markdown]
 # As far as its top is a cool sample, self-judgement teaches the model to do without temperature what it did at a low
-# one. Its agreement with gold is in part the temperature's as well: the samples are of three temperatures, and hot ones
-# are both less likely and, by the table further up, of lower score. What a judge is worth as a teacher, the win rates
-# have shown, not this table.
+# one. As far as its agreement with gold is smaller among the hottest samples alone, the rest of it was the
+# temperature's. What a judge is worth as a teacher, the win rates have shown, not this table.
 #
 # ## Where did it help, and what do they say?
 #
@@ -462,6 +486,14 @@ for label in [label for label in policies if label not in ("SFT", "DPO")]:
     parts = [change[here] for here in (trained_on, ~trained_on)]
     rows.append([label, *(evaluate.mean_and_interval(part) if len(part) else "no test prompt" for part in parts)])
 widgets.show_table(*rows)
+for label in last if not trained_on.all() else []:
+    others = (marks[judge_shown][label].total - marks[judge_shown]["DPO"].total)[~trained_on]
+    display(Markdown(f"**From DPO to *{label}*, in the categories without new prompts, "
+                     f"{moved(judge_shown, others)}.**"))
+
+# %% [markdown]
+# A fall there would be the price of a curriculum that asks in some categories only: no pair of a round speaks for the
+# others.
 
 # %%
 shown = ["DPO", *last]
