@@ -68,6 +68,7 @@ p = parameters.check(
 
 # %%
 import gzip
+import inspect
 import json
 from functools import partial
 
@@ -268,8 +269,9 @@ figure
 # prefers its answer to an opponent's: the **win rate**, with a tie as half a win. These prompts come from the training
 # data too, from its other rows: test prompts are for the end, or we would choose by what we test on.
 #
-# What trains here in view sees `dialogs` demonstrations. The model that all other notebooks start from has seen more of
-# them, is made in the same way, and comes ready-made; we meet it below.
+# What trains here before your eyes sees a part, `dialogs` demonstrations: call it "SFT in view". The model that all other
+# notebooks start from has seen more of them, is made in the same way, and comes ready-made; we meet it below. An edit of
+# `sft` above changes every run in this notebook but not that one.
 
 # %%
 held_out = to_tokens(data.load_dialogs(p.dataset, "test", limit=64, seed=p.seed), quiet=True)
@@ -307,7 +309,7 @@ def plot_run(run):
     left.plot(*run["heldout_loss"], "o-", color="#D55E00", label="held out")
     left.set(xlabel="step", title="loss (nats per token)")
     for axis in right:
-        for name, colour in (("base", "#B0B0B0"), ("SFT in view", "#009E73")):
+        for name, colour in (("base", "#B0B0B0"), ("SFT", "#009E73")):
             if f"win_rate_{name}" in run.names:
                 axis.plot(*run[f"win_rate_{name}"], "o-", color=colour, label=f"against {name}")
         axis.axhline(0.5, color="#888888", linestyle=":", linewidth=1)
@@ -383,28 +385,34 @@ if judged:
                                                        for name, shares in styles.items()])
     more = [name for name in first if first[name] > warm[name]]
     display(Markdown((f"**More of the first choices are {', '.join(more)} than of the answers at temperature 0.7.** " if more else "")
-                     + f"Mean gold score: {golds[0]:.2f} greedy, {golds[1]:.2f} at 0.7. The style of the demonstrations "
-                     "is what the model says first. More demonstrations of this kind would only make it surer; "
-                     "comparisons can correct it, and the rest of this course is about them."))
+                     + f"Mean gold score: {golds[0]:.2f} greedy, {golds[1]:.2f} at 0.7. "
+                     + ("In these flaws the style of the demonstrations is what the model says first. " if more else "")
+                     + "Demonstrations cannot say which of their habits are bad; comparisons can, and the rest of this "
+                     "course is about them."))
 
 # %% [markdown]
 # ## A small subset: what the loss does not tell
 #
 # Hao's report first tried a small subset (5%) of its data and many passes. The losses fell as they should, while
 # the answers became worse than the base model's (§4.1.2, figures 1 and 2); from then on it watched the win rate in
-# every run. We repeat the experiment. The SFT model that was trained in view is a second opponent here, as the
-# Instruct model was there.
+# every run. We repeat the experiment. The ready-made SFT model is a second opponent here, as the Instruct model was there.
+#
+# This run comes ready-made, with what was measured at its checks: nothing is to be seen while it trains that the picture
+# does not show. After an edit of `sft`, of `watch` or `monitor`, or of a parameter it is trained anew.
 
 # %%
 few = to_tokens(rows.select(examples.kept[:max(1, round(p.small_share * len(examples)))]), quiet=True)
 small_batches = Batches(few, p.batch_size, seed=p.seed)
 best_on = "win_rate_base" if judged else "heldout_logp"
-opponents = {"base": base_watched, "SFT in view": watch(policy)} if judged else {}
-small = models.copy_model(base)
+opponents = {"base": base_watched, "SFT": watch(made)} if judged else {}
 small_steps = max(1, round(p.small_epochs * len(small_batches)))
-small_history = train(small, small_batches, sft, average="token", epochs=p.small_epochs, learning_rate=p.learning_rate,
-                      schedule="constant", monitor=partial(monitor, opponents), monitor_every=-(-small_steps // 5),
-                      live=plots.LiveFigure(plot_run))
+every = -(-small_steps // 5)
+decides = [*map(inspect.getsource, (watch, monitor)), models.fingerprint(made, coarse=True), watched, held_out.responses,
+           every, p.max_response_tokens, p.dataset]  # all that the checks depend on
+small, small_history = recipes.fit(
+    base, few, sft, p, average="token", epochs=p.small_epochs, schedule="constant", told=decides,
+    also=dict(monitor=partial(monitor, opponents), monitor_every=every))
+display(plot_run(small_history))
 
 
 # %% [markdown]
@@ -524,16 +532,18 @@ widgets.show_table(["sample", "demonstration", "excess", "cost", "push on its lo
 #
 # Two copies of the ready-made SFT model go on training for the same steps on the same batches: with no penalty, and with
 # the estimated one. They differ in nothing else. (The printed one needs no run: without a gradient it is no penalty.)
+#
+# Both runs come ready-made, and are trained anew after an edit of `sft`, of `length_penalty` or of a parameter.
 
 # %%
 def go_on(penalty):
     """Train a copy of the SFT policy some more, with a penalty or none."""
-    copy = models.copy_model(made)
-    objective = partial(penalty, factor=p.length_factor) if penalty else None
-    term = recipes.on_policy(tokenizer, examples, objective, **length_runs) if penalty else None
-    more = Batches(examples, p.batch_size, seed=p.seed + 1)
-    return copy, train(copy, more, sft, average="token", epochs=p.length_steps / len(more), on_policy=term,
-                       learning_rate=p.learning_rate / 4, schedule=p.schedule)
+    settings = dict(average="token", epochs=p.length_steps / len(batches), learning_rate=p.learning_rate / 4)
+    if penalty:
+        penalised = partial(penalty, factor=p.length_factor)
+        settings["also"] = {"on_policy": recipes.on_policy(tokenizer, examples, penalised, **length_runs)}
+        settings["told"] = [penalised, recipes.on_policy, p.length_every, p.batch_size, cut["response"]]
+    return recipes.fit(made, examples, sft, p, **settings)
 
 
 runs = {"no penalty": go_on(None), "length penalty": go_on(length_penalty)}
@@ -543,10 +553,9 @@ plots.plot_training(runs["length penalty"][1], ["penalty", "sample_length", "los
 _, costs = runs["length penalty"][1]["penalty"]
 half = len(costs) // 2
 if half > 1:
-    fell = evaluate.bootstrap_interval(costs[half:])[1] < evaluate.bootstrap_interval(costs[:half])[0]
-    display(Markdown(f"Each point is the mean of {2 * p.batch_size} samples, drawn every {p.length_every} steps. **From the first "
-                     f"half of the run to the second the penalty went from {costs[:half].mean():.2f} to {costs[half:].mean():.2f}"
-                     + ("**: its gradient does what it should." if fell else "**, which chance could have done.")))
+    display(Markdown(f"Each point is the mean of only {2 * p.batch_size} samples, drawn every {p.length_every} steps; from the "
+                     f"first half of the run to the second the penalty went from {costs[:half].mean():.2f} to "
+                     f"{costs[half:].mean():.2f}. What it has done to the answers is measured on the test prompts, below."))
 
 # %% [markdown]
 # ## What it all comes to
@@ -625,7 +634,7 @@ CLAIMS = [  # what is claimed, the report's figures, the policy, its opponent, a
     ("The penalty helps (Hellman)", ".549 against .438", "SFT, length penalty", "SFT, more steps", "above"),
     ("SFT is about as good as the base (Belanger and others)", ".485", "SFT", "base", "near"),
     ("Many passes over a small subset end below the base (Hao)", "fig. 2", "small subset", "base", "below"),
-    ("They end below a model that saw more (Hao: the Instruct model)", "fig. 2", "small subset", "SFT in view", "below")]
+    ("They end below a model that saw more (Hao: the Instruct model)", "fig. 2", "small subset", "SFT", "below")]
 lines = []
 for claim, paper, name, other, where in CLAIMS if judged else []:
     rate = evaluate.win_rate(comparison.scores[name], comparison.scores[other], tie=judge.tie)
