@@ -47,8 +47,8 @@ few: int = 256  # pairs of the run that goes further, 1 or more
 longer: float = 6.0  # epochs of the run that goes further, above 0
 faster: float = 10.0  # learning rate of the run that goes further, in multiples of the main one's, above 0
 strength: float = 1.0  # pull of the variants' extra terms, 0 or more, in multiples of beta
-max_prompt_tokens: int = None  # longer prompts are left out; None takes the preset's (256 for other data with the pocket model)
-max_response_tokens: int = None  # longer responses are cut; None takes the preset's (256 for other data with the pocket model)
+max_prompt_tokens: int = None  # longer ones are left out; None takes the preset's (pocket model, other data: 256)
+max_response_tokens: int = None  # longer ones are cut; None takes the preset's (pocket model, other data: 256)
 test_prompts: int = 520  # held-out prompts and pairs to measure on, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = None  # where this run's results go; None means runs/02_dpo
@@ -131,7 +131,8 @@ toy_policy = from_tokens(chosen=toy_chosen, rejected=[[-15.0], [-18.0], [-13.0],
 toy_reference = from_tokens(chosen=[[-12.0]] * 4, rejected=[[-12.0]] * 4)
 toy_loss, toy = dpo(toy_policy, toy_reference, beta=0.1)
 toy_loss.sum().backward()
-names = ["both move the right way", "both fall, the rejected one more", "the wrong one gains", "step 0: nothing has moved"]
+names = ["both move the right way", "both fall, the rejected one more", "the wrong one gains",
+         "step 0: nothing has moved"]
 widgets.show_table(["pair", "d(chosen)", "d(rejected)", "margin", "loss", "gradient"],
                    *zip(names, (toy["logp_chosen"] + 12).tolist(), (toy["logp_rejected"] + 12).tolist(),
                         toy["margin"].tolist(), toy_loss.tolist(), toy_chosen.grad[:, 0].tolist()))
@@ -227,7 +228,8 @@ def on_held_out(policy, beta):
 
 before = on_held_out(sft, p.beta)
 assert max(before[d].abs().max() for d in ("d_chosen", "d_rejected")) < 1e-2
-print(f"loss at step 0: {before['loss'].mean():.6f}   ln 2: {np.log(2):.6f}   largest margin: {before['margin'].abs().max():.1e}")
+print(f"loss at step 0: {before['loss'].mean():.6f}   ln 2: {np.log(2):.6f}   "
+      f"largest margin: {before['margin'].abs().max():.1e}")
 
 # %% [markdown]
 # ## Training
@@ -237,10 +239,10 @@ print(f"loss at step 0: {before['loss'].mean():.6f}   ln 2: {np.log(2):.6f}   la
 # choice. (The faint curves are single batches, the strong ones a moving average. Pairs of like length share a
 # batch, so the log-probabilities jump about.)
 #
-# This run is trained before your eyes, with the loss above. The runs that follow come ready-made with the package as long
-# as the parameters are the defaults and the loss is as printed; after an edit they are trained anew, with your loss.
-# At the defaults the live run is the DPO that later notebooks compare with, and that comes ready-made too: the lines
-# below the curves say in what the two agree.
+# This run is trained before your eyes, with the loss above. The runs that follow come ready-made with the package
+# as long as the parameters are the defaults and the loss is as printed; after an edit they are trained anew, with
+# your loss. At the defaults the live run is the DPO that later notebooks compare with, and that comes ready-made
+# too: the lines below the curves say in what the two agree.
 
 # %%
 from functools import partial
@@ -268,19 +270,19 @@ if all(getattr(p, name) == value for name, value in defaults.items() if name != 
 # %%
 after = on_held_out(policies[p.beta], p.beta)
 display(plots.plot_logprobs(histories[p.beta]))
-Markdown(f"""On {len(held_out)} held-out pairs, in nats per response: the chosen one **{evaluate.change(after['d_chosen'])}**
-($d(y_w)$ = {evaluate.mean_and_interval(after['d_chosen'])}), the rejected one **{evaluate.change(after['d_rejected'])}**
-($d(y_l)$ = {evaluate.mean_and_interval(after['d_rejected'])}). The margin went from 0
-to {evaluate.mean_and_interval(after['margin'])} and accuracy to {after['accuracy'].mean():.2f}. What a response loses goes to other responses to the same prompt,
-of this pair or of none: the loss says nothing about which.""")
+Markdown(f"""On {len(held_out)} held-out pairs, in nats per response: the chosen one
+**{evaluate.change(after['d_chosen'])}** ($d(y_w)$ = {evaluate.mean_and_interval(after['d_chosen'])}), the rejected one
+**{evaluate.change(after['d_rejected'])}** ($d(y_l)$ = {evaluate.mean_and_interval(after['d_rejected'])}). The margin went
+from 0 to {evaluate.mean_and_interval(after['margin'])} and accuracy to {after['accuracy'].mean():.2f}. What a response loses
+goes to other responses to the same prompt, of this pair or of none: the loss says nothing about which.""")
 
 # %% [markdown]
 # ## What beta holds back
 #
-# The same training at other values of $\beta$ (ready-made, see above). How far each policy went is a **KL divergence**, and a KL is
-# an average over the *policy's own samples*: the policy answers some test prompts at temperature 1, and the
-# k3 estimator is summed over the tokens of each response (in nats per response; to save time, over the first
-# 64 tokens at most). A log-ratio averaged over the data set's responses would not be a KL.
+# The same training at other values of $\beta$ (ready-made, see above). How far each policy went is a **KL
+# divergence**, and a KL is an average over the *policy's own samples*: the policy answers some test prompts at
+# temperature 1, and the k3 estimator is summed over the tokens of each response (in nats per response; to save
+# time, over the first 64 tokens at most). A log-ratio averaged over the data set's responses would not be a KL.
 
 # %%
 for value in all_betas:
@@ -297,7 +299,8 @@ def kl_from_sft(policy, count=64):
 
 
 kls = {value: kl_from_sft(policies[value]) for value in all_betas}
-display(plots.plot_training({f"beta {value:g}": histories[value] for value in all_betas}, ["loss", "margin", "accuracy"]))
+by_beta = {f"beta {value:g}": histories[value] for value in all_betas}
+display(plots.plot_training(by_beta, ["loss", "margin", "accuracy"]))
 seen = {value: after if value == p.beta else on_held_out(policies[value], value) for value in all_betas}
 widgets.show_table(
     ["beta", "held-out accuracy", "held-out margin", "gap d(chosen) - d(rejected)", "sampled KL, k3 (nats)",
@@ -339,12 +342,12 @@ above. (The annotator errs now and then, so 100% would not be right either.)""" 
 # %% [markdown]
 # ## More is not better
 #
-# The loss speaks of pairs; we care about answers. Now a run (ready-made) sees only the first `few` pairs, but `longer`
-# times, in steps `faster` times as large, so that its loss on *them* can go down much further. If all the same the loss on
-# held-out pairs is higher, or the answers are worse, the policy is **over-optimised**: it fits these pairs and not what they
-# stand for. In the figure, left: the training loss step by step, and as dots the loss on held-out pairs before and
-# after. Right: what the gold judge gives the answers to the test prompts (mean and 95% interval; where it knows no answers,
-# the accuracy on held-out pairs).
+# The loss speaks of pairs; we care about answers. Now a run (ready-made) sees only the first `few` pairs, but
+# `longer` times, in steps `faster` times as large, so that its loss on *them* can go down much further. If all
+# the same the loss on held-out pairs is higher, or the answers are worse, the policy is **over-optimised**: it
+# fits these pairs and not what they stand for. In the figure, left: the training loss step by step, and as dots
+# the loss on held-out pairs before and after. Right: what the gold judge gives the answers to the test prompts
+# (mean and 95% interval; where it knows no answers, the accuracy on held-out pairs).
 
 # %%
 some = Examples(examples.prompt_ids[:p.few], {role: ids[:p.few] for role, ids in examples.responses.items()},
@@ -391,9 +394,11 @@ def was_overdone():
 
 
 ends = {label: histories[name].last("loss") for label, name in ((main, p.beta), ("DPO, further", "further"))}
-Markdown(f"""The further run takes {len(histories["further"].rows)} steps over {len(some)} pairs, the main one {len(histories[p.beta].rows)} over
-{len(examples)}. Over its last steps the training loss is {ends["DPO, further"]:.3f} (main run: {ends[main]:.3f}). On held-out pairs the loss is
-{runs["DPO, further"]["loss"].mean():.3f} afterwards (main run: {runs[main]["loss"].mean():.3f}; before any training: {before["loss"].mean():.3f}).
+held = {label: f"{found['loss'].mean():.3f}" for label, found in runs.items()}
+Markdown(f"""The further run takes {len(histories["further"].rows)} steps over {len(some)} pairs, the main one
+{len(histories[p.beta].rows)} over {len(examples)}. Over its last steps the training loss is {ends["DPO, further"]:.3f} (main
+run: {ends[main]:.3f}). On held-out pairs the loss is {held["DPO, further"]} afterwards (main run: {held[main]}; before any
+training: {held["SFT"]}).
 {was_overdone()}""")
 
 # %% [markdown]
@@ -410,8 +415,8 @@ Markdown(f"""The further run takes {len(histories["further"].rows)} steps over {
 #   pulls **both** responses up, the rejected one as hard as the chosen, for ever. It never asks the policy to
 #   move back to the reference.
 #
-# How far each policy really went is again measured by a KL on its own samples. Both variants are the library's losses, and
-# come ready-made.
+# How far each policy really went is again measured by a KL on its own samples. Both variants are the library's
+# losses, and come ready-made.
 
 # %%
 from prefnb.objectives.dpo import dpo_kl_as_printed, dpo_positive
@@ -505,10 +510,10 @@ Markdown("\n".join(how_they_ended(label) for label in contestants if label != "S
 # %% [markdown]
 # ### What changed in the answers
 #
-# The gold judge also names the flaws that show in an answer: words or sentences said twice (disfluent), more than was
-# asked for (rambling), claims and courtesies (boilerplate), something asked for of which nothing is said (incomplete). Below
-# them is the share of the asked-for parts that are right. Preferences can move *how* the model answers more than *what it
-# knows*.
+# The gold judge also names the flaws that show in an answer: words or sentences said twice (disfluent), more than
+# was asked for (rambling), claims and courtesies (boilerplate), something asked for of which nothing is said
+# (incomplete). Below them is the share of the asked-for parts that are right. Preferences can move *how* the
+# model answers more than *what it knows*.
 
 # %%
 from prefnb.judges import GoldJudge
@@ -628,7 +633,8 @@ check_exercises()
 
 # %%
 folder = recipes.record(p.output_dir or "runs/02_dpo", p,
-                        {f"beta {k:g}" if isinstance(k, float) else k.replace('"', ""): h for k, h in histories.items()},
+                        {f"beta {k:g}" if isinstance(k, float) else k.replace('"', ""): history
+                         for k, history in histories.items()},
                         comparison, kl={f"{value:g}": found["k3"] for value, found in kls.items()},
                         held_out_accuracy={f"{value:g}": float(seen[value]["accuracy"].mean()) for value in all_betas})
 for name, figure in {"loss": loss_figure, "rewards": rewards_figure, "book_variants": shift_figure,
@@ -655,10 +661,11 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 # %%
 gap = after["d_chosen"] - after["d_rejected"]
 low, high = evaluate.bootstrap_interval(gap.numpy())
-learnt = ("the chosen response gained on the rejected one" if low > 0 else "the chosen response lost against the rejected one"
-          if high < 0 else "the two cannot be told to have moved apart")
-enough = f" Its answers: DPO {against_sft(main)} ({comparison.win_rates[main]})." if comparison.judged else ""
-Markdown(f"""By asking, pair by pair, that the chosen response gain on the rejected one, both measured from the reference. On
-{len(held_out)} pairs that it has not seen, {learnt}, by {evaluate.mean_and_interval(gap)} nats; by itself the chosen one {evaluate.change(after['d_chosen'])} and the
-rejected one {evaluate.change(after['d_rejected'])}. The policy now has {after['accuracy'].mean():.0%} of these pairs the right way round.{enough}
+learnt = ("the chosen response gained on the rejected one" if low > 0 else "the chosen response lost ground" if high < 0
+          else "it cannot be told whether the chosen response gained")
+enough = f" By its answers DPO {against_sft(main)} ({comparison.win_rates[main]})." if comparison.judged else ""
+Markdown(f"""By asking, pair by pair, that the chosen response gain on the rejected one, both measured from the reference.
+On {len(held_out)} pairs that it has not seen, {learnt} ({evaluate.mean_and_interval(gap)} nats); by itself the chosen one
+{evaluate.change(after['d_chosen'])} and the rejected one {evaluate.change(after['d_rejected'])}. The policy now has
+{after['accuracy'].mean():.0%} of these pairs the right way round.{enough}
 One seed of training: `-p seed 1` is another.""")

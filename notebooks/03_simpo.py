@@ -28,7 +28,8 @@
 # - whether any of them beats DPO here, and how sure we can be.
 #
 # Nothing has to be run before this notebook: the SFT model of [01_sft](01_sft.ipynb) and the DPO of
-# [02_dpo](02_dpo.ipynb), where DPO is explained, come ready-made, or are trained first. Next comes [04_dppo](04_dppo.ipynb).
+# [02_dpo](02_dpo.ipynb), where DPO is explained, come ready-made, or are trained first. Next comes
+# [04_dppo](04_dppo.ipynb).
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' setting and wants a GPU
@@ -256,6 +257,7 @@ def beside_dpo(history):
     return figure
 
 
+# %%
 policies, histories = {}, {}
 dpo_rate = learning_rate or recipes.DPO.preset(p.preset)["learning_rate"]
 policies["DPO"], histories["DPO"] = dpo_of_02()
@@ -321,13 +323,13 @@ Markdown(f"{' '.join(sentences)} Before training, accuracy by the mean was {at_s
 # Both mistakes run without an error, and are easily made: libraries have one function for both, with a switch. Here
 # we exchange `sum` and `mean` on the way into the very same losses.
 #
-# What a pair teaches is weighed by $\sigma(\gamma - m)$ (in DPO, $\gamma = 0$): near 1 for a pair that is wrong, near 0
-# for one that is done. The figure shows how these weights spread over the held-out pairs, before training in grey
-# and after it in colour: thin line from the 5% to the 95% point, thick line between the quartiles, dot at the
-# median. Sums differ by many nats, so SimPO on the sum may see almost only weights of 0 and 1: each pair shouts or is
-# silent, largely by its *length*. Means differ by fractions of a nat, so under DPO on the mean the weights may hardly
-# leave one half, and then it would not learn which pairs are done. Whether that makes worse answers is another question;
-# the win rates further down say. Both policies come ready-made.
+# What a pair teaches is weighed by $\sigma(\gamma - m)$ (in DPO, $\gamma = 0$): near 1 for a pair that is wrong,
+# near 0 for one that is done. The figure shows how these weights spread over the held-out pairs, before training
+# in grey and after it in colour: thin line from the 5% to the 95% point, thick line between the quartiles, dot at
+# the median. Sums differ by many nats, so SimPO on the sum may see almost only weights of 0 and 1: each pair
+# shouts or is silent, largely by its *length*. Means differ by fractions of a nat, so under DPO on the mean the
+# weights may hardly leave one half, and then it would not learn which pairs are done. Whether that makes worse
+# answers is another question; the win rates further down say. Both policies come ready-made.
 
 # %%
 import types
@@ -387,13 +389,13 @@ Markdown("\n".join(map(loud_or_silent, losses)))
 # %% [markdown]
 # ## The paper's grid
 #
-# Paper 004 tried four settings of $(\gamma, \beta)$ "with a non-thorough hyperparameter tuning" and reports win rates
-# over SFT. Beside its best we train the settings of `grid_gammas` and `grid_betas`, all else the same (they come
-# ready-made), and let every policy of this notebook answer each test prompt `draws` times at
-# temperature 0.7. The gold judge scores each answer, and every answer meets every one of SFT's to the same prompt; the
-# **win rate** is the share of these comparisons that a policy wins, a tie counting half, with a 95% interval over
-# prompts. In the tiles, blue is above one half and red below; settings that were not tried are empty. Compare each panel's
-# tiles with the DPO of its title.
+# Paper 004 tried four settings of $(\gamma, \beta)$ "with a non-thorough hyperparameter tuning" and reports win
+# rates over SFT. Beside its best we train the settings of `grid_gammas` and `grid_betas`, all else the same (they
+# come ready-made), and let every policy of this notebook answer each test prompt `draws` times at temperature
+# 0.7. The gold judge scores each answer, and every answer meets every one of SFT's to the same prompt; the **win
+# rate** is the share of these comparisons that a policy wins, a tie counting half, with a 95% interval over
+# prompts. In the tiles, blue is above one half and red below; settings that were not tried are empty. Compare
+# each panel's tiles with the DPO of its title.
 
 # %%
 PAPER = {(1, 2.5): 0.688, (1, 2): 0.631, (3, 10): 0.542, (5, 10): 0.637}  # 004, Table 1: win rates over SFT
@@ -433,6 +435,7 @@ def tiles(axis, values, title):
     axis.grid(False)
 
 
+# %%
 grid_figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
 what = "win rate over SFT" if comparison.judged else "accuracy by the mean, held-out"
 tiles(left, {setting: found_at(label) for setting, label in labels.items()},
@@ -492,6 +495,7 @@ def overall(verdicts):
     return next((word for word in ("does not hold here", "cannot be told") if word in verdicts), "holds here")
 
 
+# %%
 rows = []
 for (gamma_here, beta_here), label in labels.items() if comparison.judged else ():
     lead = comparison.outcomes("DPO") - comparison.outcomes(label)  # over SFT, prompt by prompt
@@ -509,6 +513,9 @@ if rows:
 else:
     conclusion = "cannot be told: no gold judge knows the answers here"
     show_moved(losses)
+
+
+# %%
 at_main = f" At the paper's best setting by itself: {rows[0][-1]}." if rows else ""
 mistakes = ""
 if comparison.judged:
@@ -607,13 +614,14 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 TO_LEARN = {"holds here": "No, not to learn from them: SimPO, which has none, beats SFT",
             "does not hold here": "Here SimPO, which has none, loses against SFT",
             "cannot be told": "This run cannot tell: SimPO, which has none, is not to be told from SFT"}
-TO_DO_BETTER = {"holds here": "the reference helps: DPO is ahead of SimPO", "cannot be told": "the two are not to be told apart",
+TO_DO_BETTER = {"holds here": "the reference helps: DPO is ahead of SimPO",
+                "cannot be told": "the two are not to be told apart",
                 "does not hold here": "it does better without: SimPO is ahead of DPO"}
 if comparison.judged:
     rate, lead = comparison.win_rates["SimPO"], comparison.outcomes("DPO") - comparison.outcomes("SimPO")
     found = evaluate.verdict(evaluate.bootstrap_interval(lead), 0)
-    said = (f"{TO_LEARN[evaluate.verdict(rate.interval)]} ({rate}). Against DPO at these settings, {TO_DO_BETTER[found]} "
-            f"(DPO's lead: {evaluate.mean_and_interval(lead)}).")
+    said = (f"{TO_LEARN[evaluate.verdict(rate.interval)]} ({rate}). Against DPO at these settings, "
+            f"{TO_DO_BETTER[found]} (DPO's lead: {evaluate.mean_and_interval(lead)}).")
 else:
     said = "Without a judge that knows the answers this run cannot tell."
 Markdown(f"{said} By its own samples SimPO went {further} DPO from SFT. One seed of training: `-p seed 1` is another.")

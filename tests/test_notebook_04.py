@@ -13,7 +13,7 @@ from prefnb.objectives import dppo as library
 from prefnb.objectives.dpo import dpo
 
 ROLES = ("chosen", "rejected", "generated")
-PARTS = ("vote", "weight_of", "log_otherwise", "dppo")
+PARTS = ("vote", "weight_of", "log_otherwise", "reward", "dppo")
 
 
 @pytest.fixture(scope="module")
