@@ -4,7 +4,8 @@ One rule for all methods, so that none is favoured: each is trained with its oth
 policy answers `PROMPTS` prompts of the **training** split, `DRAWS` times each at temperature 0.7, and its figure is the
 mean gold score. (A reward model answers nothing: its figure is the share of training-split pairs, other ones than it
 learnt from, whose order it gets right.) The default is the lowest rate whose figure is within one standard error of the
-best: what lies within may be luck, and of two rates as good, the lower does less harm. Test prompts play no part.
+best: what lies within may be luck, and of two rates as good, the lower does less harm. Where a method betters SFT at no
+rate of the grid, it is the lowest of the grid, for the same reason. Test prompts play no part.
 
 The figures are kept in data/learning_rates.json, and a test holds the presets to them. Later methods start from earlier
 ones: after a new rate for `sft` has been written into its preset, run the others again, `reward_model` first.
@@ -57,10 +58,18 @@ def figure(method: str, rate: float) -> tuple[float, float]:
     return float(found.mean()), float(found.std(ddof=1) / np.sqrt(len(found)))
 
 
-def best(figures: dict[float, tuple[float, float]]) -> float:
-    """The lowest rate whose figure is within one standard error of the highest: {rate: (figure, standard error)}."""
+def best(figures: dict[float, tuple[float, float]], start: float) -> float:
+    """The lowest rate whose figure is within one standard error of the highest, or the lowest of all if none is above
+    `start`: {rate: (figure, standard error)}."""
     top, error = max(figures.values())
-    return min(rate for rate, (value, _) in figures.items() if value >= top - error)
+    return min(rate for rate, (value, _) in figures.items() if value >= top - error or top <= start)
+
+
+def start_of(method: str, known: dict) -> float:
+    """The figure of what a method starts from: SFT's at its default, or for SFT and reward models nothing."""
+    if method in ("sft", "reward_model"):
+        return -np.inf
+    return known["sft"]["figures"][f"{known['sft']['chosen']:g}"][0]
 
 
 def main(methods: list[str]) -> int:
@@ -77,7 +86,7 @@ def main(methods: list[str]) -> int:
             figures = {rate: asked[name, rate].result() for rate in GRID}
             known["methods"][name] = {
                 "figures": {f"{rate:g}": [round(value, 4) for value in found] for rate, found in figures.items()},
-                "chosen": best(figures),
+                "chosen": best(figures, start_of(name, known["methods"])),
             }
             print(name, known["methods"][name], flush=True)
             rule = {"grid": GRID, "prompts": PROMPTS, "draws": DRAWS, "pairs": PAIRS, "seed": SEED}

@@ -38,7 +38,7 @@ from prefnb.train import History, train
 _MIXTURE = {"share": 0.1, "temperature": 0.7}
 RS_DPO = Schema(
     {**PREFERENCE, "share": Number(0, 1), "temperature": Number(0.01, 2)},
-    {"pocket": {**PREFERENCE_POCKET, **_MIXTURE, "learning_rate": 6e-4}, "qwen": {**PREFERENCE_QWEN, **_MIXTURE}},
+    {"pocket": {**PREFERENCE_POCKET, **_MIXTURE}, "qwen": {**PREFERENCE_QWEN, **_MIXTURE}},
 )
 
 # 002 §3.3: eight samples a prompt at three temperatures, three epochs. The paper ran one round of 600 + 400 prompts.
