@@ -314,6 +314,7 @@ def soft_chebyshev(gaps, weights, tau):
     return -torch.logsumexp(tau * (gaps * torch.as_tensor(weights, dtype=gaps.dtype)), 1) / tau
 
 
+# %%
 RULES = {"linear, 0.5 and 0.5": lambda s: linear(s, [0.5, 0.5]), "linear, 0.8 and 0.2": lambda s: linear(s, [0.8, 0.2]),
          f"soft Chebyshev, 0.5 and 0.5, tau {p.tau:g}": lambda s: soft_chebyshev(gaps(s), [0.5, 0.5], p.tau)}
 axis_of_scores = torch.linspace(0, 1, 60, dtype=torch.float64)
@@ -391,6 +392,7 @@ def draw_front(found, hollow="dominated"):
     return figure
 
 
+# %%
 front_figure = draw_front({label: found[:, :2] for label, found in chosen_by.items()})
 display(front_figure)
 most, least = (f"linear {a:g}" for a in (max(p.mixes), min(p.mixes)))
@@ -452,6 +454,8 @@ OWN = "the judge's own total"
 if data.is_pocket(p.dataset):
     difference = held_out[0].total - held_out[1].total
     accuracy[OWN] = (np.sign(np.where(np.abs(difference) < 1e-9, 0, difference)) + 1) / 2
+
+# %%
 weights_figure, axis = plt.subplots(figsize=(7, 0.25 * len(f.weights) + 0.6), layout="constrained")
 order = f.weights.abs().argsort()
 axis.barh([feature_names(names)[i] for i in order], f.weights[order], color=plots.ROLES["policy"])
@@ -475,6 +479,8 @@ say(f"**What was learnt from pairs orders new pairs {than_hand} the two weights 
     f"{evaluate.mean_and_interval(gain)} in the share of pairs in order"
     + (f"; the judge's own total is right on {accuracy[OWN].mean():.2f}, f on {accuracy['learned f'].mean():.2f}."
        if OWN in accuracy else "."))
+
+# %%
 rules["learned f"] = f
 chosen_by["learned f"] = choose(f)[0]
 header = ["rule", *(f"{name} of its choice" for name in names)]
