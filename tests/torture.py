@@ -27,6 +27,7 @@ import torch
 from conftest import random_model
 
 from prefnb import __main__ as command_line
+from prefnb import cache as made
 from prefnb import data, models, parameters, recipes
 from prefnb.train import train
 
@@ -75,14 +76,14 @@ class Campaign:
         used = {name: value for name, value in given.items() if name in known and value is not None}
         return [method, *(f"--{name}={value}" for name, value in used.items()), f"--output_dir={out}"]
 
-    def start(self, method: str, cache: Path, out: Path) -> int:
-        """A child that trains; returns its process id."""
+    def start(self, method: str, cache: Path, out: Path, ships: Path = made.MADE) -> int:
+        """A child that trains, where `ships` is what comes with the package; returns its process id."""
         child = os.fork()
         if child:
             return child
         code = 1
         try:
-            os.environ["PREFNB_CACHE"] = str(cache)
+            os.environ["PREFNB_CACHE"], made.MADE = str(cache), ships
             with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
                 sys.stderr = nowhere
                 command_line.main(self.words(method, out))
@@ -105,9 +106,9 @@ class Campaign:
         os.waitpid(child, 0)
         return False
 
-    def run(self, method: str, cache: Path, out: Path) -> str | None:
+    def run(self, method: str, cache: Path, out: Path, **more) -> str | None:
         """The digest of weights and history that a run ends with; None if it does not end well."""
-        return result(out) if self.end(self.start(method, cache, out)) else None
+        return result(out) if self.end(self.start(method, cache, out, **more)) else None
 
     # --- Kills and crowds
 
@@ -158,17 +159,39 @@ class Campaign:
         self.count("killed with the lock", self.end(waiting) and result(self.folder / "l2") == alone)
 
     def damage(self) -> None:
-        """Every file of every entry of a cache emptied, cut, flipped, deleted: made again, to the same end."""
-        whole, cache = self.folder / "damage-whole", self.folder / "damage"
-        expected = self.run("dppo", whole, self.folder / "out-damage")
-        files = [path.relative_to(whole) for path in sorted(whole.glob("*/*"))]
-        for number, file in enumerate(files):
+        """Every file of a cache, of what ships, of an unfinished run and of a model emptied, cut, flipped, deleted: made
+        again, to the same end; or for the model, refused in a sentence."""
+        whole, out = self.folder / "damage-whole", self.folder / "out-damage"
+        expected = self.run("dppo", whole, out)
+        for cache, file, how in self.damaged(whole, "*/*"):
+            self.count("damaged cache", self.run("dppo", cache, out) == expected, f"{file}, {how}")
+        for ships, file, how in self.damaged(whole, "*/*"):
+            shutil.rmtree(self.folder / "empty", ignore_errors=True)
+            ended = self.run("dppo", self.folder / "empty", out, ships=ships)
+            self.count("damaged shipment", ended == expected and (ships / file).parent.is_dir(), f"{file}, {how}")
+        killed = self.folder / "damage-killed"
+        child = self.start("dppo", killed, out)
+        while not list(killed.glob("unfinished-*/unfinished.safetensors")):
+            time.sleep(0.002)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        for _ in range(5):
+            for cache, file, how in self.damaged(killed, "unfinished-*/unfinished.safetensors"):
+                self.count("damaged checkpoint", self.run("dppo", cache, out) == expected, f"{file}, {how}")
+        for _ in range(5):
+            for model, file, how in self.damaged(self.folder / "model", "*"):
+                told = refused(model)
+                self.count("damaged model", "\n" not in told, f"{file}, {how}: {told[-300:]}")
+
+    def damaged(self, whole: Path, pattern: str):
+        """(a copy of a folder, the file in it that is damaged, how), for every file of a pattern and every damage."""
+        for file in [path.relative_to(whole) for path in sorted(whole.glob(pattern))]:
             for how, change in DAMAGE.items():
-                shutil.rmtree(cache, ignore_errors=True)
-                shutil.copytree(whole, cache)
-                change(cache / file, self.draw)
-                ended = self.run("dppo", cache, self.folder / f"out-damage-{number}-{how}")
-                self.count("damaged cache", ended == expected, f"{file}, {how}")
+                copy = self.folder / "damaged"
+                shutil.rmtree(copy, ignore_errors=True)
+                shutil.copytree(whole, copy)
+                change(copy / file, self.draw)
+                yield copy, file, how
 
     # --- Nonsense
 
@@ -209,6 +232,26 @@ def result(out: Path) -> str:
     """A digest of a run's weights and of its history's rows."""
     rows = json.loads((out / "history.json").read_text())["rows"]
     return hashlib.sha256((out / "model.safetensors").read_bytes() + json.dumps(rows).encode()).hexdigest()
+
+
+def refused(model: Path) -> str:
+    """What is said of a model's folder when it is loaded in a child: nothing, a sentence, or a traceback."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        told = ""
+        try:
+            models.load_tokenizer(str(model)), models.load_model(str(model))
+        except ValueError as error:
+            told = str(error)
+        except BaseException:
+            told = "\n" + traceback.format_exc()
+        os.write(writing, told.encode()[-4000:])
+        os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        told = pipe.read().decode(errors="replace")
+    return told if os.waitpid(child, 0)[1] == 0 else f"{told}\nThe child died."
 
 
 def flip(path: Path, draw: random.Random) -> None:
@@ -275,7 +318,7 @@ def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     for name, usual in (("kills", 50), ("parameters", 2000), ("files", 500), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=usual)
-    parser.add_argument("--short", action="store_true", help="no damage to every file, no crowd of five")
+    parser.add_argument("--short", action="store_true", help="no damage to files, no crowd of five")
     p = parser.parse_args(arguments)
     torch.set_num_threads(1)  # a forked child may not start threads of its own
     usual = train.__kwdefaults__["checkpoint_seconds"]
