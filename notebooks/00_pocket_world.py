@@ -70,7 +70,6 @@ from prefnb.pocket import facts, judge, tasks
 from prefnb.pocket.build import ANNOTATOR_NOISE
 from prefnb.pocket.text import Text, words_of
 from prefnb.pocket.writers import DIALECTS
-from prefnb.sampling import sample
 
 plt.style.use("prefnb.book")
 
@@ -364,8 +363,8 @@ for prompt, answer in slips.items():
 
 # %%
 starts = ["The fox lives in the", "The owl eats", "In French the moon is", "The hammer is made of", "The ibis eats"]
-for start, one in zip(starts, sample(policy, tokenizer, [tokenizer.encode(start) for start in starts],
-                                     temperature=0, max_new_tokens=16)):
+for start, one in zip(starts, recipes.samples_of(policy, tokenizer, [tokenizer.encode(start) for start in starts],
+                                                 temperature=0, max_new_tokens=16)):
     display(Markdown(f"**{start}**{widgets.escaped(one.text)}"))
 
 # %% [markdown]
@@ -394,7 +393,8 @@ known["long sums"] = [(f"{a} plus {b} is", str(a + b)) for a in range(103, 900, 
 # %%
 shares = {}
 for kind, asked_for in known.items():
-    said = sample(policy, tokenizer, [tokenizer.encode(start) for start, _ in asked_for], temperature=0, max_new_tokens=12)
+    said = recipes.samples_of(policy, tokenizer, [tokenizer.encode(start) for start, _ in asked_for],
+                              temperature=0, max_new_tokens=12)
     right = [words_of(one.text)[:len(words_of(value))] == words_of(value) for one, (_, value) in zip(said, asked_for)]
     shares[f"{kind} ({len(right)})"] = np.mean(right)
 figure, axis = plt.subplots(figsize=(7, 2.3))
@@ -406,8 +406,9 @@ axis.invert_yaxis()
 plt.close(figure)
 display(figure)
 least, most = min(shares, key=shares.get), max(shares, key=shares.get)
-display(Markdown(f"**It knows most of {most.split(' (')[0]}** ({shares[most]:.0%} right) **and least of "
-                 f"{least.split(' (')[0]}** ({shares[least]:.0%})."))
+display(Markdown(f"**It completes most of {most.split(' (')[0]}** ({shares[most]:.0%} right) **and least of "
+                 f"{least.split(' (')[0]}** ({shares[least]:.0%}). A fact that it completes here, it need not find when it "
+                 "is asked for it, among others, in a chat: that comes further down."))
 
 # %% [markdown]
 # Now ask it something. First as plain text, in the form that its reading had: `Question:` and the prompt, then `Answer:`
@@ -458,18 +459,20 @@ by_hand = {"its house": [housed(text, p.seed) for text in texts], "SFT, first ch
            "SFT at 0.7": [one.text for one in sampled["SFT"]], "a careful writer": references}
 
 
-def flaw_shares(answers, category=None):
-    """Share of answers (n strings, or K for each prompt in a row) with each flaw, over one category or all."""
+def flaws_in(answers):
+    """(prompts, flaws): the share of the answers to each prompt (n strings, or K for each in a row) with each flaw."""
     each = len(answers) // len(prompts)
     found = gold.flaws([prompt for prompt in prompts for _ in range(each)], answers)
-    here = np.repeat([category in (None, one) for one in categories], each)
-    return [found[flaw][here].mean() for flaw in pocket.FLAWS]
+    return np.stack([found[flaw].reshape(-1, each).mean(1) for flaw in pocket.FLAWS], axis=1)
+
+
+flawed = {label: flaws_in(found) for label, found in by_hand.items()}
 
 
 # %%
 styles_figure, axes = plt.subplots(1, 3, figsize=(8, 3.6), sharey=True, layout="constrained")
-for axis, (label, found) in zip(axes, by_hand.items()):
-    shown = np.array([flaw_shares(found, category) for category in pocket.CATEGORIES])
+for axis, (label, found) in zip(axes, flawed.items()):
+    shown = np.array([found[np.array(categories) == category].mean(0) for category in pocket.CATEGORIES])
     axis.imshow(shown, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(shown):
         axis.text(column, row, f"{value:.0%}", ha="center", va="center", fontsize=8, color="black")
@@ -483,7 +486,7 @@ plt.close(styles_figure)
 styles_figure
 
 # %%
-said = {label: dict(zip(pocket.FLAWS, flaw_shares(found))) for label, found in by_hand.items()}
+said = {label: dict(zip(pocket.FLAWS, found.mean(0))) for label, found in flawed.items()}
 golds = {label: score_samples(gold, prompts, found).total.mean() for label, found in
           (("SFT, first choice", greedy), ("SFT at 0.7", sampled["SFT"]))}
 widgets.show_table(["flaws, share of answers", *pocket.FLAWS],
@@ -502,9 +505,10 @@ if prompt in texts:
 # %% [markdown]
 # ### What stays hard
 #
-# Style can be corrected by preferences. Other things cannot: a preference says which of two answers is better, and that
-# does not teach a sum or a fact. Three kinds of request have such things on purpose, by name. Helpfulness of SFT's answers
-# and of the same model after DPO on preference pairs ([notebook 02](02_dpo.ipynb); ready-made too), at temperature 0.7:
+# Style can be corrected by preferences. Other things hardly: a preference says which of two answers is better, and that
+# alone teaches neither a sum nor a fact, even one that the base completes when it is given the words before it. Three
+# kinds of request have such things on purpose, by name. Helpfulness of SFT's answers and of the same model after DPO on
+# preference pairs ([notebook 02](02_dpo.ipynb); ready-made too), at temperature 0.7:
 
 # %%
 helpful = {name: score_samples(gold, prompts, drawn).parts["helpfulness"].mean(1) for name, drawn in sampled.items()}
@@ -667,8 +671,8 @@ assert not same_text and not same_key
 # | [08 · several objectives](08_multi_objective.ipynb), [09 · RLOO](09_rloo.ipynb), [10 · GRPO](10_grpo.ipynb) | the SFT model | rewards for its own answers |
 #
 # Each stands alone: what it needs from an earlier one comes ready-made, from a cache, or is made. The limits of this world
-# are part of the lesson. The model is so small that there are things it cannot learn from preferences (long sums, rare facts,
-# names to copy), and a gain here is no promise about a large model. What carries over is how the methods *work*, and
+# are part of the lesson. The model is so small that there are things it hardly learns from preferences (long sums, rare
+# facts, names to copy), and a gain here is no promise about a large model. What carries over is how the methods *work*, and
 # how they fail.
 
 # %% [markdown]
