@@ -59,7 +59,7 @@ def _described(value, above: tuple) -> object:
         return code_of(f"{value.__module__}.{value.__qualname__}")
     if isinstance(value, FunctionType) and package in ("__main__", "prefnb"):
         return _described_function(value, above)
-    if callable(value) and package in ("torch", "math", "numpy", "builtins"):
+    if callable(value) and package in ("torch", "math", "numpy", "builtins", "functools", "types"):
         return f"{package}.{rest}.{value.__name__}"
     raise TypeError(f"What a {type(value).__name__} holds cannot be told.")
 
@@ -90,9 +90,9 @@ def _of_module(module: ModuleType, name: str) -> object:
 
 
 def _names(code: CodeType) -> set[str]:
-    """The names that a function's code looks up outside of it, those of functions inside of it included."""
+    """The names that a function's code looks up outside of it, as do functions inside of it for what is not its own."""
     inner = (_names(one) for one in code.co_consts if isinstance(one, CodeType))
-    return {*code.co_names, *code.co_freevars}.union(*inner)
+    return {*code.co_names, *code.co_freevars}.union(*inner) - {*code.co_cellvars}
 
 
 def _reached(start: Place) -> set[Place]:

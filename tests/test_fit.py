@@ -126,3 +126,27 @@ def test_scores_are_asked_for_once(model, tokenizer, pairs, monkeypatch):
     monkeypatch.setattr(RewardModel, "__call__", None)
     again = training.scores_of(judge, prompts[::-1] + prompts[:2], texts[::-1] + texts[:2])
     assert again.tolist() == [*found[::-1], *found[:2]]
+
+
+def test_an_interrupted_run_goes_on_where_it_was(model, tokenizer, pairs, monkeypatch):
+    """Hours of a large model's run beside the main one are not lost, and the end is the same, bit for bit."""
+    examples, steps = tokenize(pairs, tokenizer), []
+
+    def interrupted(policy, reference):
+        steps.append(1)
+        if len(steps) == 6:
+            raise KeyboardInterrupt
+        return dpo(policy, reference, beta=0.1)
+
+    monkeypatch.setattr(training, "described", lambda value: "the same loss")
+    monkeypatch.setattr("prefnb.unfinished.Unfinished.due", lambda self, step: True)
+    settings = SimpleNamespace(**{**vars(P), "epochs": 3})
+    with pytest.raises(KeyboardInterrupt):
+        recipes.fit(model, examples, interrupted, settings)
+    kept = list(cache.cache_folder().glob("*.unfinished"))
+    policy, history = recipes.fit(model, examples, interrupted, settings)
+    assert kept and not kept[0].exists() and len(steps) == 6 + 9 - 5
+    monkeypatch.setenv("PREFNB_CACHE", str(cache.cache_folder().parent / "another"))
+    steps += [1] * 6
+    undisturbed, rows = recipes.fit(model, examples, interrupted, settings)
+    assert torch.equal(weights_of(policy), weights_of(undisturbed)) and history.rows == rows.rows

@@ -107,6 +107,13 @@ def loss(policy, reference, *, beta):
 def wrapped(objective):
     return lambda policy, reference: objective(policy, reference)
 
+policy = torch.ones(1)  # not the one of the function inside
+
+def nested(policy, reference):
+    def margin():
+        return helper(policy.other)
+    return -logsigmoid(margin()), {{}}
+
 value = {value}
 """
 
@@ -134,6 +141,8 @@ def test_a_loss_of_a_notebook_is_known_by_all_that_it_mentions(tmp_path):
     for name, text in changes.items():
         assert described(tmp_path, text, name) not in (before, None), name
     assert described(tmp_path, NOTEBOOK, "setting", "partial(loss, beta=0.2)") not in (before, None)
+    assert described(tmp_path, NOTEBOOK, "nested", "nested") is not None
+    assert described(tmp_path, changes["helper"], "nested_helper", "nested") != described(tmp_path, NOTEBOOK, "nested", "nested")
     wrapped = described(tmp_path, NOTEBOOK, "wrapped", "wrapped(partial(loss, beta=0.1))")
     assert wrapped not in (before, None) and wrapped != described(tmp_path, changes["helper"], "inner", "wrapped(partial(loss, beta=0.1))")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Callable
@@ -13,12 +14,13 @@ from safetensors.torch import load_model, save_model
 
 from prefnb import models
 from prefnb.batches import Batches, Examples
-from prefnb.cache import cached, digest
+from prefnb.cache import cached, digest, entry
 from prefnb.judges import RewardModel
 from prefnb.logprobs import Scorer
 from prefnb.recipes.preference import reference
 from prefnb.source import code_of, described
 from prefnb.train import History, train
+from prefnb.unfinished import forget
 
 
 def fit(
@@ -52,13 +54,13 @@ def fit(
         raise TypeError(f"fit takes no {', '.join(changed)}; it takes {', '.join(settings)}.")
     compared = average == "example" and scorer is Scorer  # with a reference
 
-    def make() -> tuple[object, History]:
-        policy = models.copy_model(start)
+    def make(unfinished: Path | None = None) -> tuple[object, History]:
+        policy, more = models.copy_model(start), also or {"checkpoint": unfinished}
         frozen = reference(reference_model or start, examples) if compared else None
         size, loop = settings["batch_size"], {name: value for name, value in settings.items() if name != "batch_size"}
         tensors = {name: torch.tensor(values) for name, values in (labels or {}).items()}
         batches = Batches(examples, size, accumulation=p.accumulation, seed=p.seed, reference=frozen, **tensors)
-        return policy, train(policy, batches, objective, scorer=scorer, average=average, live=live, **loop, **(also or {}))
+        return policy, train(policy, batches, objective, scorer=scorer, average=average, live=live, **loop, **more)
 
     def save(made: tuple[object, History], folder: Path) -> None:
         policy, history = made
@@ -87,7 +89,10 @@ def fit(
         **settings,
         "code": code_of("prefnb.recipes.training.fit"),
     }
-    return cached("fit", key, make, save, load)
+    unfinished = entry("fit", key).with_suffix(".unfinished")  # where an interrupted run is kept, to go on from
+    made = cached("fit", key, partial(make, unfinished), save, load)
+    forget(unfinished)
+    return made
 
 
 def scores_of(judge: RewardModel, prompts: list, texts: list[str]) -> np.ndarray:
