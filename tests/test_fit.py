@@ -25,7 +25,9 @@ DPO = partial(dpo, beta=0.1)
 def trainings(monkeypatch):
     """How often the loop has run."""
     runs, train = [], training.train
-    monkeypatch.setattr(training, "train", lambda *given, **more: runs.append(1) or train(*given, progress=False, **more))
+    monkeypatch.setattr(
+        training, "train", lambda *given, **more: runs.append(1) or train(*given, progress=False, **more)
+    )
     return runs
 
 

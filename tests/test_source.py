@@ -136,15 +136,21 @@ def test_a_loss_of_a_notebook_is_known_by_all_that_it_mentions(tmp_path):
         "loss": NOTEBOOK.replace("-logsigmoid(margin)", "-logsigmoid(2 * margin)"),
         "helper": NOTEBOOK.replace("HALF * x", "HALF + x"),
         "constant": NOTEBOOK.replace("HALF = 0.5", "HALF = 0.25"),
-        "function": NOTEBOOK.replace("from torch.nn.functional import logsigmoid", "from torch import relu as logsigmoid"),
+        "function": NOTEBOOK.replace(
+            "from torch.nn.functional import logsigmoid", "from torch import relu as logsigmoid"
+        ),
     }
     for name, text in changes.items():
         assert described(tmp_path, text, name) not in (before, None), name
     assert described(tmp_path, NOTEBOOK, "setting", "partial(loss, beta=0.2)") not in (before, None)
     assert described(tmp_path, NOTEBOOK, "nested", "nested") is not None
-    assert described(tmp_path, changes["helper"], "nested_helper", "nested") != described(tmp_path, NOTEBOOK, "nested", "nested")
+    assert described(tmp_path, changes["helper"], "nested_helper", "nested") != described(
+        tmp_path, NOTEBOOK, "nested", "nested"
+    )
     wrapped = described(tmp_path, NOTEBOOK, "wrapped", "wrapped(partial(loss, beta=0.1))")
-    assert wrapped not in (before, None) and wrapped != described(tmp_path, changes["helper"], "inner", "wrapped(partial(loss, beta=0.1))")
+    assert wrapped not in (before, None) and wrapped != described(
+        tmp_path, changes["helper"], "inner", "wrapped(partial(loss, beta=0.1))"
+    )
 
 
 def test_what_cannot_be_told_is_never_the_same(tmp_path):

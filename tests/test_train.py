@@ -257,7 +257,9 @@ def test_a_value_that_is_no_number_leaves_the_history_json(tmp_path):
     def refuse(word):
         raise AssertionError(f"{word} is no JSON")
 
-    History([{"step": 1, "kl": math.nan, "grad_norm": math.inf}], [{"step": 0, "gold": math.nan}]).save(tmp_path / "h.json")
+    History([{"step": 1, "kl": math.nan, "grad_norm": math.inf}], [{"step": 0, "gold": math.nan}]).save(
+        tmp_path / "h.json"
+    )
     written = json.loads((tmp_path / "h.json").read_text(), parse_constant=refuse)
     assert written["rows"] == [{"step": 1, "kl": None, "grad_norm": None}]
     again = History.load(tmp_path / "h.json")

@@ -11,8 +11,7 @@ from torch.nn.functional import logsigmoid
 
 def rewards(policy, reference, beta: float):
     """beta * d of the chosen and of the rejected response, the rewards that DPO implies: (batch,) each."""
-    return (beta * (policy.chosen.sum - reference.chosen.sum),
-            beta * (policy.rejected.sum - reference.rejected.sum))
+    return (beta * (policy.chosen.sum - reference.chosen.sum), beta * (policy.rejected.sum - reference.rejected.sum))
 
 
 def dpo(policy, reference, *, beta: float):
@@ -70,6 +69,7 @@ def dpo_kl_as_printed(policy, reference, *, beta: float, weight: float):
     The real thing is `kl.sampled_kl`. Metrics: dpo's, and penalty (the added term).
     """
     loss, metrics = dpo(policy, reference, beta=beta)
-    penalty = weight * 0.5 * ((reference.chosen.sum - policy.chosen.sum)
-                              + (reference.rejected.sum - policy.rejected.sum))
+    penalty = (
+        weight * 0.5 * ((reference.chosen.sum - policy.chosen.sum) + (reference.rejected.sum - policy.rejected.sum))
+    )
     return loss + penalty, {**metrics, "penalty": penalty.detach()}

@@ -25,6 +25,7 @@ def _choose(table: dict, name: str, parameter: str):
 
 # --- the vote r, eq. 6: "normalized to be in the range of [-1, 1]", and the report does not say how ------
 
+
 def _over_batch_max(r):
     return r / r.abs().max().clamp(min=torch.finfo(r.dtype).tiny)  # where all are 0, so is the result
 
@@ -73,6 +74,7 @@ def weight_of(r: torch.Tensor, form: str = "linear", zeta: float = 0.5) -> torch
 
 # --- log(1 - pi(ygen)), for the unlikelihood penalty ------------------------------------------------------
 
+
 def log1mexp(x: torch.Tensor) -> torch.Tensor:
     """log(1 - exp(x)) for a log-prob x <= 0, precise at both ends (Maechler 2012).
 
@@ -104,6 +106,7 @@ def log_otherwise(response, level: str = "token") -> torch.Tensor:
 
 # --- the three penalised losses: one equation each; f is f(r), (batch,), and so is the result -------------
 
+
 def minimum_likelihood(policy, reference, f, *, alpha, beta, level):
     """L_DPO + alpha f log pi(ygen), eq. 5. Unbounded below: log pi(ygen) can fall for ever."""
     return dpo(policy, reference, beta=beta)[0] + alpha * f * policy.generated.sum
@@ -128,8 +131,18 @@ PENALTIES = {
 }
 
 
-def dppo(policy, reference, *, alpha: float, beta: float, penalty: str = "minimum_likelihood",
-         weight: str = "linear", zeta: float = 0.5, level: str = "token", normalize: str = "tanh_mean"):
+def dppo(
+    policy,
+    reference,
+    *,
+    alpha: float,
+    beta: float,
+    penalty: str = "minimum_likelihood",
+    weight: str = "linear",
+    zeta: float = 0.5,
+    level: str = "token",
+    normalize: str = "tanh_mean",
+):
     """DPO, plus a penalty on the model's own greedy response where it votes for the losing one; (batch,).
 
     alpha: strength. The report's best is 10 for minimum likelihood, 0.1 otherwise. 0 is DPO, bit for bit.

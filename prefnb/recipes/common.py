@@ -133,7 +133,12 @@ def samples_of(model, tokenizer, prompts: list[list[int]], **settings) -> list[S
 
     An entry holds ids only, from which the text is decoded again; its key depends on no machine.
     """
-    key = {"model": models.fingerprint(model, coarse=True), "prompts": digest(prompts), "code": code_of(SAMPLING), **settings}
+    key = {
+        "model": models.fingerprint(model, coarse=True),
+        "prompts": digest(prompts),
+        "code": code_of(SAMPLING),
+        **settings,
+    }
 
     def save(drawn: list[Sample], folder: Path) -> None:
         found = {"ids": [one.ids for one in drawn], "finished": [one.finished for one in drawn]}

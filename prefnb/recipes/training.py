@@ -49,7 +49,9 @@ def fit(
     also: what `train` takes besides, a monitor or a term on_policy. What these do cannot be seen from outside, so such a
     run is kept only if `told` says, in plain values and functions, all that it depends on.
     """
-    settings = {name: changed.pop(name, getattr(p, name)) for name in ("epochs", "learning_rate", "schedule", "batch_size")}
+    settings = {
+        name: changed.pop(name, getattr(p, name)) for name in ("epochs", "learning_rate", "schedule", "batch_size")
+    }
     if changed:
         raise TypeError(f"fit takes no {', '.join(changed)}; it takes {', '.join(settings)}.")
     compared = average == "example" and scorer is Scorer  # with a reference
