@@ -280,9 +280,9 @@ goes to other responses to the same prompt, of this pair or of none: the loss sa
 # ## What beta holds back
 #
 # The same training at other values of $\beta$ (ready-made, see above). How far each policy went is a **KL
-# divergence**, and a KL is an average over the *policy's own samples*: the policy answers some test prompts at
-# temperature 1, and the k3 estimator is summed over the tokens of each response (in nats per response; to save
-# time, over the first 64 tokens at most). A log-ratio averaged over the data set's responses would not be a KL.
+# divergence**, and a KL is an average over the *policy's own samples*: the policy answers the first 128 test
+# prompts at temperature 1, and the k3 estimator is summed over the tokens of each response (in nats per response).
+# A log-ratio averaged over the data set's responses would not be a KL.
 
 # %%
 for value in all_betas:
@@ -293,9 +293,9 @@ prompts = [row["prompt"] for row in data.load_prompts(p.dataset, "test", limit=p
            if len(prompt_ids(tokenizer, row["prompt"])) <= p.max_prompt_tokens]
 
 
-def kl_from_sft(policy, count=64):
+def kl_from_sft(policy, count=128):
     """KL(policy || SFT) on the policy's own samples, in nats per response, with a 95% interval (k3)."""
-    return recipes.sampled_kl(policy, sft, tokenizer, prompts[:count], max_new_tokens=min(64, p.max_response_tokens))
+    return recipes.sampled_kl(policy, sft, tokenizer, prompts[:count], max_new_tokens=p.max_response_tokens)
 
 
 kls = {value: kl_from_sft(policies[value]) for value in all_betas}

@@ -271,9 +271,9 @@ print(f"SimPO: {len(histories['SimPO'].rows)} steps at learning rate {p.learning
 #
 # On held-out pairs, where batches play no part.
 # Accuracy is measured in both ways for both policies: *by the mean* is SimPO's question, *by the change of the sum*
-# is DPO's. The KL is sampled: the policy answers test prompts at temperature 1, and the k3 estimator is summed over the
-# first 64 tokens at most (nats per response). SimPO's loss has no term that would hold it near SFT, but that alone does
-# not say how far it goes: the sentence below the table compares it with DPO.
+# is DPO's. The KL is sampled: the policy answers the first 128 test prompts at temperature 1, and the k3 estimator
+# is summed over the tokens of a response (nats per response). SimPO's loss has no term that would hold it near SFT, but
+# that alone does not say how far it goes: the sentence below the table compares it with DPO.
 
 # %%
 def share(which):
@@ -285,8 +285,7 @@ def measure(label):
     """What a policy makes of the held-out pairs, and how far it went from SFT by its own samples."""
     now = DatasetLogprobs.compute(policies[label], held_out).all()
     d_chosen, d_rejected = now.chosen.sum - before.chosen.sum, now.rejected.sum - before.rejected.sum
-    kl = recipes.sampled_kl(policies[label], sft, tokenizer, prompts[:40],
-                            max_new_tokens=min(64, p.max_response_tokens))
+    kl = recipes.sampled_kl(policies[label], sft, tokenizer, prompts[:128], max_new_tokens=p.max_response_tokens)
     return {"now": now, "d_chosen": d_chosen, "d_rejected": d_rejected, "kl": kl,
             "by_mean": share(now.chosen.mean > now.rejected.mean), "by_change": share(d_chosen > d_rejected)}
 

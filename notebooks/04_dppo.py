@@ -505,7 +505,7 @@ plots.plot_training({"DPPO": histories["DPPO"]}, ["vote", "weight", "penalty"])
 # $y_\text{gen}$, and to $y_w$, which nobody wanted to lower?
 
 # %%
-heldout = recipes.pair_examples(p, tokenizer, "test", limit=128)
+heldout = recipes.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
 heldout = heldout.plus("generated", recipes.greedy_ids(policy_start, tokenizer, heldout, p.max_response_tokens))
 seen = {"SFT": recipes.reference(policy_start, heldout).all()}
 seen |= {label: DatasetLogprobs.compute(policies[label], heldout).all() for label in histories}
@@ -566,7 +566,7 @@ if p.penalty == "minimum_likelihood" and p.alpha and p.beta:
 
 # %%
 comparison = recipes.compare(policies, tokenizer, p)
-kls = {label: recipes.sampled_kl(policies[label], policy_start, tokenizer, comparison.prompts[:64],
+kls = {label: recipes.sampled_kl(policies[label], policy_start, tokenizer, comparison.prompts[:128],
                                  max_new_tokens=p.max_response_tokens) for label in ("DPO", "DPPO")}
 answers = comparison.answers
 checks = {label: evaluate.collapse_check(answers[label], answers["SFT"], kls.get(label)) for label in histories}

@@ -263,12 +263,12 @@ if judged:
 # temperature 1.
 
 # %%
-held_out = recipes.pair_examples(p, tokenizer, "test", limit=128)
+held_out = recipes.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
 held_reference, held = recipes.reference(sft, held_out).all(), {}
 rows = [["policy", "held-out accuracy", "held-out margin", "training margin, last", "sampled KL from SFT (nats)"]]
 for label, history in histories.items():
     held[label] = dpo(DatasetLogprobs.compute(policies[label], held_out).all(), held_reference, beta=p.beta)[1]
-    kl = recipes.sampled_kl(policies[label], sft, tokenizer, comparison.prompts[:48],
+    kl = recipes.sampled_kl(policies[label], sft, tokenizer, comparison.prompts[:128],
                             max_new_tokens=p.max_response_tokens)
     rows.append([label, f"{held[label]['accuracy'].mean():.2f}", evaluate.mean_and_interval(held[label]["margin"]),
                  f"{history.last('margin', 5):.2f}", f"{kl['k3']:.2f}"])

@@ -371,7 +371,7 @@ widgets.show_table(*rows)
 shape = {}
 for label, policy in policies.items():
     drawn = comparison.answers[label]
-    kl = recipes.sampled_kl(policy, sft, tokenizer, comparison.prompts[:48],
+    kl = recipes.sampled_kl(policy, sft, tokenizer, comparison.prompts[:128],
                             max_new_tokens=p.max_response_tokens)  # of SFT from itself: exactly 0
     shape[label] = {"distinct-2": evaluate.distinct_n(drawn), "self-BLEU": evaluate.self_bleu(drawn),
                     "KL from SFT (nats)": kl["k3"], "tokens a response": evaluate.mean_length(drawn)}
