@@ -408,7 +408,8 @@ display(figure)
 least, most = min(shares, key=shares.get), max(shares, key=shares.get)
 display(Markdown(f"**It completes most of {most.split(' (')[0]}** ({shares[most]:.0%} right) **and least of "
                  f"{least.split(' (')[0]}** ({shares[least]:.0%}). A fact that it completes here, it need not find when it "
-                 "is asked for it, among others, in a chat: that comes further down."))
+                 "is asked for it, among others, in a chat: that comes further down. And what it does not complete may be "
+                 "in its weights all the same, a few hundred steps of training away: there, see the sums after SFT."))
 
 # %% [markdown]
 # Now ask it something. First as plain text, in the form that its reading had: `Question:` and the prompt, then `Answer:`
@@ -475,7 +476,8 @@ for axis, (label, found) in zip(axes, flawed.items()):
     shown = np.array([found[np.array(categories) == category].mean(0) for category in pocket.CATEGORIES])
     axis.imshow(shown, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(shown):
-        axis.text(column, row, f"{value:.0%}", ha="center", va="center", fontsize=8, color="black")
+        axis.text(column, row, f"{value:.0%}", ha="center", va="center", fontsize=8,
+                  color="white" if value > 0.6 else "black")
     axis.set_xticks(range(len(pocket.FLAWS)), pocket.FLAWS, rotation=25, ha="right", fontsize=8)
     axis.set_title(label)
     axis.grid(False)

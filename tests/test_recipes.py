@@ -261,6 +261,7 @@ def test_a_folder_that_is_no_model_is_not_read_first(tmp_path, monkeypatch):
 def test_an_edited_loss_is_another_entry(small_world, monkeypatch, capsys):
     """The key has the code in it, for policies, reference log-probs and samples; and what is taken is told, once."""
     given = {**small_world, "alpha": 0.5, "max_response_tokens": 12}
+    monkeypatch.setattr(cache, "_told", set())
     recipes.dppo(**given)
     names = {path.name for path in cache.cache_folder().iterdir() if path.is_dir()}
     assert {name.partition("-")[0] for name in names} == {"dppo", "reference", "samples"}
@@ -361,10 +362,11 @@ def test_a_policy_against_itself_is_at_one_half(tokenizer, asked, model):
 
 
 def test_nearly_equal_policies_do_not_share_their_luck(tokenizer, asked, model):
-    """With one seed for all, two policies a hair apart would give the same answers, and nothing but ties."""
+    """With one seed for all, two policies a hair apart would give the same answers, and nothing but ties. A hair is what
+    half precision still shows."""
     near = models.copy_model(model)
     with torch.no_grad():
-        next(near.parameters())[0, 0] += 1e-6
+        next(near.parameters())[0, 0] += 1e-3
     found = recipes.compare({"SFT": model, "near": near}, tokenizer, asked)
     assert found.answers["SFT"] != found.answers["near"]
 
