@@ -573,8 +573,9 @@ for row in few_pairs:
           f"rejected by {row['writer_rejected']} ({row['score_rejected']:.2f})")
 
 # %% [markdown]
-# The annotators are not the judge. They see what it sees through noise: with totals $s_1$ and $s_2$ they prefer the
-# first answer with probability
+# The annotators are not the judge. They see what it sees, but they do not count words (length they notice only where an
+# answer is a third longer than it need be), and they see it through noise: where the totals look to them like $s_1$ and
+# $s_2$, they prefer the first answer with probability
 #
 # $$\sigma\!\left(\frac{s_1 - s_2}{\tau}\right), \qquad \sigma(z) = \frac{1}{1 + e^{-z}},$$
 #
