@@ -1,9 +1,11 @@
 """Files: what a user has stays, what prefnb writes is whole, and a folder that cannot be used is refused in words."""
 
 import errno
+import json
 import os
 import re
-import resource
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -137,29 +139,30 @@ def test_what_somebody_put_there_while_training_went_on_stays(tmp_path, model, t
     assert "did not write" in capsys.readouterr().out
 
 
-@pytest.fixture
-def full_disk():
-    """No file may grow beyond 20 KB, as on a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+# In a process of its own, since nothing that it writes may grow beyond 20 KB, as on a disk that is full.
+FULL_DISK = """
+import json, resource, sys
+from prefnb import __main__ as command_line, models, recipes
+given, out = json.loads(sys.argv[1]), sys.argv[2]
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+print(models.fingerprint(recipes.dpo(**given).model))
+try:
+    command_line.main(["dpo", *(f"--{name}={value}" for name, value in given.items()), f"--output_dir={out}"])
+except ValueError as error:
+    print(error)
+"""
 
 
-def test_a_disk_that_is_really_full_loses_no_policy_and_is_told(small_world, tmp_path, request, monkeypatch, capsys):  # noqa: F811
+def test_a_disk_that_is_really_full_loses_no_policy_and_is_told(small_world, tmp_path, monkeypatch):  # noqa: F811
     """Neither the unfinished run nor the cache's entry can be written: the policy is there all the same. An output
     folder that cannot is a sentence, and leaves no half of one."""
-    expected = recipes.dpo(**small_world).model
-    request.getfixturevalue("full_disk")
+    expected = models.fingerprint(recipes.dpo(**small_world).model)
     monkeypatch.setenv("PREFNB_CACHE", str(tmp_path / "other"))
-    capsys.readouterr()
-    policy = recipes.dpo(**small_world).model
-    said = capsys.readouterr().out
-    assert "unfinished run cannot be kept" in said and "cannot be kept in the cache" in said and "too large" in said
-    assert models.fingerprint(policy) == models.fingerprint(expected)
-    words = [f"--{name}={value}" for name, value in small_world.items()]
-    with pytest.raises(ValueError, match="The model cannot be written to .*out' .*too large"):
-        command_line.main(["dpo", *words, f"--output_dir={tmp_path / 'out'}"])
+    words = [sys.executable, "-c", FULL_DISK, json.dumps(small_world), str(tmp_path / "out")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    for said in ("unfinished run cannot be kept", "cannot be kept in the cache", "too large", expected):
+        assert said in done.stdout
+    assert re.search("The model cannot be written to .*out' .*too large", done.stdout)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("out")]
     left = [path for path in (tmp_path / "other").rglob("*") if path.suffix in (".part", ".safetensors")]
     assert {path.name for path in left} <= {"logprobs.safetensors"}

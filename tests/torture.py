@@ -13,6 +13,7 @@ import io
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
@@ -21,10 +22,13 @@ import time
 import traceback
 from pathlib import Path
 
+import hypothesis
 import pyarrow
 import pyarrow.parquet
 import torch
 from conftest import random_model
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
 
 from prefnb import __main__ as command_line
 from prefnb import cache as made
@@ -37,13 +41,15 @@ SMALL = {
 }  # fmt: skip
 MORE = {"grpo": {"updates": 3}, "dppo": {"alpha": 0.5}, "rs_dpo": {"share": 0.5}}
 SECONDS = 120  # a child that takes longer has failed
+REFUSED = 3  # how a child exits that refused in a sentence
 
 
 class Campaign:
     """A world in a folder, and counts of what was tried and held."""
 
     def __init__(self, folder: Path, seed: int):
-        self.folder, self.draw, self.counts, self.in_the_midst = folder, random.Random(seed), {}, 0
+        self.folder, self.seed, self.draw, self.counts = folder, seed, random.Random(seed), {}
+        self.in_the_midst = 0
         if not (child := os.fork()):
             tokenizer = models.load_tokenizer("pocket")
             models.save_checkpoint(random_model(tokenizer), tokenizer, folder / "model")
@@ -76,31 +82,36 @@ class Campaign:
         used = {name: value for name, value in given.items() if name in known and value is not None}
         return [method, *(f"--{name}={value}" for name, value in used.items()), f"--output_dir={out}"]
 
-    def start(self, method: str, cache: Path, out: Path, ships: Path = made.MADE) -> int:
-        """A child that trains, where `ships` is what comes with the package; returns its process id."""
+    def start(self, method: str, cache: Path, out: Path, ships: Path = made.MADE, room: int | None = None) -> int:
+        """A child that trains, where `ships` is what comes with the package; returns its process id. With `room` no file
+        may grow beyond so many bytes, as on a disk that is full."""
         child = os.fork()
         if child:
             return child
         code = 1
         try:
             os.environ["PREFNB_CACHE"], made.MADE = str(cache), ships
+            if room is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
             with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
                 sys.stderr = nowhere
                 command_line.main(self.words(method, out))
             code = 0
+        except ValueError as error:  # a sentence
+            code = REFUSED if "\n" not in str(error) else 1
         except BaseException:
             sys.stderr = sys.__stderr__
             traceback.print_exc()
         finally:
             os._exit(code)
 
-    def end(self, child: int) -> bool:
-        """Did the child end well, in time?"""
+    def end(self, child: int, code: int = 0) -> bool:
+        """Did the child end well, in time? Or with another `code`, if one is expected."""
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
             found, status = os.waitpid(child, os.WNOHANG)
             if found:
-                return status == 0
+                return os.waitstatus_to_exitcode(status) == code
             time.sleep(0.02)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -158,6 +169,23 @@ class Campaign:
         os.waitpid(holder, 0)
         self.count("killed with the lock", self.end(waiting) and result(self.folder / "l2") == alone)
 
+    def no_room(self, times: int) -> None:
+        """A disk that is full, sooner or later: refused in a sentence, no half of anything left, and once there is room
+        the run ends as ever. Where nothing can be written, the output is refused before training, the cache done
+        without."""
+        expected = self.run("dpo", self.folder / "room", self.folder / "out-room")
+        largest = (self.folder / "out-room" / "model.safetensors").stat().st_size
+        for number in range(times):
+            cache, out = self.folder / f"full-{number}", self.folder / f"out-full-{number}"
+            refused = self.end(self.start("dpo", cache, out, room=self.draw.randrange(1, largest)), REFUSED)
+            halves = [path.name for path in self.folder.glob(f"{out.name}*")]
+            held = refused and not halves and self.run("dpo", cache, out) == expected
+            self.count("full disk", held, f"refused {refused}, left {halves}")
+        nowhere, cache = Path("/proc/prefnb"), self.folder / "untouched"
+        refused = self.end(self.start("dpo", cache, nowhere), REFUSED)
+        self.count("no writing, output", refused and not cache.exists(), f"refused {refused}")
+        self.count("no writing, cache", self.run("dpo", nowhere, self.folder / "out-nowhere") == expected)
+
     def damage(self) -> None:
         """Every file of a cache, of what ships, of an unfinished run and of a model emptied, cut, flipped, deleted: made
         again, to the same end; or for the model, refused in a sentence."""
@@ -197,11 +225,12 @@ class Campaign:
 
     def typed(self, times: int) -> None:
         """Generated parameters: read, or refused in sentences."""
-        for _ in range(times):
-            method = self.draw.choice(command_line.METHODS)
+
+        @self.generated(times, drawn=st.data(), method=st.sampled_from(command_line.METHODS))
+        def one(drawn, method):
             schema = getattr(recipes, method.upper())
-            names = self.draw.choices([*schema.specs, "alhpa", "", "output_dir"], k=self.draw.randint(1, 4))
-            given = {name: self.draw.choice(VALUES) for name in names}
+            names = st.sampled_from([*schema.specs, "alhpa", "", "output_dir"])
+            given = drawn.draw(st.dictionaries(names, VALUES, min_size=1, max_size=4))
             try:
                 parameters.check(given, schema)
                 self.count("parameters", True)
@@ -210,22 +239,36 @@ class Campaign:
             except Exception as error:
                 self.count("parameters", False, f"{method} {given!r:.200}: {type(error).__name__}: {error!s:.200}")
 
+        one()
+
     def filed(self, times: int) -> None:
         """Generated files: rows, or refused in one sentence."""
-        for number in range(times):
-            path = self.folder / f"generated{self.draw.choice(data.SUFFIXES)}"
-            generate(path, self.draw)
-            load = self.draw.choice((data.load_pairs, data.load_dialogs, data.load_prompts))
+        loaders = st.sampled_from((data.load_pairs, data.load_dialogs, data.load_prompts))
+        asked = {"split": st.sampled_from(("train", "test")), "limit": st.sampled_from((None, 1, 8))}
+
+        @self.generated(times, kind=st.sampled_from(data.SUFFIXES), rows=ROWS, damage=DAMAGED, load=loaders, **asked)
+        def one(kind, rows, damage, load, **asked):
+            path = self.folder / f"generated{kind}"
+            write(path, *rows)
+            if damage and path.stat().st_size:
+                damage[0](path, random.Random(damage[1]))
             try:
                 with contextlib.redirect_stdout(io.StringIO()):
-                    rows = load(str(path), self.draw.choice(("train", "test")), limit=self.draw.choice((None, 1, 8)))
-                self.count("files", len(rows) > 0)
+                    found = load(str(path), **asked)
+                self.count("files", len(found) > 0)
             except data.DataError as error:
                 self.count("files", "\n" not in str(error), str(error))
             except Exception as error:
-                kept = self.folder.parent / f"failed-{number}{path.name}"
-                shutil.copy(path, kept)
-                self.count("files", False, f"{kept}: {type(error).__name__}: {error!s:.200}")
+                self.count("files", False, f"{kind} {rows!r:.300} {damage}: {type(error).__name__}: {error!s:.200}")
+
+        one()
+
+    def generated(self, times: int, **what):
+        """Decorates what is to be called `times` times, with arguments that hypothesis makes up from the seed."""
+        usual = dict(database=None, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+        return lambda one: hypothesis.seed(self.seed)(
+            settings(max_examples=times, **usual)(hypothesis.given(**what)(one))
+        )
 
 
 def result(out: Path) -> str:
@@ -266,13 +309,13 @@ DAMAGE = {
     "flip": flip,
     "delete": lambda path, draw: path.unlink(),
 }
-VALUES = [
+ODD_VALUES = [
     None, True, False, 0, 1, -1, 3, 1e-300, 1e308, 10**400, 0.5, float("nan"), float("inf"), "", " ", "10", "1e-3", "nan",
     "-inf", "true", "no", "pocket", "qwen", "poket", "linear", "0.1,1,10", "[1, 2]", ",", [], [1, "a"], [[1]], {}, (), b"x",
     "a/b", "a/b/c", ".", "..", "/", "~", "~nobody/x", "\0", "\ud800", "x" * 5000, "/" * 5000, "$x$", "<b>", "../" * 400,
     object(), 1 + 2j, "9" * 5000, "١٢", "-0.0", "0x10", "1_000", "file.jsonl", "/dev/null", "/proc/1/mem",
 ]  # fmt: skip
-CELLS = [
+ODD_CELLS = [
     None, "", " ", "a", "b " * 50, "\ud800", "\0", 0, -1.5, 10**30, 1e308, True, [], {}, [None], ["a"], {"role": "user"},
     [{"role": "user", "content": "Hi"}], [{"role": "assistant", "content": "Yes"}], [{"role": 1, "content": []}],
     [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}],
@@ -293,24 +336,37 @@ COLUMNS = (
 )
 
 
-def generate(path: Path, draw: random.Random) -> None:
-    """A file of rows of odd cells, often damaged afterwards."""
-    columns = draw.sample(COLUMNS, draw.randint(1, 6)) if draw.random() < 0.5 else ["prompt", "chosen", "rejected"]
-    sound = draw.random() < 0.5
-    cell = lambda name, n: f"{name} {n}" if sound and draw.random() < 0.95 else draw.choice(CELLS)  # noqa: E731
-    rows = [{name: cell(name, n) for name in columns} for n in range(draw.choice((0, 1, 3, 30)))]
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+VALUES = st.sampled_from(ODD_VALUES) | PLAIN | st.lists(PLAIN, max_size=3)
+CELLS = st.sampled_from(ODD_CELLS) | PLAIN
+SOUND = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+DAMAGED = st.none() | st.none() | st.tuples(st.sampled_from(list(DAMAGE.values())[:3]), st.integers(0, 2**32))
+
+
+@st.composite
+def odd_rows(draw) -> tuple[list[str], list[dict]]:
+    """(columns, rows): sound rows of pairs, or of any columns with odd cells."""
+    pairs = ["prompt", "chosen", "rejected"]
+    columns = draw(st.just(pairs) | st.lists(st.sampled_from(COLUMNS), min_size=1, max_size=6, unique=True))
+    cell = draw(st.sampled_from((SOUND, CELLS)))
+    return columns, draw(st.lists(st.fixed_dictionaries({name: cell for name in columns}), max_size=12))
+
+
+ROWS = odd_rows()
+
+
+def write(path: Path, columns: list[str], rows: list[dict]) -> None:
+    """A file of these rows, in the form that its name says."""
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
     if kind == "parquet":
         text = [{name: None if value is None else json.dumps(value) for name, value in row.items()} for row in rows]
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(text or [{"prompt": "a"}]), path)
-    else:
-        lines = [",".join(columns), *(",".join(json.dumps(v) for v in row.values()) for row in rows)]
-        written = {"csv": "\n".join(lines), "json": json.dumps(rows), "jsonl": "\n".join(map(json.dumps, rows))}[kind]
-        path.write_bytes(written.encode())
-        if path.suffix == ".gz":
-            path.write_bytes(gzip.compress(path.read_bytes()))
-    if draw.random() < 0.4 and path.stat().st_size:
-        draw.choice((DAMAGE["empty"], DAMAGE["cut"], flip, flip, flip))(path, draw)
+        return
+    lines = [",".join(columns), *(",".join(json.dumps(v) for v in row.values()) for row in rows)]
+    written = {"csv": "\n".join(lines), "json": json.dumps(rows), "jsonl": "\n".join(map(json.dumps, rows))}[
+        kind
+    ].encode()
+    path.write_bytes(gzip.compress(written) if path.suffix == ".gz" else written)
 
 
 def main(arguments=None) -> int:
@@ -330,6 +386,7 @@ def main(arguments=None) -> int:
             # that nobody will open.
             campaign.kills(p.kills)
             campaign.crowds((2,) if p.short else (2, 5))
+            campaign.no_room(2 if p.short else 20)
             if not p.short:
                 campaign.damage()
             campaign.typed(p.parameters)
