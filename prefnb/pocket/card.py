@@ -36,9 +36,11 @@ different. `python -m prefnb.pocket` goes on where it was interrupted.
 Some things stay hard for so small a model, on purpose: {hard}. Preferences cannot teach them.
 
 `made/` holds what nearly every notebook begins with or compares with, so that a fresh copy need not train for minutes
-first: policies (SFT, DPO, RLOO, GRPO, several objectives at once), the reward model, and the policies' answers to the test
-prompts, all exactly as the recipes make them from the files above at their defaults (`prefnb/made.py` lists them), with
-their histories. `make made` makes them again. With any other parameter they are not used.
+first: policies (SFT, DPO, RLOO, GRPO, several objectives at once), the reward model, the runs that notebooks put beside the
+one that they train, and what all of them answer to the test prompts, all as recipes and notebooks make them from the files
+above at their defaults, with their histories. SFT and the reward model, which others start from, are there to the last bit,
+the others in half precision, two bytes a weight. `make made` makes them again. With any other parameter, or after an edit of
+the code that makes them, they are not used.
 
 `learning_rates.json` has the figures by which the default learning rates were chosen, one rule for all methods
 (`make rates`, `prefnb/learning_rates.py`).
