@@ -176,10 +176,11 @@ grade_table(about, {name: written(about, name, p.seed) for name in pocket.WRITER
 def page(category, number):
     """A fresh prompt of a category, answered by every writer."""
     prompt = pocket.generate_prompts(category, n=1, seed=number)[0]
-    return grade_table(prompt, {name: written(prompt, name, number) for name in pocket.WRITERS})
+    return grade_table(prompt, {name: written(prompt, name, number) for name in pocket.WRITERS}).data
 
 
-ipywidgets.interact(page, category=list(pocket.CATEGORIES), number=ipywidgets.IntSlider(1, 1, 50));
+widgets.explore(page, category=ipywidgets.Dropdown(options=list(pocket.CATEGORIES), description="category"),
+                number=ipywidgets.IntSlider(1, 1, 50, description="page"))
 
 # %% [markdown]
 # Now over many prompts. Each row is a writer, each column one of the judge's qualities, averaged. Look for the pale
@@ -305,8 +306,9 @@ Markdown(f"| answer | {' | '.join(names)} |\n|---|{'---|' * len(names)}\n" + "\n
 
 # %%
 box = ipywidgets.Layout(width="95%", height="60px")
-ipywidgets.interact(lambda prompt, answer: grade_table(prompt, {"yours": answer}),
-                    prompt=ipywidgets.Textarea(about, layout=box), answer=ipywidgets.Textarea(answers["right"], layout=box));
+widgets.explore(lambda prompt, answer: grade_table(prompt, {"yours": answer}).data,
+                prompt=ipywidgets.Textarea(about, description="prompt", layout=box),
+                answer=ipywidgets.Textarea(answers["right"], description="answer", layout=box))
 
 # %% [markdown]
 # ### Ties are reported as ties

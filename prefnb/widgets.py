@@ -122,6 +122,26 @@ def _browser(prompts, responses, scores, categories):
     return ipywidgets.VBox([ipywidgets.HBox([menu, slider]) if categories is not None else slider, table])
 
 
+def explore(view, **controls):
+    """Display `view(**values)`, an HTML string, and draw it anew whenever one of the controls (ipywidgets, by the name of
+    the argument that they set) changes.
+
+    Unlike `interact` it needs no Output widget: where nobody looks, `nbclient` answers such a widget while it waits for
+    the cell, and once in some hundred times it then waits for ever (its issue 312).
+    """
+    import ipywidgets
+
+    shown = ipywidgets.HTML()
+
+    def show(_=None):
+        shown.value = view(**{name: control.value for name, control in controls.items()})
+
+    for control in controls.values():
+        control.observe(show, "value")
+    show()
+    _display_widget(ipywidgets.VBox([*controls.values(), shown]), "Run this notebook to try it here.")
+
+
 def _display_widget(widget, instead):
     """Display a widget with a sentence in its place for viewers that cannot run widgets."""
     bundle = widget._repr_mimebundle_()

@@ -140,3 +140,18 @@ def test_the_notebooks_that_write_data_into_markdown_escape_it(name):
     places = {"00_pocket_world": "escaped(one.text)", "02_dpo": "escaped(text[:600])"}
     assert places.get(name, "escaped(', '.join(chosen_categories)") in source
     assert not re.search(r"Markdown\(f?\"[^\n]*\{(one\.text|html\.escape|', '\.join\(chosen_categories)", source)
+
+
+def test_what_is_explored_follows_its_controls_without_an_output_widget(monkeypatch):
+    """`interact`'s Output widget made headless runs wait for ever, now and then."""
+    import ipywidgets
+
+    shown = []
+    monkeypatch.setattr(widgets, "_display_widget", lambda widget, instead: shown.append(widget))
+    name, times = ipywidgets.Text("a"), ipywidgets.IntSlider(1, 1, 5)
+    widgets.explore(lambda name, times: f"<b>{name * times}</b>", name=name, times=times)
+    (box,) = shown
+    assert box.children[-1].value == "<b>a</b>"
+    name.value, times.value = "b", 3
+    assert box.children[-1].value == "<b>bbb</b>"
+    assert not [one for one in box.children if isinstance(one, ipywidgets.Output)]
