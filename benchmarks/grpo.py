@@ -48,16 +48,16 @@ def main() -> None:
 
 def prepare() -> None:
     """Make the SFT policy that all start from, outside of any timing."""
-    from prefnb import recipes
+    from prefnb import methods
 
-    recipes.sft()
+    methods.sft.recipe()
 
 
 def run_one(way: str, method: str, steps: int) -> dict:
     """Train one way; seconds of each step after the first, and the mean reward of each step."""
-    from prefnb import data, recipes
+    from prefnb import data, methods
 
-    start = recipes.sft()
+    start = methods.sft.recipe()
     prompts = list(data.load_prompts("pocket", limit=PROMPTS * steps)["prompt"])
     return {"prefnb": here, "trl": in_trl}[way](start, prompts, method)
 
@@ -69,7 +69,7 @@ def here(start, prompts: list, method: str) -> dict:
 
     from prefnb.judges import GoldJudge
     from prefnb.models import copy_model
-    from prefnb.objectives import policy_gradient as objectives
+    from prefnb.methods import policy_gradient as objectives
     from prefnb.recipes import RLOO
     from prefnb.rollouts import Rollouts
     from prefnb.train import train

@@ -62,7 +62,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import HTML, Markdown, display
 
-from prefnb import data, models, plots, pocket, recipes, widgets
+from prefnb import course, data, methods, models, plots, pocket, widgets
 from prefnb.batches import end_of_turn_id, prompt_ids, tokenize
 from prefnb.evaluate import bootstrap_interval, mean_and_interval, win_rate
 from prefnb.judges import GoldJudge, score_samples
@@ -365,7 +365,7 @@ for prompt, answer in slips.items():
 
 # %%
 starts = ["The fox lives in the", "The owl eats", "In French the moon is", "The hammer is made of", "The ibis eats"]
-for start, one in zip(starts, recipes.samples_of(policy, tokenizer, [tokenizer.encode(start) for start in starts],
+for start, one in zip(starts, course.samples_of(policy, tokenizer, [tokenizer.encode(start) for start in starts],
                                                  temperature=0, max_new_tokens=16)):
     display(Markdown(f"**{start}**{widgets.escaped(one.text)}"))
 
@@ -395,7 +395,7 @@ known["long sums"] = [(f"{a} plus {b} is", str(a + b)) for a in range(103, 900, 
 # %%
 shares = {}
 for kind, asked_for in known.items():
-    said = recipes.samples_of(policy, tokenizer, [tokenizer.encode(start) for start, _ in asked_for],
+    said = course.samples_of(policy, tokenizer, [tokenizer.encode(start) for start, _ in asked_for],
                               temperature=0, max_new_tokens=12)
     right = [words_of(one.text)[:len(words_of(value))] == words_of(value) for one, (_, value) in zip(said, asked_for)]
     shares[f"{kind} ({len(right)})"] = np.mean(right)
@@ -422,8 +422,8 @@ display(Markdown(f"**It completes most of {most.split(' (')[0]}** ({shares[most]
 texts = [prompt[-1]["content"] for prompt in prompts]
 settings = dict(temperature=p.temperature, max_new_tokens=p.max_response_tokens)
 as_text = [tokenizer.encode(f"Question: {text}\nAnswer:") for text in texts]
-ways = {"plain text": recipes.answers_of(policy, tokenizer, as_text, draws=1, **settings),
-        "chat": recipes.answers_of(policy, tokenizer, prompts, draws=p.draws, **settings)}
+ways = {"plain text": course.answers_of(policy, tokenizer, as_text, draws=1, **settings),
+        "chat": course.answers_of(policy, tokenizer, prompts, draws=p.draws, **settings)}
 replies = {**ways, "a careful writer": references}
 scores = {way: score_samples(gold, prompts, drawn) for way, drawn in ways.items()}
 scores["a careful writer"] = gold(prompts, references)
@@ -454,10 +454,10 @@ for way, drawn in ways.items():
 # its answers at temperature 0.7. (The model comes ready-made; [notebook 01](01_sft.ipynb) trains such a one.)
 
 # %%
-made = {"SFT": recipes.sft(), "DPO": recipes.dpo()}
-sampled = {name: recipes.answers_of(one.model, one.tokenizer, prompts, draws=4, temperature=0.7, max_new_tokens=112)
+made = {"SFT": methods.sft.recipe(), "DPO": methods.dpo.recipe()}
+sampled = {name: course.answers_of(one.model, one.tokenizer, prompts, draws=4, temperature=0.7, max_new_tokens=112)
            for name, one in made.items()}
-greedy = recipes.answers_of(made["SFT"].model, made["SFT"].tokenizer, prompts, draws=1, temperature=0, max_new_tokens=112)
+greedy = course.answers_of(made["SFT"].model, made["SFT"].tokenizer, prompts, draws=1, temperature=0, max_new_tokens=112)
 by_hand = {"its house": [housed(text, p.seed) for text in texts], "SFT, first choice": [one.text for one in greedy],
            "SFT at 0.7": [one.text for one in sampled["SFT"]], "a careful writer": references}
 

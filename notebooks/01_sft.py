@@ -58,10 +58,10 @@ draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = None  # folder for what the run leaves; None is runs/01_sft
 
 # %%
-from prefnb import parameters, recipes
+from prefnb import course, methods, parameters
 
 p = parameters.check(
-    globals(), recipes.SFT, percentile=parameters.Number(50, 100), small_share=parameters.Number(above=0, high=1),
+    globals(), methods.sft.Settings, percentile=parameters.Number(50, 100), small_share=parameters.Number(above=0, high=1),
     small_epochs=parameters.Number(above=0, high=1000), monitor_prompts=parameters.Whole(10, 10_000),
     patience=parameters.Whole(1, 1000), length_factor=parameters.Number(0, 1000), length_every=parameters.Whole(1, 10_000),
     length_steps=parameters.Whole(1, 100_000), test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
@@ -101,7 +101,7 @@ prompts = list(tests["prompt"])
 
 def answers(policy, temperature=0.7):
     """`draws` answers to each test prompt in a row; one, the model's first choice, at temperature 0."""
-    return recipes.answers_of(policy, tokenizer, prompts, draws=p.draws, temperature=temperature,
+    return course.answers_of(policy, tokenizer, prompts, draws=p.draws, temperature=temperature,
                               max_new_tokens=p.max_response_tokens)
 
 
@@ -342,7 +342,7 @@ display(Markdown(f"**Over {steps} steps the held-out loss went from {before['hel
 # nothing so far has seen.
 
 # %%
-made = recipes.sft(preset=p.preset, seed=p.seed).model if p.model == recipes.SFT.presets[p.preset]["model"] else policy
+made = methods.sft.recipe(preset=p.preset, seed=p.seed).model if p.model == methods.sft.Settings.of(p.preset)["model"] else policy
 sft_answers, first_choice = answers(made), answers(made, temperature=0)
 sft_scores = score_samples(judge, prompts, sft_answers) if judged else None
 widgets.show_responses(prompts, {"base": base_answers, "SFT": sft_answers},
@@ -409,7 +409,7 @@ small_steps = max(1, round(p.small_epochs * len(small_batches)))
 every = -(-small_steps // 5)
 decides = [*map(inspect.getsource, (watch, monitor)), models.fingerprint(made, coarse=True), watched, held_out.responses,
            every, p.max_response_tokens, p.dataset]  # all that the checks depend on
-small, small_history = recipes.fit(
+small, small_history = course.fit(
     base, few, sft, p, average="token", epochs=p.small_epochs, schedule="constant", told=decides,
     also=dict(monitor=partial(monitor, opponents), monitor_every=every))
 display(plot_run(small_history))
@@ -487,7 +487,7 @@ def length_penalty_printed(policy, reference=None, *, target_length, factor):
 targets = torch.tensor([float(len(ids)) for ids in examples.responses["response"]])
 length_runs = dict(every=p.length_every, prompts=2 * p.batch_size, max_new_tokens=cut["response"], seed=p.seed,
                    extras=lambda index: {"target_length": targets[index]})
-samples = recipes.on_policy(tokenizer, examples, None, **length_runs).make_batch(policy, 0)
+samples = course.on_policy(tokenizer, examples, None, **length_runs).make_batch(policy, 0)
 scorer = Scorer(policy)
 printed, seen = length_penalty_printed(scorer(samples), target_length=samples.extras["target_length"], factor=p.length_factor)
 loss = sft(scorer(examples.batch(range(8))))[0].mean()
@@ -541,9 +541,9 @@ def go_on(penalty):
     settings = dict(average="token", epochs=p.length_steps / len(batches), learning_rate=p.learning_rate / 4)
     if penalty:
         penalised = partial(penalty, factor=p.length_factor)
-        settings["also"] = {"on_policy": recipes.on_policy(tokenizer, examples, penalised, **length_runs)}
-        settings["told"] = [penalised, recipes.on_policy, p.length_every, p.batch_size, cut["response"]]
-    return recipes.fit(made, examples, sft, p, **settings)
+        settings["also"] = {"on_policy": course.on_policy(tokenizer, examples, penalised, **length_runs)}
+        settings["told"] = [penalised, course.on_policy, p.length_every, p.batch_size, cut["response"]]
+    return course.fit(made, examples, sft, p, **settings)
 
 
 runs = {"no penalty": go_on(None), "length penalty": go_on(length_penalty)}
@@ -568,7 +568,7 @@ if half > 1:
 # %%
 policies = {"base": base, "SFT": made, "SFT in view": policy, "SFT, more steps": runs["no penalty"][0],
             "SFT, length penalty": runs["length penalty"][0], "small subset": small}
-comparison = recipes.compare(policies, tokenizer, p, baseline="base")
+comparison = course.compare(policies, tokenizer, p, baseline="base")
 win_figure = plots.plot_win_rates(comparison.win_rates, against="base") if judged else None
 win_figure
 
@@ -718,7 +718,7 @@ for question, given, right in (("1, over tokens", token_mean, 1.5), ("1, mean of
 
 # %%
 histories = {"SFT in view": history, "small subset": small_history, **{name: run[1] for name, run in runs.items()}}
-folder = recipes.record(p.output_dir or "runs/01_sft", p, histories, comparison, measures=measured, styles=styles,
+folder = course.record(p.output_dir or "runs/01_sft", p, histories, comparison, measures=measured, styles=styles,
                         claims=[dict(zip(("claim", "paper", "measured", "verdict"), line)) for line in lines])
 plot_run(small_history).savefig(folder / "book_small_subset.png")
 length_figure.savefig(folder / "lengths.png")

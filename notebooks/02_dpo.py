@@ -54,9 +54,9 @@ draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = None  # where this run's results go; None means runs/02_dpo
 
 # %%
-from prefnb import parameters, recipes
+from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), recipes.DPO, betas=parameters.Numbers(above=0, high=100),
+p = parameters.check(globals(), methods.dpo.Settings, betas=parameters.Numbers(above=0, high=100),
                      few=parameters.Whole(1), longer=parameters.Number(above=0, high=1000),
                      faster=parameters.Number(above=0, high=1000),
                      strength=parameters.Number(0, 1000), test_prompts=parameters.Whole(20, 100_000),
@@ -191,9 +191,9 @@ from prefnb.logprobs import DatasetLogprobs
 
 if not data.is_pocket(p.dataset) and p.model == "pocket":  # real text is longer: half of the model's window each
     p.max_prompt_tokens, p.max_response_tokens = max_prompt_tokens or 256, max_response_tokens or 256
-sft, tokenizer = recipes.starting_policy(p)
-examples = recipes.pair_examples(p, tokenizer)
-held_out = recipes.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
+sft, tokenizer = methods.sft.starting_policy(p)
+examples = course.pair_examples(p, tokenizer)
+held_out = course.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
 first = data.load_pairs(p.dataset, limit=p.pairs, seed=p.seed)[examples.kept[0]]
 warning = "" if len(examples) >= 128 else " So few show that everything runs, and little else."
 display(Markdown(f"**{len(examples)} pairs to train on, {len(held_out)} held out.**{warning} One of them:\n\n"
@@ -214,7 +214,7 @@ plots.plot_lengths({"prompt": [len(ids) for ids in examples.prompt_ids],
 # fails, look for dropout, another precision, or another template.
 
 # %%
-held_out_reference = recipes.reference(sft, held_out).all()
+held_out_reference = course.reference(sft, held_out).all()
 
 
 def on_held_out(policy, beta):
@@ -248,11 +248,11 @@ print(f"loss at step 0: {before['loss'].mean():.6f}   ln 2: {np.log(2):.6f}   "
 from functools import partial
 
 policies, histories = {}, {}
-policies[p.beta], histories[p.beta] = recipes.fit(sft, examples, partial(dpo, beta=p.beta), p, live=plots.LiveFigure())
+policies[p.beta], histories[p.beta] = course.fit(sft, examples, partial(dpo, beta=p.beta), p, live=plots.LiveFigure())
 print(f"{len(histories[p.beta].rows)} steps of {p.batch_size} pairs.")
-defaults = vars(parameters.check({}, recipes.DPO))
+defaults = vars(parameters.check({}, methods.dpo.Settings))
 if all(getattr(p, name) == value for name, value in defaults.items() if name != "output_dir"):
-    ready = recipes.dpo()
+    ready = methods.dpo.recipe()
     ours, theirs = (models.fingerprint(one, coarse=True) for one in (policies[p.beta], ready.model))
     agree = {"all weights, rounded to half precision": ours == theirs,
              "all rows of the history": histories[p.beta].rows == ready.history.rows}
@@ -287,7 +287,7 @@ goes to other responses to the same prompt, of this pair or of none: the loss sa
 # %%
 for value in all_betas:
     if value not in policies:
-        policies[value], histories[value] = recipes.fit(sft, examples, partial(dpo, beta=value), p)
+        policies[value], histories[value] = course.fit(sft, examples, partial(dpo, beta=value), p)
 
 prompts = [row["prompt"] for row in data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
            if len(prompt_ids(tokenizer, row["prompt"])) <= p.max_prompt_tokens]
@@ -295,7 +295,7 @@ prompts = [row["prompt"] for row in data.load_prompts(p.dataset, "test", limit=p
 
 def kl_from_sft(policy, count=128):
     """KL(policy || SFT) on the policy's own samples, in nats per response, with a 95% interval (k3)."""
-    return recipes.sampled_kl(policy, sft, tokenizer, prompts[:count], max_new_tokens=p.max_response_tokens)
+    return course.sampled_kl(policy, sft, tokenizer, prompts[:count], max_new_tokens=p.max_response_tokens)
 
 
 kls = {value: kl_from_sft(policies[value]) for value in all_betas}
@@ -352,11 +352,11 @@ above. (The annotator errs now and then, so 100% would not be right either.)""" 
 # %%
 some = Examples(examples.prompt_ids[:p.few], {role: ids[:p.few] for role, ids in examples.responses.items()},
                 examples.kept[:p.few])
-farther, histories["further"] = recipes.fit(sft, some, partial(dpo, beta=p.beta), p, epochs=p.longer,
+farther, histories["further"] = course.fit(sft, some, partial(dpo, beta=p.beta), p, epochs=p.longer,
                                             learning_rate=min(1.0, p.faster * p.learning_rate))
 main = f"DPO, beta {p.beta:g}"
 contestants = {"SFT": sft, **{f"DPO, beta {value:g}": policies[value] for value in all_betas}, "DPO, further": farther}
-comparison = recipes.compare(contestants, tokenizer, p)
+comparison = course.compare(contestants, tokenizer, p)
 runs = {"SFT": before, main: after, "DPO, further": on_held_out(farther, p.beta)}
 quality = {label: comparison.scores[label].total.mean(1) if comparison.judged else found["accuracy"].numpy()
            for label, found in runs.items()}
@@ -419,14 +419,14 @@ training: {held["SFT"]}).
 # losses, and come ready-made.
 
 # %%
-from prefnb.objectives.dpo import dpo_kl_as_printed, dpo_positive
+from prefnb.methods.dpo import dpo_kl_as_printed, dpo_positive
 
 pull = p.strength * p.beta
 variants = {"DPO-Positive": partial(dpo_positive, beta=p.beta, penalty=pull, form="added"),
             '"KL" as printed': partial(dpo_kl_as_printed, beta=p.beta, weight=pull)}
 found = {"DPO": (after, kls[p.beta])}
 for label, objective in variants.items():
-    policy, histories[label] = recipes.fit(sft, examples, objective, p)
+    policy, histories[label] = course.fit(sft, examples, objective, p)
     found[label] = on_held_out(policy, p.beta), kl_from_sft(policy)
 variant_shifts = {label: (pairs_seen["d_chosen"], pairs_seen["d_rejected"]) for label, (pairs_seen, _) in found.items()}
 variant_rows = [[label, float((pairs_seen["d_chosen"] > pairs_seen["d_rejected"]).float().mean()),
@@ -632,7 +632,7 @@ def check_exercises():
 check_exercises()
 
 # %%
-folder = recipes.record(p.output_dir or "runs/02_dpo", p,
+folder = course.record(p.output_dir or "runs/02_dpo", p,
                         {f"beta {k:g}" if isinstance(k, float) else k.replace('"', ""): history
                          for k, history in histories.items()},
                         comparison, kl={f"{value:g}": found["k3"] for value, found in kls.items()},

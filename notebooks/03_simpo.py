@@ -52,9 +52,9 @@ draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = None  # where this run's results go; None means runs/03_simpo
 
 # %%
-from prefnb import parameters, recipes
+from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), recipes.SIMPO, dpo_beta=parameters.Number(above=0, high=100),
+p = parameters.check(globals(), methods.simpo.Settings, dpo_beta=parameters.Number(above=0, high=100),
                      grid_gammas=parameters.Numbers(0, 100), grid_betas=parameters.Numbers(above=0, high=100),
                      test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
 if len(p.grid_gammas) != len(p.grid_betas):
@@ -191,10 +191,10 @@ from prefnb.logprobs import DatasetLogprobs
 
 if not data.is_pocket(p.dataset) and p.model == "pocket":  # real text is longer: half of the model's window each
     p.max_prompt_tokens, p.max_response_tokens = max_prompt_tokens or 256, max_response_tokens or 256
-sft, tokenizer = recipes.starting_policy(p)
-examples = recipes.pair_examples(p, tokenizer)
-held_out = recipes.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
-start = recipes.reference(sft, examples).all()  # for this picture; SimPO's loss never asks for it
+sft, tokenizer = methods.sft.starting_policy(p)
+examples = course.pair_examples(p, tokenizer)
+held_out = course.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
+start = course.reference(sft, examples).all()  # for this picture; SimPO's loss never asks for it
 by_length = (start.chosen.length - start.rejected.length).numpy()
 lengths_figure, axes = plt.subplots(1, 2, figsize=(8, 2.8))
 said = []
@@ -225,7 +225,7 @@ lengths_figure
 # %%
 from functools import partial
 
-from prefnb.objectives.dpo import dpo
+from prefnb.methods.dpo import dpo
 
 
 def watched(objective):
@@ -240,8 +240,8 @@ def watched(objective):
 
 def dpo_of_02():
     """DPO with the same parameters but its own learning rate: (policy, history). Its d is its reward over beta."""
-    shared = {name: value for name, value in vars(p).items() if name in recipes.DPO.specs}
-    made = recipes.dpo(**shared | {"beta": p.dpo_beta, "learning_rate": dpo_rate})
+    shared = {name: value for name, value in vars(p).items() if name in methods.dpo.Settings.model_fields}
+    made = methods.dpo.recipe(**shared | {"beta": p.dpo_beta, "learning_rate": dpo_rate})
     for row in made.history.rows:
         row |= {f"d_{role}": row[f"reward_{role}"] / p.dpo_beta for role in ("chosen", "rejected")}
     return made.model, made.history
@@ -259,10 +259,10 @@ def beside_dpo(history):
 
 # %%
 policies, histories = {}, {}
-dpo_rate = learning_rate or recipes.DPO.preset(p.preset)["learning_rate"]
+dpo_rate = learning_rate or methods.dpo.Settings.of(p.preset)["learning_rate"]
 policies["DPO"], histories["DPO"] = dpo_of_02()
 loss = partial(simpo, beta=p.beta, gamma=p.gamma)
-policies["SimPO"], histories["SimPO"] = recipes.fit(sft, examples, watched(loss), p, live=plots.LiveFigure(beside_dpo))
+policies["SimPO"], histories["SimPO"] = course.fit(sft, examples, watched(loss), p, live=plots.LiveFigure(beside_dpo))
 print(f"SimPO: {len(histories['SimPO'].rows)} steps at learning rate {p.learning_rate:g}; "
       f"DPO: {len(histories['DPO'].rows)} at {dpo_rate:g}.")
 
@@ -285,7 +285,7 @@ def measure(label):
     """What a policy makes of the held-out pairs, and how far it went from SFT by its own samples."""
     now = DatasetLogprobs.compute(policies[label], held_out).all()
     d_chosen, d_rejected = now.chosen.sum - before.chosen.sum, now.rejected.sum - before.rejected.sum
-    kl = recipes.sampled_kl(policies[label], sft, tokenizer, prompts[:128], max_new_tokens=p.max_response_tokens)
+    kl = course.sampled_kl(policies[label], sft, tokenizer, prompts[:128], max_new_tokens=p.max_response_tokens)
     return {"now": now, "d_chosen": d_chosen, "d_rejected": d_rejected, "kl": kl,
             "by_mean": share(now.chosen.mean > now.rejected.mean), "by_change": share(d_chosen > d_rejected)}
 
@@ -349,7 +349,7 @@ losses = {"SimPO": partial(simpo, beta=p.beta, gamma=p.gamma), "DPO": partial(dp
 losses = {"SimPO": losses["SimPO"], "SimPO on the sum": partial(mistaken, objective=losses["SimPO"]),
           "DPO": losses["DPO"], "DPO on the mean": partial(mistaken, objective=losses["DPO"])}
 for label, rate in {"SimPO on the sum": p.learning_rate, "DPO on the mean": dpo_rate}.items():
-    policies[label], histories[label] = recipes.fit(sft, examples, losses[label], p, learning_rate=rate)
+    policies[label], histories[label] = course.fit(sft, examples, losses[label], p, learning_rate=rate)
     measured[label] = measure(label)
 show_moved(losses)
 
@@ -404,8 +404,8 @@ labels = {setting: "SimPO, gamma {:g}, beta {:g}".format(*setting) for setting i
 for (gamma_here, beta_here), label in labels.items():
     if label not in policies:
         objective = partial(simpo, beta=beta_here, gamma=gamma_here)
-        policies[label], histories[label] = recipes.fit(sft, examples, objective, p)
-comparison = recipes.compare({"SFT": sft, **policies}, tokenizer, p)
+        policies[label], histories[label] = course.fit(sft, examples, objective, p)
+comparison = course.compare({"SFT": sft, **policies}, tokenizer, p)
 
 # %%
 def found_at(label):
@@ -584,7 +584,7 @@ def check_exercises():
 check_exercises()
 
 # %%
-folder = recipes.record(p.output_dir or "runs/03_simpo", p, histories, comparison, claim_6=conclusion,
+folder = course.record(p.output_dir or "runs/03_simpo", p, histories, comparison, claim_6=conclusion,
                         kl={label: found["kl"]["k3"] for label, found in measured.items()},
                         held_out_accuracy={label: found["by_mean"] for label, found in measured.items()})
 for name, figure in {"lengths": lengths_figure, "book_mistake": mistake_figure, "book_grid": grid_figure}.items():

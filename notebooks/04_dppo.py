@@ -56,9 +56,9 @@ draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = "runs/04_dppo"  # where the run leaves its numbers and figures
 
 # %%
-from prefnb import parameters, recipes
+from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), recipes.DPPO, alphas=parameters.Numbers(0, 10_000),
+p = parameters.check(globals(), methods.dppo.Settings, alphas=parameters.Numbers(0, 10_000),
                      test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
 
 # %%
@@ -75,7 +75,7 @@ from torch.nn.functional import logsigmoid
 
 from prefnb import data, evaluate, plots, widgets
 from prefnb.logprobs import DatasetLogprobs, Response, from_tokens
-from prefnb.objectives.dpo import dpo
+from prefnb.methods.dpo import dpo
 
 plt.style.use("prefnb.book")
 
@@ -323,11 +323,11 @@ widgets.show_table(*rows)
 # policy's own greedy response to every prompt.
 
 # %%
-policy_start, tokenizer = recipes.starting_policy(p)
-pairs_only = recipes.pair_examples(p, tokenizer)
-generated = recipes.greedy_ids(policy_start, tokenizer, pairs_only, p.max_response_tokens)
+policy_start, tokenizer = methods.sft.starting_policy(p)
+pairs_only = course.pair_examples(p, tokenizer)
+generated = course.greedy_ids(policy_start, tokenizer, pairs_only, p.max_response_tokens)
 with_generated = pairs_only.plus("generated", generated)
-reference = recipes.reference(policy_start, with_generated)
+reference = course.reference(policy_start, with_generated)
 start = reference.all()  # the log-probs of every response before training
 
 # %%
@@ -373,7 +373,7 @@ def flaws_of(texts):
 
 # %%
 if data.is_pocket(p.dataset):
-    drawn = recipes.answers_of(policy_start, tokenizer, pairs_only.prompt_ids, draws=1, temperature=0.7,
+    drawn = course.answers_of(policy_start, tokenizer, pairs_only.prompt_ids, draws=1, temperature=0.7,
                                max_new_tokens=p.max_response_tokens)
     found = {"$y_{gen}$, greedy": list(map(plain, generated)), "a sample at 0.7": [one.text for one in drawn],
              **{NAMES[role]: list(map(plain, pairs_only.responses[role])) for role in ("chosen", "rejected")}}
@@ -463,7 +463,7 @@ say(f"By sequence the push is as strong as the model is sure of its whole answer
 # does not make longer steps. It makes steps in which DPO has less of a say.
 
 # %%
-dpo_rate = learning_rate or recipes.DPO.preset(p.preset)["learning_rate"]
+dpo_rate = learning_rate or methods.dpo.Settings.of(p.preset)["learning_rate"]
 
 
 def trained_dppo(alpha, penalty=p.penalty, live=None):
@@ -471,14 +471,14 @@ def trained_dppo(alpha, penalty=p.penalty, live=None):
     objective = partial(dppo, alpha=alpha, beta=p.beta, penalty=penalty, weight=p.weight, zeta=p.zeta, level=p.level,
                         normalize=p.normalize)
     if alpha == 0:  # no penalty, no ygen: exactly what DPO sees
-        return recipes.fit(policy_start, pairs_only, objective, p, learning_rate=dpo_rate, live=live)
-    return recipes.fit(policy_start, with_generated, objective, p, live=live)
+        return course.fit(policy_start, pairs_only, objective, p, learning_rate=dpo_rate, live=live)
+    return course.fit(policy_start, with_generated, objective, p, live=live)
 
 
 # %%
 policies, histories = {"SFT": policy_start}, {}
-shared = {name: value for name, value in vars(p).items() if name in recipes.DPO.specs}
-made = recipes.dpo(**shared | {"learning_rate": dpo_rate})
+shared = {name: value for name, value in vars(p).items() if name in methods.dpo.Settings.model_fields}
+made = methods.dpo.recipe(**shared | {"learning_rate": dpo_rate})
 policies["DPO"], histories["DPO"] = made.model, made.history
 CURVES = ["loss", "margin", "accuracy", "logp_chosen", "logp_rejected", "logp_generated"]
 both = plots.LiveFigure(lambda history: plots.plot_training({"DPO": histories["DPO"], "DPPO": history}, CURVES))
@@ -505,9 +505,9 @@ plots.plot_training({"DPPO": histories["DPPO"]}, ["vote", "weight", "penalty"])
 # $y_\text{gen}$, and to $y_w$, which nobody wanted to lower?
 
 # %%
-heldout = recipes.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
-heldout = heldout.plus("generated", recipes.greedy_ids(policy_start, tokenizer, heldout, p.max_response_tokens))
-seen = {"SFT": recipes.reference(policy_start, heldout).all()}
+heldout = course.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
+heldout = heldout.plus("generated", course.greedy_ids(policy_start, tokenizer, heldout, p.max_response_tokens))
+seen = {"SFT": course.reference(policy_start, heldout).all()}
 seen |= {label: DatasetLogprobs.compute(policies[label], heldout).all() for label in histories}
 rows = [["mean log-prob, held-out", "$S(y_w)$", "$S(y_l)$", "$S(y_{gen})$"]]
 for label, found in seen.items():
@@ -565,8 +565,8 @@ if p.penalty == "minimum_likelihood" and p.alpha and p.beta:
 # far a policy has moved from the reference, in nats per response, on its own samples.
 
 # %%
-comparison = recipes.compare(policies, tokenizer, p)
-kls = {label: recipes.sampled_kl(policies[label], policy_start, tokenizer, comparison.prompts[:128],
+comparison = course.compare(policies, tokenizer, p)
+kls = {label: course.sampled_kl(policies[label], policy_start, tokenizer, comparison.prompts[:128],
                                  max_new_tokens=p.max_response_tokens) for label in ("DPO", "DPPO")}
 answers = comparison.answers
 checks = {label: evaluate.collapse_check(answers[label], answers["SFT"], kls.get(label)) for label in histories}
@@ -794,9 +794,9 @@ for name, (given, right) in answers.items():
 # ```python
 # first = next(label for label, name in methods.items() if name == "unlikelihood")
 # again_dpo = dict(reference_model=policy_start, learning_rate=dpo_rate)
-# after, _ = recipes.fit(policies[first], pairs_only, partial(dpo, beta=p.beta), p, **again_dpo)
-# twice, _ = recipes.fit(policies["DPO"], pairs_only, partial(dpo, beta=p.beta), p, **again_dpo)
-# again = recipes.compare({"SFT": policy_start, "unlikelihood, then DPO": after, "DPO, then DPO": twice}, tokenizer, p)
+# after, _ = course.fit(policies[first], pairs_only, partial(dpo, beta=p.beta), p, **again_dpo)
+# twice, _ = course.fit(policies["DPO"], pairs_only, partial(dpo, beta=p.beta), p, **again_dpo)
+# again = course.compare({"SFT": policy_start, "unlikelihood, then DPO": after, "DPO, then DPO": twice}, tokenizer, p)
 # plots.plot_win_rates(again.win_rates, against="SFT")
 # ```
 #
@@ -804,7 +804,7 @@ for name, (given, right) in answers.items():
 # </details>
 
 # %%
-folder = recipes.record(p.output_dir, p, histories, comparison, alpha=p.alpha, penalty=p.penalty, collapsed=fallen,
+folder = course.record(p.output_dir, p, histories, comparison, alpha=p.alpha, penalty=p.penalty, collapsed=fallen,
                         heldout_accuracy=accuracy, sampled_kl={label: kl["k3"] for label, kl in kls.items()})
 side_by_side = plots.plot_training({label: histories[label] for label in ("DPO", "DPPO")}, CURVES)
 side_by_side.savefig(Path(folder) / "training.png")

@@ -50,9 +50,9 @@ best_of: int = 5  # N of the best-of-N that is set against a single answer, 2 to
 output_dir: str = "runs/05_reward_model"  # where the run leaves its numbers, figures and the reward model
 
 # %%
-from prefnb import parameters, recipes
+from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), recipes.REWARD_MODEL, pairs_in_view=parameters.Whole(1),
+p = parameters.check(globals(), methods.reward_model.Settings, pairs_in_view=parameters.Whole(1),
                      held_out=parameters.Whole(20), test_prompts=parameters.Whole(20, 100_000),
                      draws=parameters.Whole(1, 64), samples=parameters.Whole(4, 256), temperature=parameters.Number(0.01, 2),
                      best_of=parameters.Whole(2, 256))
@@ -157,10 +157,10 @@ def fitting(rows):
 
 
 judged, gold = data.is_pocket(p.dataset), judges.GoldJudge()
-sft, tokenizer = recipes.starting_policy(p)
+sft, tokenizer = methods.sft.starting_policy(p)
 in_view = SimpleNamespace(**{**vars(p), "pairs": min(p.pairs, p.pairs_in_view)})
 view_rows = data.load_pairs(p.dataset, "train", limit=in_view.pairs, seed=p.seed)
-examples = recipes.pair_examples(in_view, tokenizer)
+examples = course.pair_examples(in_view, tokenizer)
 test = fitting(data.load_pairs(p.dataset, "test", limit=p.held_out, seed=p.seed))
 test_pairs = {name: test[name][:] for name in ("prompt", "chosen", "rejected")}
 print(f"{len(examples)} pairs to train on in view, up to {p.pairs} for the full model, {len(test)} held out.")
@@ -168,7 +168,7 @@ widgets.show_responses(view_rows["prompt"][:3], {name: view_rows[name][:3] for n
 
 # %%
 from prefnb.logprobs import RewardScorer
-from prefnb.recipes.training import scores_of
+from prefnb.course import scores_of
 
 TITLES = {"loss": "loss", "margin": "difference  $s(y_w) - s(y_l)$", "accuracy": "share right"}
 
@@ -183,7 +183,7 @@ def watch(history):
 
 
 start, histories = models.reward_model_from(sft, tokenizer, p.seed), {}
-small, histories["reward model in view"] = recipes.fit(start, examples, bradley_terry, p, scorer=RewardScorer,
+small, histories["reward model in view"] = course.fit(start, examples, bradley_terry, p, scorer=RewardScorer,
                                                        live=plots.LiveFigure(watch))
 
 # %% [markdown]
@@ -201,7 +201,7 @@ small, histories["reward model in view"] = recipes.fit(start, examples, bradley_
 # interval, which tells more than two intervals side by side.
 
 # %%
-full = recipes.reward_model(**{name: vars(p)[name] for name in recipes.REWARD_MODEL.specs})
+full = methods.reward_model.recipe(**{name: vars(p)[name] for name in methods.reward_model.Settings.model_fields})
 proxies = {"in view": judges.RewardModel(small, tokenizer),
            "full": judges.RewardModel(full.model, full.tokenizer)}
 proxy = proxies["full"]
@@ -318,7 +318,7 @@ columns = {name: prompt_rows[name][:] if name in prompt_rows.column_names else [
 
 def draw(policy, count):
     """`count` answers of a policy to every prompt: (prompts, count) as nested lists."""
-    drawn = recipes.answers_of(policy, tokenizer, prompts, draws=count, temperature=p.temperature,
+    drawn = course.answers_of(policy, tokenizer, prompts, draws=count, temperature=p.temperature,
                                max_new_tokens=p.max_response_tokens)
     return [drawn[i:i + count] for i in range(0, len(drawn), count)]
 
@@ -440,7 +440,7 @@ if judged:
     single = tokenize(rows, tokenizer, ("response",), max_prompt_tokens=p.max_prompt_tokens,
                       max_response_tokens=p.max_response_tokens)
     start = models.reward_model_from(sft, tokenizer, p.seed, classes=("disfluent", "fluent"))
-    classifier, histories["fluency"] = recipes.fit(start, single, two_classes, p, scorer=RewardScorer,
+    classifier, histories["fluency"] = course.fit(start, single, two_classes, p, scorer=RewardScorer,
                                                    labels={"label": fluent[single.kept].tolist()})
     fluency = judges.RewardModel(classifier, tokenizer)
     display(watch(histories["fluency"]))
@@ -605,7 +605,7 @@ def scored(answers):
     return {name: score(judge, answers)["total"] for name, judge in both.items()}
 
 
-dpo = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, pairs=pairs)
+dpo = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, pairs=pairs)
 dpo_answers = draw(dpo.model, p.best_of)
 drawn = {"SFT": table, "DPO": scored(dpo_answers)}
 alone = {"SFT": draw(sft, p.draws), "DPO": draw(dpo.model, p.draws)}
@@ -732,7 +732,7 @@ def check_exercises():
 check_exercises()
 
 # %%
-comparison = recipes.Comparison(prompts, columns["category"], columns["reference"], picked, scores, "SFT", gold.tie)
+comparison = course.Comparison(prompts, columns["category"], columns["reference"], picked, scores, "SFT", gold.tie)
 strict = outcomes("gold", tied=0) if judged else {}
 rates = {label: {"rate": float(won["gold"][label].mean()), "strict": float(one.mean()),
                  "ties": 2 * float((won["gold"][label] - one).mean()),
@@ -744,7 +744,7 @@ summary = {"win_rates": rates, "draws": p.draws,
            "best_of_n": {f"{panel} picked by {picker}": {n: float(found.mean()) for n, found in values.items()}
                          for (picker, panel), values in curves.items()},
            "claim_10": verdicts}
-folder = recipes.record(p.output_dir, p, histories, comparison, **summary)
+folder = course.record(p.output_dir, p, histories, comparison, **summary)
 for name, figure in {"calibration": calibration_figure, "book_proxy": scatter_figure, "book_best_of_n": best_figure,
                      "wins": wins_figure}.items():
     if figure is not None:

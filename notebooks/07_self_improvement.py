@@ -49,11 +49,11 @@ draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = "runs/07_self_improvement"  # where the run leaves its numbers and figures
 
 # %%
-from prefnb import parameters, recipes
+from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), recipes.ROUNDS, test_prompts=parameters.Whole(20, 100_000),
+p = parameters.check(globals(), methods.self_improvement.RoundSettings, test_prompts=parameters.Whole(20, 100_000),
                      draws=parameters.Whole(1, 64))
-recipes.check_rounds(p)
+methods.self_improvement.check_rounds(p)
 
 # %% [markdown]
 # ## The idea
@@ -155,13 +155,13 @@ toy_figure
 # training, best-of-N, is measured in [05](05_reward_model.ipynb).)
 
 # %%
-sft, tokenizer = recipes.starting_policy(p)
-shared = (set(recipes.DPO.specs) & set(vars(p))) - {"epochs", "learning_rate", "output_dir"}
-start = recipes.dpo(**{name: getattr(p, name) for name in shared}).model
-proxy = recipes.reward_judge(p)
+sft, tokenizer = methods.sft.starting_policy(p)
+shared = (set(methods.dpo.Settings.model_fields) & set(vars(p))) - {"epochs", "learning_rate", "output_dir"}
+start = methods.dpo.recipe(**{name: getattr(p, name) for name in shared}).model
+proxy = methods.reward_model.proxy(p)
 watching = {"gold": judges.GoldJudge(), "proxy": proxy} if data.is_pocket(p.dataset) else {"proxy": proxy}
 judge_shown = next(iter(watching))  # where one has to do: gold, if there is one
-scouting = recipes.scout(p, sft, start, tokenizer)  # one answer each of SFT and of the start policy
+scouting = methods.self_improvement.scout(p, sft, start, tokenizer)  # one answer each of SFT and of the start policy
 
 # %% [markdown]
 # ## Where is the policy weakest?
@@ -173,14 +173,14 @@ scouting = recipes.scout(p, sft, start, tokenizer)  # one answer each of SFT and
 
 # %%
 by_judge = {name: scouting.rates(judge, judge.tie) for name, judge in watching.items()}
-chosen_categories = recipes.weakest(by_judge["proxy"], p.weakest)
+chosen_categories = methods.self_improvement.weakest(by_judge["proxy"], p.weakest)
 scouting_figure = plots.plot_categories(dict(sorted(by_judge.items(), reverse=True)), against="SFT")
 display(scouting_figure)
 told = f"The proxy's weakest: **{widgets.escaped(', '.join(chosen_categories).replace('_', ' '))}**."
 if len(by_judge["proxy"]) == 1:
     told += " There is only one category in these data, so there is nothing to choose: the new prompts are simply new."
 elif "gold" in watching:
-    truly = recipes.weakest(by_judge["gold"], p.weakest)
+    truly = methods.self_improvement.weakest(by_judge["gold"], p.weakest)
     told += (f" The gold judge would have said {widgets.escaped(', '.join(truly).replace('_', ' '))}: the two lists "
              f"share {len(set(truly) & set(chosen_categories))} of {p.weakest}.")
 display(Markdown(told))
@@ -201,11 +201,11 @@ display(Markdown(told))
 # the chosen one is the better.
 
 # %%
-asked = recipes.new_prompts(p, chosen_categories)
+asked = methods.self_improvement.new_prompts(p, chosen_categories)
 first = [prompt for prompt in asked[0] if len(prompt_ids(tokenizer, prompt)) <= p.max_prompt_tokens]
 first_ids = [prompt_ids(tokenizer, prompt) for prompt in first]
-groups = recipes.draw_groups(start, tokenizer, first_ids, p, number=1)
-scores = {name: recipes.by_reward(judge)(start, tokenizer, first, groups) for name, judge in watching.items()}
+groups = methods.self_improvement.draw_groups(start, tokenizer, first_ids, p, number=1)
+scores = {name: methods.self_improvement.by_reward(judge)(start, tokenizer, first, groups) for name, judge in watching.items()}
 tops = scores["proxy"].argmax(1)
 rows = [["temperature", "samples a prompt", "the proxy's top is there", *(f"mean score, {name}" for name in watching)]]
 for temperature in sorted(set(p.temperatures)):
@@ -239,7 +239,7 @@ display(Markdown(told))
 #
 # ## Rounds, with two judges
 #
-# The function `recipes.improve` does what this notebook has shown, round after round: sample, score, pair (with the
+# The function `methods.self_improvement.improve` does what this notebook has shown, round after round: sample, score, pair (with the
 # `best_and_worst` above), DPO. The next round starts from the policy that the last one made.
 #
 # It runs twice. First the **reward model** scores the samples. But that has to be trained on somebody's preferences.
@@ -257,8 +257,8 @@ display(Markdown(told))
 
 # %%
 done = {}
-for label, score in {"reward model": recipes.by_reward(proxy), "own likelihood": recipes.by_likelihood}.items():
-    done[label] = recipes.improve(start, tokenizer, asked, score, p, make_pairs=best_and_worst,
+for label, score in {"reward model": methods.self_improvement.by_reward(proxy), "own likelihood": methods.self_improvement.by_likelihood}.items():
+    done[label] = methods.self_improvement.improve(start, tokenizer, asked, score, p, make_pairs=best_and_worst,
                                   live=plots.LiveFigure() if label == "reward model" else None)
 for label, made_rounds in done.items():
     told = [f"{len(one.pairs)} pairs of {len(one.prompts)} prompts in {len(one.history.rows)} steps"
@@ -285,7 +285,7 @@ for label, made_rounds in done.items():
     looked_at = sorted({1, len(made_rounds)}) if label == "reward model" else [len(made_rounds)]
     chains[label] = {0: "DPO"} | {number: f"{label}, {number}" for number in looked_at}
     policies |= {name: round_of[name].model for name in list(chains[label].values())[1:]}
-comparison = recipes.compare(policies, tokenizer, p)
+comparison = course.compare(policies, tokenizer, p)
 marks = {"proxy": {label: proxy(comparison.prompts, comparison.texts(label)) for label in policies}}
 if comparison.judged:
     marks = {"gold": comparison.scores} | marks
@@ -371,7 +371,7 @@ widgets.show_table(*rows)
 shape = {}
 for label, policy in policies.items():
     drawn = comparison.answers[label]
-    kl = recipes.sampled_kl(policy, sft, tokenizer, comparison.prompts[:128],
+    kl = course.sampled_kl(policy, sft, tokenizer, comparison.prompts[:128],
                             max_new_tokens=p.max_response_tokens)  # of SFT from itself: exactly 0
     shape[label] = {"distinct-2": evaluate.distinct_n(drawn), "self-BLEU": evaluate.self_bleu(drawn),
                     "KL from SFT (nats)": kl["k3"], "tokens a response": evaluate.mean_length(drawn)}
@@ -412,7 +412,7 @@ display(Markdown(f"**Distinct samples a prompt, from the first round's to the la
 
 # %%
 coolest = min(p.temperatures)
-cool_answers = recipes.answers_of(start, tokenizer, comparison.prompts, draws=p.draws, temperature=coolest,
+cool_answers = course.answers_of(start, tokenizer, comparison.prompts, draws=p.draws, temperature=coolest,
                                   max_new_tokens=p.max_response_tokens)
 if judge_shown == "gold":
     cool_score = judges.score_samples(watching["gold"], comparison.prompts, cool_answers).total
@@ -560,7 +560,7 @@ check_exercises()
 
 # %%
 histories = {label.replace(",", ""): one.history for label, one in round_of.items()}
-folder = recipes.record(p.output_dir, p, histories, comparison, weakest=chosen_categories, shape=shape,
+folder = course.record(p.output_dir, p, histories, comparison, weakest=chosen_categories, shape=shape,
                         distinct=distinct,
                         proxy_win_rates={one: between("proxy", one, "SFT").rate for one in policies if one != "SFT"})
 figures = {"book_rounds": rounds_figure, "book_diversity": shape_figure, "categories": category_figure}

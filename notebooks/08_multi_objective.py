@@ -54,9 +54,9 @@ draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = "runs/08_multi_objective"  # where the run leaves its numbers and figures
 
 # %%
-from prefnb import parameters, recipes
+from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), recipes.OBJECTIVES, live_steps=parameters.Whole(2, 1_000_000),
+p = parameters.check(globals(), methods.multi_objective.RuleSettings, live_steps=parameters.Whole(2, 1_000_000),
                      mixes=parameters.Numbers(0, 1), all_weights=parameters.Numbers(0, 1000),
                      choice_prompts=parameters.Whole(20, 100_000), choice_samples=parameters.Whole(2, 1024),
                      test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
@@ -84,9 +84,9 @@ import torch
 from IPython.display import Markdown, display
 
 from prefnb import data, evaluate, judges, models, plots, widgets
-from prefnb.objectives.kl import sampled_kl
-from prefnb.objectives.multi_objective import feature_names, fit_preference
-from prefnb.objectives.policy_gradient import leave_one_out, plain, sample_metrics
+from prefnb.estimators.kl import sampled_kl
+from prefnb.methods.multi_objective import feature_names, fit_preference
+from prefnb.methods.rloo import leave_one_out, plain, sample_metrics
 from prefnb.train import train
 
 plt.style.use("prefnb.book")
@@ -188,8 +188,8 @@ say(f"**The averages agree, and the baseline makes {calmer} of the four bars sho
 # world's, the judge is made of reward models: those of the parameters, or a proxy learnt from the pairs and brevity.
 
 # %%
-judge = recipes.parts_judge(p)
-sft, tokenizer = recipes.starting_policy(p)
+judge = methods.multi_objective.parts_judge(p)
+sft, tokenizer = methods.sft.starting_policy(p)
 prompt_rows = data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
 prompts = prompt_rows["prompt"][:]
 answers, scores, histories = {}, {}, {}
@@ -197,7 +197,7 @@ answers, scores, histories = {}, {}, {}
 
 def look(label, policy):
     """Let a policy answer each test prompt `draws` times, with its own weights' seed, and keep answers and scores."""
-    answers[label] = recipes.answers_of(policy, tokenizer, prompts, draws=p.draws, temperature=0.7,
+    answers[label] = course.answers_of(policy, tokenizer, prompts, draws=p.draws, temperature=0.7,
                                         max_new_tokens=p.max_response_tokens)
     scores[label] = judges.score_samples(judge, prompts, answers[label])
 
@@ -224,7 +224,7 @@ say(f"**The largest gap is that of {max(gap, key=gap.get)} ({max(gap.values()):.
 # %%
 CURVES = ["reward", "length", "entropy"]
 paper_reward = lambda s: weighted_gaps(gaps(s[:, :2]), p.weights)
-combined = judges.Combined(judge, lambda parts: paper_reward(recipes.score_vectors(parts)))
+combined = judges.Combined(judge, lambda parts: paper_reward(methods.multi_objective.score_vectors(parts)))
 live, picture = {}, plots.LiveFigure()
 
 
@@ -232,7 +232,7 @@ def trained_live(label, advantages):
     """A copy of SFT learns for `live_steps` steps, as a training of `steps` begins; its history is kept in `live`."""
     picture.plot = lambda history: plots.plot_training({**live, label: history}, CURVES)
     policy = models.copy_model(sft)
-    source = recipes.rollouts(policy, tokenizer, p, combined, advantages,
+    source = course.rollouts(policy, tokenizer, p, combined, advantages,
                               reference_model=sft if p.kl_weight > 0 else None)
     live[label] = train(policy, source, partial(reinforce, kl_weight=p.kl_weight), epochs=p.live_steps / len(source),
                         learning_rate=p.learning_rate, schedule=p.schedule,
@@ -258,9 +258,9 @@ widgets.show_table([f"mean over {p.live_steps} steps", *CURVES, "gradient norm"]
 # down with the rest; the lines below the figure say whether they did.
 
 # %%
-given = {name: getattr(p, name) for name in ("preset", "seed", *recipes.OBJECTIVES.presets[p.preset])}
-made = {"as printed": recipes.multi_objective(**given, baseline="none"),
-        "with baseline": recipes.multi_objective(**given)}
+given = {name: getattr(p, name) for name in ("preset", "seed", *methods.multi_objective.RuleSettings.of(p.preset))}
+made = {"as printed": methods.multi_objective.recipe(**given, baseline="none"),
+        "with baseline": methods.multi_objective.recipe(**given)}
 histories |= {label: one.history for label, one in made.items()}
 for label, one in made.items():
     look(label, one.model)
@@ -347,7 +347,7 @@ display(Markdown("; ".join(said) + ". Lines join scores of equal reward; yellow 
 
 # %%
 asked = prompts[:p.choice_prompts]
-drawn = recipes.answers_of(sft, tokenizer, asked, draws=p.choice_samples, temperature=1.0,
+drawn = course.answers_of(sft, tokenizer, asked, draws=p.choice_samples, temperature=1.0,
                            max_new_tokens=p.max_response_tokens)
 judged = judges.score_samples(judge, asked, drawn)
 vectors = torch.stack([torch.as_tensor(judged.parts[name]).double() for name in names], 2)  # (prompts, answers, k)
@@ -436,14 +436,14 @@ say(f"Within a prompt's answers {first} and {second} go together with a correlat
 # Newton's method finds the one minimum.
 
 # %%
-chosen, rejected = recipes.scored_pairs(judge, p.dataset, limit=p.pairs, seed=p.seed)
-f = fit_preference(recipes.score_vectors(chosen.parts), recipes.score_vectors(rejected.parts))
-held_out = recipes.scored_pairs(judge, p.dataset, "test", limit=500, seed=p.seed)
+chosen, rejected = methods.multi_objective.scored_pairs(judge, p.dataset, limit=p.pairs, seed=p.seed)
+f = fit_preference(methods.multi_objective.score_vectors(chosen.parts), methods.multi_objective.score_vectors(rejected.parts))
+held_out = methods.multi_objective.scored_pairs(judge, p.dataset, "test", limit=500, seed=p.seed)
 
 
 def right(rule):
     """1 for each held-out pair that a rule on score vectors puts in order, 0.5 for a tie."""
-    difference = rule(recipes.score_vectors(held_out[0].parts)) - rule(recipes.score_vectors(held_out[1].parts))
+    difference = rule(methods.multi_objective.score_vectors(held_out[0].parts)) - rule(methods.multi_objective.score_vectors(held_out[1].parts))
     return (0.5 * (1 + torch.where(difference.abs() < 1e-9, 0, difference).sign())).numpy()
 
 
@@ -510,7 +510,7 @@ if totals_of:
 # %%
 known = data.is_pocket(p.dataset)
 gold, rates = judges.GoldJudge(), {}
-look("DPO", recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model)
+look("DPO", methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model)
 look("base", models.load_model(p.model))
 totals = {label: judges.score_samples(gold, prompts, drawn).total for label, drawn in answers.items()} if known else {}
 against = lambda label, other: evaluate.win_rate(totals[label], totals[other], tie=gold.tie)
@@ -596,11 +596,11 @@ check_exercises()
 
 # %%
 column = lambda name: prompt_rows[name][:] if name in prompt_rows.column_names else [""] * len(prompts)
-comparison = recipes.Comparison(prompts, column("category"), column("reference"), answers,
+comparison = course.Comparison(prompts, column("category"), column("reference"), answers,
                                 {label: judges.Scores(total, scores[label].parts) for label, total in totals.items()},
                                 "SFT", gold.tie)
 by_name = {label.replace(",", ""): history for label, history in {**histories, **live}.items()}
-folder = recipes.record(p.output_dir, p, by_name, comparison,
+folder = course.record(p.output_dir, p, by_name, comparison,
                         collapsed={label: check.reasons for label, check in checks.items() if check.collapsed},
                         parts={label: {name: float(part.mean()) for name, part in found.parts.items()}
                                for label, found in scores.items()})

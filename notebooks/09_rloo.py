@@ -53,15 +53,15 @@ draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = "runs/09_rloo"  # where the run leaves its numbers and figures
 
 # %%
-from prefnb import data, parameters, recipes
+from prefnb import course, data, methods, parameters
 
-p = parameters.check(globals(), recipes.RLOO, live_steps=parameters.Whole(2, 1_000_000),
+p = parameters.check(globals(), methods.rloo.Settings, live_steps=parameters.Whole(2, 1_000_000),
                      variance_prompts=parameters.Whole(1, 1000), variance_samples=parameters.Whole(8, 4096),
                      test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
 pocket = data.is_pocket(p.dataset)
 if reward is None and not pocket:
     p.reward = "proxy"  # no program knows the answers of other data
-judge = recipes.judge_for(p)
+judge = methods.rloo.judge_for(p)
 
 # %%
 from copy import copy
@@ -75,8 +75,8 @@ from IPython.display import Markdown, display
 from prefnb import evaluate, judges, models, plots, widgets
 from prefnb.batches import from_samples, prompt_ids
 from prefnb.logprobs import Scorer, from_tokens
-from prefnb.objectives.kl import sampled_kl
-from prefnb.objectives.policy_gradient import sample_metrics
+from prefnb.estimators.kl import sampled_kl
+from prefnb.methods.rloo import sample_metrics
 from prefnb.rollouts import Rollouts
 from prefnb.train import train
 
@@ -224,9 +224,9 @@ def reinforce(policy, reference=None, *, advantage, kl_weight=0.0):
 # are what is compared.
 
 # %%
-sft, tokenizer = recipes.starting_policy(p)
-asked, k = recipes.training_prompts(p, tokenizer)[:p.variance_prompts], p.variance_samples
-drawn = recipes.answers_of(sft, tokenizer, asked, draws=k, temperature=1.0, max_new_tokens=p.max_response_tokens)
+sft, tokenizer = methods.sft.starting_policy(p)
+asked, k = course.training_prompts(p, tokenizer)[:p.variance_prompts], p.variance_samples
+drawn = course.answers_of(sft, tokenizer, asked, draws=k, temperature=1.0, max_new_tokens=p.max_response_tokens)
 all_rewards = judges.score_samples(judge, asked, drawn).total  # (prompts, answers)
 say(f"{len(asked)} prompts were answered {k} times each. Rewards average **{all_rewards.mean():.2f}**; within a prompt "
     f"they lie **{all_rewards.std(1, ddof=1).mean():.2f}** around their mean, and the prompts' means "
@@ -343,7 +343,7 @@ def trained_live(label, advantages):
     """A copy of SFT learns for `live_steps` steps, as one of `steps` begins; its history goes into `histories`."""
     picture.plot = lambda history: plots.plot_training({**histories, label: history}, WATCHED)
     policy = models.copy_model(sft)
-    source = recipes.rollouts(policy, tokenizer, p, judge, advantages, reference_model=sft)
+    source = course.rollouts(policy, tokenizer, p, judge, advantages, reference_model=sft)
     histories[label] = train(policy, source, partial(reinforce, kl_weight=p.kl_weight),
                              epochs=p.live_steps / len(source), learning_rate=p.learning_rate, schedule=p.schedule,
                              warmup=round(0.1 * p.steps) / p.live_steps, live=picture)
@@ -384,8 +384,8 @@ widgets.show_table([f"mean over {p.live_steps} steps", *histories],
 # on another reward, is in [08](08_multi_objective.ipynb).
 
 # %%
-given = {name: getattr(p, name) for name in ("preset", "seed", *recipes.RLOO.presets[p.preset])}
-rloo = recipes.rloo(**given)
+given = {name: getattr(p, name) for name in ("preset", "seed", *methods.rloo.Settings.of(p.preset))}
+rloo = methods.rloo.recipe(**given)
 policies, histories["RLOO"] = {"SFT": sft, "RLOO": rloo.model}, rloo.history
 display(plots.plot_training(rloo.history, WATCHED))
 moves = [f"{name.replace('_', ' ')} {change(rloo.history, name)}"
@@ -404,9 +404,9 @@ say(f"**The reward over {len(rloo.history.rows)} steps: {change(rloo.history, 'r
 # %%
 proxy_settings = copy(p)
 proxy_settings.reward = "proxy"
-proxy, gold = recipes.judge_for(proxy_settings), judges.GoldJudge()
+proxy, gold = methods.rloo.judge_for(proxy_settings), judges.GoldJudge()
 PUPIL = "proxy's pupil"
-pupil = recipes.rloo(**{**given, "reward": "proxy", "kl_weight": 0.0})
+pupil = methods.rloo.recipe(**{**given, "reward": "proxy", "kl_weight": 0.0})
 policies[PUPIL], histories[PUPIL] = pupil.model, pupil.history
 display(plots.plot_training(pupil.history, ["reward", "entropy", "length"]))
 say(f"**The proxy's own score of the samples over {len(pupil.history.rows)} steps: "
@@ -424,8 +424,8 @@ say(f"**The proxy's own score of the samples over {len(pupil.history.rows)} step
 # in training is not yet a win here.
 
 # %%
-policies["DPO"] = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model
-comparison = recipes.compare(policies, tokenizer, p)
+policies["DPO"] = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model
+comparison = course.compare(policies, tokenizer, p)
 rates = comparison.win_rates
 believed = {label: proxy(comparison.prompts, comparison.texts(label)).total for label in policies}  # of first answers
 checks = {label: evaluate.collapse_check(answers, comparison.answers["SFT"])
@@ -492,7 +492,7 @@ else:
 # does not read: nonsense of the right length passes it.)
 
 # %%
-kls = {label: recipes.sampled_kl(model, sft, tokenizer, comparison.prompts[:128], max_new_tokens=p.max_response_tokens)
+kls = {label: course.sampled_kl(model, sft, tokenizer, comparison.prompts[:128], max_new_tokens=p.max_response_tokens)
        for label, model in policies.items()}
 true = {label: comparison.scores[label].total if rates else believed[label] for label in policies}
 proxy_figure, axes = plt.subplots(1, 2, figsize=(8, 3), sharey=True)
@@ -609,7 +609,7 @@ check_exercises()
 
 # %%
 runs = {name.replace(",", "").replace("'", ""): history for name, history in histories.items()}
-folder = recipes.record(p.output_dir, p, runs, comparison, reward=p.reward,
+folder = course.record(p.output_dir, p, runs, comparison, reward=p.reward,
                         variance={name: dict(zip(map(str, ks), v[:, 0].tolist())) for name, v in measured.items()},
                         proxy={label: float(values.mean()) for label, values in believed.items()},
                         dpo_against_rloo=None if against_dpo is None else against_dpo.rate,

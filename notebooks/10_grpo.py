@@ -55,9 +55,9 @@ draws: int = 4  # answers per prompt and policy, 1 to 64
 output_dir: str = "runs/10_grpo"  # where the run leaves its numbers and figures
 
 # %%
-from prefnb import parameters, recipes
+from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), recipes.GRPO, live_steps=parameters.Whole(2, 1_000_000),
+p = parameters.check(globals(), methods.grpo.Settings, live_steps=parameters.Whole(2, 1_000_000),
                      varied=parameters.Numbers(above=0, high=5), more_updates=parameters.Whole(2, 64),
                      update_batches=parameters.Whole(1, 1_000_000),
                      test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
@@ -79,7 +79,7 @@ from IPython.display import Markdown, display
 from prefnb import data, evaluate, judges, models, plots, widgets
 from prefnb.batches import from_samples, prompt_ids
 from prefnb.logprobs import DatasetLogprobs, Scorer, from_tokens
-from prefnb.objectives import policy_gradient as library
+from prefnb.methods import policy_gradient as library
 from prefnb.train import train
 
 plt.style.use("prefnb.book")
@@ -243,11 +243,11 @@ widgets.show_table(*rows)
 # Here are the starting policy (made now if the cache does not have it), the judge, and groups of its answers.
 
 # %%
-sft, tokenizer = recipes.starting_policy(p)
-judge = recipes.judge_for(p)
-asked = recipes.training_prompts(p, tokenizer)
+sft, tokenizer = methods.sft.starting_policy(p)
+judge = methods.rloo.judge_for(p)
+asked = course.training_prompts(p, tokenizer)
 few = asked[:2 * p.batch_size]
-drawn = recipes.answers_of(sft, tokenizer, few, draws=p.samples, temperature=1.0, max_new_tokens=p.max_response_tokens)
+drawn = course.answers_of(sft, tokenizer, few, draws=p.samples, temperature=1.0, max_new_tokens=p.max_response_tokens)
 judged = judges.score_samples(judge, few, drawn)
 rewards = torch.tensor(judged.total).float()  # (prompts, k)
 spread = rewards.std(1)
@@ -340,7 +340,7 @@ WARM_UP = round(0.1 * p.steps)  # steps, as many as in the ready-made trainings
 
 def source(policy, **settings):
     """The policy's own samples, judged, as the training loop's batches."""
-    return recipes.rollouts(policy, tokenizer, p, judge, partial(group_relative, scale_rewards=p.scale_rewards),
+    return course.rollouts(policy, tokenizer, p, judge, partial(group_relative, scale_rewards=p.scale_rewards),
                             reference_model=sft if p.kl_weight > 0 else None, **settings)
 
 
@@ -368,7 +368,7 @@ histories["cited, live"] = trained(cited, p.live_steps, averaged, live=figure, u
 
 # %%
 given = lambda schema: {name: getattr(p, name) for name in ("preset", "seed", *schema.presets[p.preset])}
-made = {"printed": recipes.rloo(**given(recipes.RLOO)), "cited": recipes.grpo(**given(recipes.GRPO))}
+made = {"printed": methods.rloo.recipe(**given(methods.rloo.Settings)), "cited": methods.grpo.recipe(**given(methods.grpo.Settings))}
 policies = {label: one.model for label, one in made.items()}
 histories |= {label: one.history for label, one in made.items()}
 curves_figure = plots.plot_training({label: one.history for label, one in made.items()}, CURVES)
@@ -425,7 +425,7 @@ def roughness(values):
     return float(noise / max(abs(values[-third:].mean() - values[:third].mean()), 1e-12))
 
 
-dpo = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, sft=p.sft)
+dpo = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, sft=p.sft)
 histories["DPO"] = dpo.history
 curves_of = {"DPO": ("margin", "loss"), "printed": ("reward", "loss"), "cited": ("reward", "loss")}
 rough = {label: {name: roughness(histories[label][name][1]) for name in names} for label, names in curves_of.items()}
@@ -469,7 +469,7 @@ else:
 # %%
 many, each = asked[:4 * p.batch_size], p.samples // len(p.varied)  # prompts; answers at every temperature
 ids = [prompt_ids(tokenizer, prompt) for prompt in many]
-drawn = [recipes.samples_of(sft, tokenizer, ids, samples=each, temperature=t, max_new_tokens=p.max_response_tokens,
+drawn = [course.samples_of(sft, tokenizer, ids, samples=each, temperature=t, max_new_tokens=p.max_response_tokens,
                             seed=p.seed + 1 + number) for number, t in enumerate(p.varied)]
 # Every prompt's first answer, then every prompt's second, and so on: so they share the computation of the prompt.
 mixed = [answers[i * each + j] for answers in drawn for j in range(each) for i in range(len(many))]
@@ -582,7 +582,7 @@ if p.kl_weight > 0:  # only a batch's first update sees samples of the policy as
 base = models.load_model(p.model)
 long = {"base": base, "SFT": sft, "DPO": dpo.model,
         "GRPO, printed": policies["printed"], "GRPO, cited": policies["cited"]}
-comparison = recipes.compare(long, tokenizer, p)
+comparison = course.compare(long, tokenizer, p)
 rates_figure = plots.plot_win_rates(comparison.win_rates, against="SFT") if comparison.judged else None
 if comparison.judged:
     display(rates_figure)
@@ -616,7 +616,7 @@ widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for n
 # %%
 PAPER = {"base": (0.500, 16.3, 19.8), "SFT": (0.549, 18.1, 20.7),
          "DPO": (0.593, 19.7, 18.9), "GRPO": (0.611, 19.4, 18.4)}
-held_out = recipes.pair_examples(p, tokenizer, "test", limit=200)
+held_out = course.pair_examples(p, tokenizer, "test", limit=200)
 held_out = replace(held_out, responses={"chosen": held_out.responses["chosen"]})
 chosen = {name: DatasetLogprobs.compute(model, held_out).all().chosen for name, model in long.items()}
 perplexity = {name: evaluate.perplexity(found.sum, found.length) for name, found in chosen.items()}
@@ -733,7 +733,7 @@ check_exercises()
 # %%
 by_name = {name.replace(",", ""): run for name, run in histories.items()}
 collapsed = {name: check.reasons for name, check in checks.items() if check.collapsed}
-folder = recipes.record(p.output_dir, p, by_name, comparison, roughness=rough, dead_groups=dead, collapsed=collapsed,
+folder = course.record(p.output_dir, p, by_name, comparison, roughness=rough, dead_groups=dead, collapsed=collapsed,
                         perplexity=perplexity, bleu4=bleu if has_references else {})
 for name, figure in {"book_training": curves_figure, "book_updates": updates_figure, "groups": groups_figure,
                      "clip": clip_figure, "win_rates": rates_figure}.items():

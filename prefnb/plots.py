@@ -12,6 +12,8 @@ import time
 import matplotlib.pyplot as plt
 import numpy as np
 
+from prefnb import methods
+
 ROLES = {
     "chosen": "#0072B2",
     "rejected": "#D55E00",
@@ -19,11 +21,9 @@ ROLES = {
     "reference": "#888888",
     "policy": "#009E73",
 }
-METHODS = {
+# Of the methods, each file in prefnb/methods says its own; DPPO's penalties are told apart.
+METHODS = {name: method.colour for name, method in methods.listed().items()} | {
     "base": "#B0B0B0",
-    "sft": "#555555",
-    "dpo": "#56B4E9",
-    "dppo": "#E69F00",
     "minimum_likelihood": "#E69F00",
     "unlikelihood": "#009E73",
     "contrastive": "#882255",

@@ -10,7 +10,7 @@ import pytest
 from test_recipes import small_world  # noqa: F401  (a fixture)
 
 from prefnb import __main__ as command_line
-from prefnb import book, models, recipes
+from prefnb import book, methods, models
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,7 +20,7 @@ def test_the_command_trains_what_the_recipe_trains(small_world, tmp_path, capsys
     words = [word for name, value in small_world.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     command_line.main(["dpo", *words, f"--output-dir={tmp_path / 'out'}"])
     assert models.fingerprint(models.load_model(str(tmp_path / "out"))) == models.fingerprint(
-        recipes.dpo(**small_world).model
+        methods.dpo.recipe(**small_world).model
     )
     assert str(tmp_path / "out") in capsys.readouterr().out
 

@@ -11,7 +11,7 @@ import torch
 from toy_policy import gradcheck, random_responses, tokens_of
 
 from prefnb.logprobs import Response, from_tokens
-from prefnb.objectives.dpo import dpo, dpo_kl_as_printed, dpo_positive
+from prefnb.methods.dpo import dpo, dpo_kl_as_printed, dpo_positive
 
 PAIR = ("chosen", "rejected")
 EVERY = {

@@ -9,8 +9,8 @@ import torch
 from toy_policy import gradcheck, random_responses, tokens_of
 
 from prefnb.logprobs import Response, from_tokens
-from prefnb.objectives.dpo import dpo
-from prefnb.objectives.dppo import (LEVELS, NORMALIZATIONS, PENALTIES, WEIGHTS, dppo, log1mexp, log_otherwise,
+from prefnb.methods.dpo import dpo
+from prefnb.methods.dppo import (LEVELS, NORMALIZATIONS, PENALTIES, WEIGHTS, dppo, log1mexp, log_otherwise,
                                     vote, weight_of)
 
 ROLES = ("chosen", "rejected", "generated")

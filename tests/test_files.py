@@ -13,7 +13,7 @@ import pytest
 from test_recipes import small_world  # noqa: F401  (a fixture)
 
 from prefnb import __main__ as command_line
-from prefnb import files, models, parameters, recipes
+from prefnb import files, methods, models, parameters
 
 
 def write(folder, text="new"):
@@ -87,7 +87,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path, mo
     with pytest.raises(ValueError, match="cannot be written .Read-only file system"):
         command_line.main(["sft", f"--output_dir={tmp_path / 'out'}"])
     with pytest.raises(parameters.ParameterError, match="'output_dir' must be a folder.*Read-only file system"):
-        parameters.check({"output_dir": str(tmp_path / "out")}, recipes.DPO)
+        parameters.check({"output_dir": str(tmp_path / "out")}, methods.dpo.Settings)
 
 
 def test_a_trial_leaves_nothing(tmp_path):
@@ -105,7 +105,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("PREFNB_CACHE", "~/cache")
     assert cache_folder() == tmp_path / "cache"
     assert files.check_replaceable("~/mine") == tmp_path / "mine"
-    assert parameters.check({"output_dir": "~/mine"}, recipes.DPO).output_dir == str(tmp_path / "mine")
+    assert parameters.check({"output_dir": "~/mine"}, methods.dpo.Settings).output_dir == str(tmp_path / "mine")
 
 
 def test_a_second_run_replaces_what_the_first_wrote(small_world, tmp_path):  # noqa: F811
@@ -119,7 +119,7 @@ def test_a_second_run_replaces_what_the_first_wrote(small_world, tmp_path):  # n
     assert {"model.safetensors", "history.json", "tokenizer.json"} <= {
         path.name for path in (tmp_path / "out").iterdir()
     }
-    same = recipes.dpo(**{**small_world, "learning_rate": 0.002}).model
+    same = methods.dpo.recipe(**{**small_world, "learning_rate": 0.002}).model
     assert models.fingerprint(models.load_model(str(tmp_path / "out"))) == models.fingerprint(same)
     assert not [path for path in tmp_path.iterdir() if re.search("part|old", path.name)]
 
@@ -142,10 +142,10 @@ def test_what_somebody_put_there_while_training_went_on_stays(tmp_path, model, t
 # In a process of its own, since nothing that it writes may grow beyond 20 KB, as on a disk that is full.
 FULL_DISK = """
 import json, resource, sys
-from prefnb import __main__ as command_line, models, recipes
+from prefnb import __main__ as command_line, methods, models
 given, out = json.loads(sys.argv[1]), sys.argv[2]
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-print(models.fingerprint(recipes.dpo(**given).model))
+print(models.fingerprint(methods.dpo.recipe(**given).model))
 try:
     command_line.main(["dpo", *(f"--{name}={value}" for name, value in given.items()), f"--output_dir={out}"])
 except ValueError as error:
@@ -156,7 +156,7 @@ except ValueError as error:
 def test_a_disk_that_is_really_full_loses_no_policy_and_is_told(small_world, tmp_path, monkeypatch):  # noqa: F811
     """Neither the unfinished run nor the cache's entry can be written: the policy is there all the same. An output
     folder that cannot is a sentence, and leaves no half of one."""
-    expected = models.fingerprint(recipes.dpo(**small_world).model)
+    expected = models.fingerprint(methods.dpo.recipe(**small_world).model)
     monkeypatch.setenv("PREFNB_CACHE", str(tmp_path / "other"))
     words = [sys.executable, "-c", FULL_DISK, json.dumps(small_world), str(tmp_path / "out")]
     done = subprocess.run(words, capture_output=True, text=True, check=True)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from prefnb import learning_rates, recipes
+from prefnb import learning_rates
 
 
 @pytest.fixture(scope="module")

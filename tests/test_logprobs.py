@@ -8,7 +8,7 @@ import torch
 from prefnb import logprobs, models
 from prefnb.batches import from_samples, tokenize
 from prefnb.logprobs import DatasetLogprobs, HeadLogprobs, Scorer, from_tokens
-from prefnb.recipes.common import with_checkpointing
+from prefnb.course.policies import with_checkpointing
 
 
 def plain_logprobs(model, prompt, response):

@@ -6,7 +6,7 @@ import torch
 from notebook_source import load
 from toy_policy import random_responses, tokens_of
 
-from prefnb.objectives import multi_objective, policy_gradient
+from prefnb.methods import multi_objective, policy_gradient
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import papermill
 import pytest
 from notebook_source import NOTEBOOKS
 
-from prefnb import recipes
+from prefnb import methods
 
 NAMES = sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.py"))
 every_notebook = pytest.mark.parametrize("name", NAMES)
@@ -83,7 +83,7 @@ def test_help_explains_every_parameter(name):
     assert [one for one in listed.values() if not one["help"].strip() or one["inferred_type_name"] == "None"] == []
 
 
-@pytest.mark.parametrize("name, schema", [("02_dpo", recipes.DPO), ("03_simpo", recipes.SIMPO), ("04_dppo", recipes.DPPO)])
+@pytest.mark.parametrize("name, schema", [("02_dpo", methods.dpo.Settings), ("03_simpo", methods.simpo.Settings), ("04_dppo", methods.dppo.Settings)])
 def test_help_quotes_the_presets_own_values(name, schema):
     """Help text that still tells of a default which the preset has left behind."""
     listed = papermill.inspect_notebook(str(NOTEBOOKS / f"{name}.ipynb"))

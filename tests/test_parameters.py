@@ -258,7 +258,7 @@ ABSURD = [
 @pytest.mark.parametrize("method, given, said", ABSURD)
 def test_what_is_absurd_is_refused_before_any_work(method, given, said):
     """Each was accepted: trained for nothing, broke later, or looked for a million prompts for minutes."""
-    from prefnb import recipes
+
 
     with pytest.raises(ValueError, match=re.escape(said)):
         getattr(recipes, method)(**given)

@@ -17,7 +17,9 @@ from toy_policy import (
 )
 
 from prefnb.logprobs import Response, from_tokens
-from prefnb.objectives.policy_gradient import dead_groups, group_relative, grpo, leave_one_out, plain, reinforce
+from prefnb.estimators.groups import dead_groups
+from prefnb.methods.grpo import group_relative, grpo
+from prefnb.methods.rloo import leave_one_out, plain, reinforce
 
 REWARDS = torch.tensor([0.3, -1.0, 2.0, 0.5, 1.5, -0.7, 0.1], dtype=torch.float64)  # of the seven responses
 

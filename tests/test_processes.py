@@ -13,11 +13,11 @@ import torch
 from test_recipes import small_world  # noqa: F401  (a fixture)
 
 from prefnb import __main__ as command_line
-from prefnb import recipes
+from prefnb import methods
 from prefnb.batches import Batches, from_samples, tokenize
 from prefnb.judges import Scores
 from prefnb.models import load_model, load_tokenizer
-from prefnb.objectives.policy_gradient import leave_one_out, reinforce
+from prefnb.methods.rloo import leave_one_out, reinforce
 from prefnb.rollouts import Rollouts
 from prefnb.sampling import Sample
 from prefnb.train import History, OnPolicyTerm, train
@@ -141,7 +141,7 @@ def test_weights_in_parts_train_and_are_saved_whole(small_world, tmp_path):  # n
     file = tmp_path / "dppo.jsonl"
     after = INTERRUPTED.format(folder=str(tmp_path), model=small_world["model"], file=str(file))
     launch(tmp_path, {"dppo": words}, "fsdp.yaml", before=SPLIT, after=after)
-    made = recipes.dppo(**command_line.named_values(words))
+    made = methods.dppo.recipe(**command_line.named_values(words))
     two = History.load(tmp_path / "dppo" / "history.json")
     np.testing.assert_allclose(two["loss"][1], made.history["loss"][1], rtol=0, atol=1e-5)
     np.testing.assert_allclose(two["grad_norm"][1], made.history["grad_norm"][1], rtol=1e-4)

@@ -8,11 +8,11 @@ import torch
 from test_recipes import small_world  # noqa: F401  (a fixture)
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
-from prefnb import models, recipes
+from prefnb import methods, models
 from prefnb.batches import Batches, tokenize
 from prefnb.judges import RewardModel
 from prefnb.logprobs import RewardScorer, score_of
-from prefnb.objectives.reward_model import bradley_terry, two_classes
+from prefnb.methods.reward_model import bradley_terry, two_classes
 from prefnb.train import train
 
 
@@ -343,7 +343,7 @@ def test_settings_that_no_judge_has_are_refused(encoder):
 
 def test_the_recipe_runs_on_local_files_and_comes_back_from_the_cache(small_world):  # noqa: F811
     """From the parameters to a judge, and the same from the cache, bit for bit; the loss starts near ln 2."""
-    first, again = (recipes.reward_model(**small_world) for _ in range(2))
+    first, again = (methods.reward_model.recipe(**small_world) for _ in range(2))
     assert first.history.rows[0]["loss"] == pytest.approx(math.log(2), abs=0.1)
     assert again.history.rows == first.history.rows
     assert models.fingerprint(again.model) == models.fingerprint(first.model)

@@ -13,7 +13,8 @@ from prefnb.batches import from_samples, prompt_ids
 from prefnb.judges import Scores
 from prefnb.logprobs import Scorer
 from prefnb.models import copy_model, fingerprint
-from prefnb.objectives.policy_gradient import group_relative, grpo, leave_one_out, reinforce
+from prefnb.methods.grpo import group_relative, grpo
+from prefnb.methods.rloo import leave_one_out, reinforce
 from prefnb.rollouts import Rollouts
 from prefnb.train import train
 

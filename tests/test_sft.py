@@ -6,8 +6,8 @@ import torch
 from toy_policy import END, RESPONSES, expected_gradient, finite_differences, probabilities, samples
 
 from prefnb.logprobs import Response, from_tokens
-from prefnb.objectives.score_function import score_function
-from prefnb.objectives.sft import length_penalty, length_penalty_printed, sft
+from prefnb.estimators.score_function import score_function
+from prefnb.methods.sft import length_penalty, length_penalty_printed, sft
 
 LENGTHS = torch.tensor([float(len(y)) for y in RESPONSES])
 

@@ -9,7 +9,7 @@ import torch
 from toy_policy import gradcheck, random_responses, tokens_of
 
 from prefnb.logprobs import Response, from_tokens
-from prefnb.objectives.simpo import simpo
+from prefnb.methods.simpo import simpo
 
 PAIR = ("chosen", "rejected")
 

@@ -92,7 +92,7 @@ from functools import partial
 import math
 import torch
 from torch.nn.functional import logsigmoid
-from prefnb.objectives.dpo import dpo
+from prefnb.methods.dpo import dpo
 
 HALF = 0.5
 other = torch.zeros(3)  # mentioned nowhere
@@ -166,7 +166,7 @@ def test_a_loss_of_the_library_is_known_by_its_code(monkeypatch):
     """`partial(dpo, beta=...)` is the same loss in every notebook, and another after an edit."""
     from functools import partial
 
-    from prefnb.objectives.dpo import dpo
+    from prefnb.methods.dpo import dpo
 
     before = source.described(partial(dpo, beta=0.1))
     assert before == source.described(partial(dpo, beta=0.1)) != source.described(partial(dpo, beta=0.2))

@@ -16,10 +16,10 @@ from prefnb import unfinished
 from prefnb.batches import Batches, from_samples, tokenize
 from prefnb.logprobs import DatasetLogprobs
 from prefnb.models import copy_model
-from prefnb.objectives.dpo import dpo
-from prefnb.objectives.dppo import dppo
-from prefnb.objectives.sft import sft
-from prefnb.recipes.common import with_checkpointing
+from prefnb.methods.dpo import dpo
+from prefnb.methods.dppo import dppo
+from prefnb.methods.sft import sft
+from prefnb.course.policies import with_checkpointing
 from prefnb.rollouts import Rollouts
 from prefnb.train import History, OnPolicyTerm, schedule_factor, train
 

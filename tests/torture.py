@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 
 from prefnb import __main__ as command_line
 from prefnb import cache as made
-from prefnb import data, models, parameters, recipes
+from prefnb import data, models, parameters
 from prefnb.train import train
 
 SMALL = {

@@ -1,7 +1,7 @@
 """DPPO: Direct Preference and Penalization Optimization (the DPPO report by Sun: paper 004, section 3).
 
 Where the policy votes for the losing response of a pair, DPPO also pushes down `ygen`, what the model itself
-is most likely to say: the reference model's greedy response (role "generated"). The loss is DPO's plus a
+is most likely to say: the reference model's greedy response ("generated"). The loss is DPO's plus a
 penalty of strength alpha * f(r), with r in [-1, 1] the policy's vote and f a weight function.
 
 Elsewhere "DPPO" also names Divergence PPO; and "DPOP" is another name of DPO-Positive, which is in `dpo`.
@@ -10,11 +10,23 @@ Elsewhere "DPPO" also names Divergence PPO; and "DPOP" is another name of DPO-Po
 from __future__ import annotations
 
 import math
+from functools import partial
+from typing import Literal
 
 import torch
 from torch.nn.functional import logsigmoid
 
-from prefnb.objectives.dpo import dpo, rewards
+from prefnb import parameters
+from prefnb.batches import Examples
+from prefnb.course.examples import greedy_ids, pair_examples
+from prefnb.course.policies import Trained
+from prefnb.methods._pairs import learn_from_pairs
+from prefnb.methods.dpo import Settings as DpoSettings
+from prefnb.methods.dpo import dpo, rewards
+from prefnb.parameters import setting
+
+LABEL = "DPPO"
+COLOUR = "#E69F00"
 
 
 def _choose(table: dict, name: str, parameter: str):
@@ -149,7 +161,7 @@ def dppo(
     penalty: "minimum_likelihood" (eq. 5), "unlikelihood" (eq. 8) or "contrastive" (eq. 9).
     weight, zeta: f(r), see `weight_of`. normalize: r, see `vote`. level: for unlikelihood; `log_otherwise`.
     Metrics: dpo's; vote (1 where r < 0), weight (f(r)), penalty (what it adds to DPO's loss), logp_generated
-    (S(ygen)). With alpha=0 the role "generated" may be missing, and then so is its metric.
+    (S(ygen)). With alpha=0 the response "generated" may be missing, and then so is its metric.
     ValueError for an unknown name.
     """
     penalised_loss = _choose(PENALTIES, penalty, "penalty")
@@ -165,3 +177,36 @@ def dppo(
     if hasattr(policy, "generated"):
         metrics["logp_generated"] = policy.generated.sum.detach()
     return loss, metrics
+
+
+class Settings(DpoSettings):
+    alpha: float = setting("strength of the penalty; 0 is DPO", low=0, high=10_000, every=10.0)
+    zeta: float = setting("the expectile weight's share of right votes", low=0, high=1, every=0.5)
+    penalty: Literal[tuple(PENALTIES)] = setting("what is added to DPO's loss", every="minimum_likelihood")
+    weight: Literal[tuple(WEIGHTS)] = setting("how a vote becomes a weight", every="linear")
+    normalize: Literal[tuple(NORMALIZATIONS)] = setting("how a log-ratio becomes a vote", every="tanh_mean")
+    level: Literal[tuple(LEVELS)] = setting("what unlikelihood counts", every="token")
+
+
+def recipe(**given) -> Trained:
+    """DPPO (004 §3) from the SFT policy, with `Settings`."""
+    p = parameters.check(given, Settings)
+    objective = partial(
+        dppo,
+        alpha=p.alpha,
+        beta=p.beta,
+        penalty=p.penalty,
+        weight=p.weight,
+        zeta=p.zeta,
+        level=p.level,
+        normalize=p.normalize,
+    )
+    return learn_from_pairs("dppo", p, objective, make_examples=examples_with_generated)
+
+
+def examples_with_generated(p: Settings, policy, tokenizer) -> Examples:
+    """The preference pairs with ygen, the policy's greedy answer (004 eq. 4), as a third response unless alpha is 0."""
+    examples = pair_examples(p, tokenizer)
+    if p.alpha == 0:
+        return examples
+    return examples.plus("generated", greedy_ids(policy, tokenizer, examples, p.max_response_tokens))

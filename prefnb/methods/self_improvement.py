@@ -1,4 +1,4 @@
-"""Methods that learn from the policy's own samples: RS-DPO, and self-improvement with a curriculum (both from 002)."""
+"""Self-improvement: rounds of DPO on the policy's own best and worst samples, in its weakest categories (002 §3.3)."""
 
 from __future__ import annotations
 
@@ -7,108 +7,65 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Callable
+from typing import Callable, Literal
 
 import numpy as np
 
 from prefnb import data, evaluate, models, pairs, parameters, pocket
 from prefnb.batches import Batches, Examples, prompt_ids
 from prefnb.cache import cached, digest
+from prefnb.course.answers import samples_of
+from prefnb.course.examples import reference
+from prefnb.course.fit import fit
+from prefnb.course.policies import Trained, loop, trained, unfinished
 from prefnb.evaluate import WinRate
 from prefnb.logprobs import DatasetLogprobs
-from prefnb.objectives.dpo import dpo
-from prefnb.parameters import Choice, Number, Numbers, Schema, Source, Whole
-from prefnb.pocket import tasks
-from prefnb.recipes.common import Trained, loop, samples_of, trained, unfinished
-from prefnb.recipes.preference import (
-    PREFERENCE,
-    PREFERENCE_POCKET,
-    PREFERENCE_QWEN,
-    pair_examples,
-    reference,
-    starting_policy,
-)
-from prefnb.recipes.reward import reward_judge
-from prefnb.recipes.training import fit
+from prefnb.methods import rs_dpo
+from prefnb.methods.dpo import dpo
+from prefnb.methods.reward_model import proxy
+from prefnb.methods.sft import starting_policy
+from prefnb.parameters import DataName, setting
 from prefnb.sampling import Sample
 from prefnb.source import code_of
-from prefnb.train import History, train
+from prefnb.training import History, train
 
-_MIXTURE = {"share": 0.1, "temperature": 0.7}
-RS_DPO = Schema(
-    {**PREFERENCE, "share": Number(0, 1), "temperature": Number(0.01, 2)},
-    {"pocket": {**PREFERENCE_POCKET, **_MIXTURE}, "qwen": {**PREFERENCE_QWEN, **_MIXTURE}},
-)
-
-# 002 §3.3: eight samples a prompt at three temperatures, three epochs. The paper ran one round of 600 + 400 prompts.
-_CURRICULUM = {
-    **_MIXTURE,
-    "epochs": 3,
-    "rounds": 3,
-    "weakest": 2,
-    "temperatures": [0.2] * 2 + [0.7] * 3 + [1.2] * 3,
-    "new_prompts": None,
-}
+LABEL = "self-improvement"
+COLOUR = "#999933"
 NEW_PROMPTS = 5000  # in one category of the pocket world: it has more, but looks for the last of them for minutes
-# What the rounds need whoever judges; with the judge, the recipe's own schema.
-ROUNDS = Schema(
-    {
-        **RS_DPO.fields,
-        "rounds": Whole(1, 100),
-        "weakest": Whole(1, 1000),
-        "prompts": Whole(1),
-        "temperatures": Numbers(0.01, 2),
-        "scout_prompts": Whole(1),
-        "new_prompts": Source("file"),
-    },
-    {
-        "pocket": {**PREFERENCE_POCKET, **_CURRICULUM, "prompts": 128, "scout_prompts": 200},
-        "qwen": {**PREFERENCE_QWEN, **_CURRICULUM, "prompts": 1000, "scout_prompts": 1000},
-    },
-)
-SELF_IMPROVEMENT = Schema(
-    {**ROUNDS.fields, "judge": Choice("reward_model", "likelihood")},
-    {preset: {**values, "judge": "reward_model"} for preset, values in ROUNDS.presets.items()},
-)
 
 
-def rs_dpo(**given) -> Trained:
-    """DPO in which a `share` of the rejected responses are the SFT policy's own samples (002 §3.2), with `RS_DPO`'s
-    parameters. A share of 0 is DPO."""
-    p = parameters.check(given, RS_DPO)
+class RoundSettings(rs_dpo.Settings):
+    """What the rounds need whoever judges. 002 §3.3: eight samples a prompt at three temperatures, three epochs; the
+    paper ran one round of 600 + 400 prompts."""
 
-    def make() -> Trained:
-        policy, tokenizer = starting_policy(p)
-        examples = pair_examples(p, tokenizer)
-        own = samples_of(
-            policy,
-            tokenizer,
-            examples.prompt_ids,
-            temperature=p.temperature,
-            max_new_tokens=p.max_response_tokens,
-            seed=p.seed,
-        )
-        mixed, _ = pairs.mixture(examples, [one.ids for one in own], p.share, p.seed)
-        return Trained(policy, tokenizer, _dpo(policy, mixed, p, unfinished("rs_dpo", p)))
-
-    return trained("rs_dpo", p, make)
+    epochs: float = setting("passes over the pairs of a round", low=0.001, high=1000, every=3.0)
+    rounds: int = setting("rounds of samples, pairs and training", low=1, high=100, every=3)
+    weakest: int = setting("categories that new prompts are from", low=1, high=1000, every=2)
+    prompts: int = setting("new prompts in a round", low=1, pocket=128, qwen=1000)
+    temperatures: list[float] = setting(
+        "one for each sample of a prompt", low=0.01, high=2, every=[0.2] * 2 + [0.7] * 3 + [1.2] * 3
+    )
+    scout_prompts: int = setting("prompts that show which categories are weak", low=1, pocket=200, qwen=1000)
+    new_prompts: DataName | None = setting("a file of prompts; the pocket world writes its own", every=None)
 
 
-def self_improvement(**given) -> Trained:
-    """Rounds of DPO on the policy's own best and worst samples, in its weakest categories (002 §3.3), with
-    `SELF_IMPROVEMENT`'s parameters.
+class Settings(RoundSettings):
+    judge: Literal["reward_model", "likelihood"] = setting("who grades the samples", every="reward_model")
 
-    It starts from the RS-DPO policy; `epochs` and `learning_rate` are those of a round. The weakest categories are the
-    reward model's choice, whoever judges the samples. The history's rows tell their `round`. Raises ValueError before
-    any work if there is no source of new prompts.
+
+def recipe(**given) -> Trained:
+    """Self-improvement from the RS-DPO policy, with `Settings`.
+
+    `epochs` and `learning_rate` are those of a round. The weakest categories are the reward model's choice, whoever
+    judges the samples. The history's rows tell their `round`. Raises ValueError before any work if there is no source
+    of new prompts.
     """
-    p = parameters.check(given, SELF_IMPROVEMENT)
+    p = parameters.check(given, Settings)
     check_rounds(p)
 
     def make() -> Trained:
         sft, tokenizer = starting_policy(p)
-        start, judge = round_start(p).model, reward_judge(p)
+        start, judge = round_start(p).model, proxy(p)
         asked = new_prompts(p, weakest(scout(p, sft, start, tokenizer).rates(judge), p.weakest))
         score = by_likelihood if p.judge == "likelihood" else by_reward(judge)
         done = improve(start, tokenizer, asked, score, p, checkpoint=unfinished("self_improvement", p))
@@ -117,13 +74,13 @@ def self_improvement(**given) -> Trained:
     return trained("self_improvement", p, make)
 
 
-def check_rounds(p: SimpleNamespace) -> None:
+def check_rounds(p: RoundSettings) -> None:
     """Refuse, before any work, parameters that cannot make rounds: ParameterError (a ValueError) with one sentence."""
     if len(p.temperatures) < 2:
         raise parameters.ParameterError(
             "'temperatures' must name at least two, one per sample: a pair needs two samples to compare."
         )
-    writes_its_own = p.new_prompts is None and data.is_pocket(p.dataset)
+    writes_its_own = p.new_prompts is None and data.Source(p.dataset).writes_prompts
     most = NEW_PROMPTS * min(p.weakest, len(pocket.CATEGORIES)) // p.rounds
     if writes_its_own and p.prompts > most:
         raise parameters.ParameterError(
@@ -155,20 +112,20 @@ class Scouting:
         return evaluate.by_category(*scores, self.categories, tie=tie)
 
 
-def round_start(p: SimpleNamespace) -> Trained:
+def round_start(p: RoundSettings) -> Trained:
     """The policy that round 1 starts from: RS-DPO's, with its preset's epochs and learning rate."""
-    shared = set(RS_DPO.specs) & set(vars(p)) - {"epochs", "learning_rate", "output_dir"}
-    return rs_dpo(**{name: getattr(p, name) for name in shared})
+    shared = set(rs_dpo.Settings.model_fields) - {"epochs", "learning_rate", "output_dir"}
+    return rs_dpo.recipe(**{name: getattr(p, name) for name in shared})
 
 
-def scout(p: SimpleNamespace, baseline, policy, tokenizer) -> Scouting:
+def scout(p: RoundSettings, baseline, policy, tokenizer) -> Scouting:
     """One answer of either model, at temperature 1, to `p.scout_prompts` prompts of the training split.
 
     They are drawn with another seed than the training pairs: where `p.pairs` are a small part of the source, few are in
     both; where they are all of it, all are. Choosing categories on test prompts would choose what happened to be low
     there, and show it rising after.
     """
-    rows = data.load_prompts(p.dataset, "train", limit=p.scout_prompts, seed=p.seed + 1)
+    rows = data.Source(p.dataset).prompts("train", limit=p.scout_prompts, seed=p.seed + 1)
     asked = list(rows["prompt"])
     ids = [prompt_ids(tokenizer, prompt) for prompt in asked]
     answers = [
@@ -189,23 +146,23 @@ def weakest(rates: dict[str, WinRate], n: int = 2) -> list[str]:
     return sorted(rates, key=lambda category: (rates[category].rate, category))[:n]
 
 
-def new_prompts(p: SimpleNamespace, categories: list[str]) -> list[list[list[dict]]]:
+def new_prompts(p: RoundSettings, categories: list[str]) -> list[list[list[dict]]]:
     """`p.rounds` lists of `p.prompts` new prompts (messages) in these categories, none of them twice.
 
     The pocket world writes them; for other data they are those of the file `p.new_prompts`. No prompt that is held
     out for evaluation is among them. Raises ValueError if there is not one for every round.
     """
+    source = data.Source(p.dataset)
     if p.new_prompts is None:
         share = -(-p.prompts // len(categories))
-        written = [pocket.generate_prompts(name, share * p.rounds, seed=p.seed) for name in categories]
+        written = [source.write_prompts(name, share * p.rounds, p.seed) for name in categories]
         turns = [text for texts in zip(*written) for text in texts]  # one of each category in turn
         found = [[{"role": "user", "content": text}] for text in turns]
         return [found[n * share * len(categories) :][: p.prompts] for n in range(p.rounds)]
-    rows = data.load_prompts(p.new_prompts, "train")
+    rows = data.Source(p.new_prompts).prompts("train")
     named = set(categories) & set(categories_of(rows))
     wanted = [prompt for prompt, name in zip(rows["prompt"], categories_of(rows)) if not named or name in named]
-    held_out = evaluation_prompts(p.dataset)
-    found = [prompt for prompt in wanted if not held_out(prompt)]
+    found = [prompt for prompt in wanted if not source.holds_out(prompt)]
     random.Random(p.seed).shuffle(found)
     each = min(p.prompts, len(found) // p.rounds)
     if each == 0:
@@ -216,17 +173,7 @@ def new_prompts(p: SimpleNamespace, categories: list[str]) -> list[list[list[dic
     return [found[n * each : (n + 1) * each] for n in range(p.rounds)]
 
 
-def evaluation_prompts(dataset: str) -> Callable[[list[dict]], bool]:
-    """Tells of a prompt (messages) whether this data set holds it out for evaluation, whatever the file it is from."""
-    if data.is_pocket(dataset):  # by combination: the same question in another phrasing is held out too
-        return lambda prompt: any(tasks.is_test(*found) for turn in prompt if (found := tasks.parse(turn["content"])))
-    key = lambda prompt: data.Row(prompt, None).key  # noqa: E731
-    loaders = (data.load_prompts, data.load_pairs, data.load_dialogs)
-    known = {key(prompt) for load in loaders for prompt in load(dataset, "test")["prompt"]}
-    return lambda prompt: key(prompt) in known
-
-
-# --- Rounds -----------------------------------------------------------------------------------------------------
+# --- Rounds ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -247,7 +194,7 @@ def improve(
     tokenizer,
     prompts: list[list[list[dict]]],
     score: Callable,
-    p: SimpleNamespace,
+    p: RoundSettings,
     *,
     make_pairs: Callable = pairs.best_and_worst,
     live=None,
@@ -321,7 +268,7 @@ def by_likelihood(policy, tokenizer, prompts, groups) -> np.ndarray:
     return cached("likelihood", key, make, save, lambda folder: np.load(folder / "scores.npy"))
 
 
-def draw_groups(policy, tokenizer, prompts: list[list[int]], p: SimpleNamespace, number: int) -> list[list[Sample]]:
+def draw_groups(policy, tokenizer, prompts: list[list[int]], p: RoundSettings, number: int) -> list[list[Sample]]:
     """What round `number` draws: every prompt's samples, one for each of `p.temperatures`, the coolest first. prompts:
     ids. Each round and temperature has its own seed; from the cache if this policy was asked this before."""
     groups = [[] for _ in prompts]
@@ -340,7 +287,7 @@ def draw_groups(policy, tokenizer, prompts: list[list[int]], p: SimpleNamespace,
     return groups
 
 
-def _dpo(policy, examples: Examples, p: SimpleNamespace, checkpoint: Path) -> History:
+def _dpo(policy, examples: Examples, p: RoundSettings, checkpoint: Path) -> History:
     """DPO on these pairs, of the policy itself; an interrupted run goes on. The reference is the policy as it comes in."""
     frozen = reference(policy, examples)
     batches = Batches(examples, p.batch_size, accumulation=p.accumulation, seed=p.seed, reference=frozen)

@@ -1,23 +1,20 @@
-"""How did it go: policies compared on the same test prompts, and what a run leaves behind."""
+"""How did it go: policies compared on the same test prompts, by any judge."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
 from prefnb import data, evaluate
 from prefnb.batches import Examples, prompt_ids
 from prefnb.evaluate import WinRate, win_rate
-from prefnb.files import write_json
-from prefnb.judges import GoldJudge, Scores, score_samples
+from prefnb.course.answers import answers_of
+from prefnb.course.settings import Judging
+from prefnb.judges import Judge, Scores, score_samples
 from prefnb.logprobs import DatasetLogprobs
-from prefnb.recipes.common import answers_of
 from prefnb.sampling import Sample
-from prefnb.train import History
 
 
 @dataclass
@@ -25,7 +22,7 @@ class Comparison:
     """What several policies answered to the same n prompts, and what the judge says of it.
 
     prompts, categories, references: n each. answers: {label: n * K samples}, the K of a prompt in a row; scores:
-    {label: (n, K)}, empty without a judge that knows the answers. tie: the judge's.
+    {label: (n, K)}, empty without a judge.
     """
 
     prompts: list[list[dict]]
@@ -34,12 +31,12 @@ class Comparison:
     answers: dict[str, list[Sample]]
     scores: dict[str, Scores]
     baseline: str
-    tie: float
+    judge: Judge | None
 
     @property
-    def judged(self) -> bool:
-        """Is there a judge that knows the answers?"""
-        return bool(self.scores)
+    def tie(self) -> float:
+        """Up to which difference in score two answers count as equally good."""
+        return self.judge.tie if self.judge else 0.0
 
     @cached_property
     def win_rates(self) -> dict[str, WinRate]:
@@ -77,28 +74,36 @@ class Comparison:
 
 
 def compare(
-    policies: dict, tokenizer, p: SimpleNamespace, *, baseline: str = "SFT", temperature: float = 0.7
+    policies: dict,
+    tokenizer,
+    p: Judging,
+    *,
+    judge: Judge | None,
+    baseline: str = "SFT",
+    temperature: float = 0.7,
 ) -> Comparison:
-    """Let every policy of {label: model} answer the test prompts of `p.dataset`, judge the answers, and compare.
+    """Let every policy of {label: model} answer the test prompts of `p.dataset`, and the judge score the answers.
 
     `p.draws` answers to each of `p.test_prompts` prompts, by `answers_of`: a policy's win rate over `baseline` is the
-    same whatever else is compared, under whatever labels. ValueError if there is no policy `baseline`.
+    same whatever else is compared, under whatever labels. Without a judge there are answers and no scores, which is
+    said. ValueError if there is no policy `baseline`.
     """
     if baseline not in policies:
         raise ValueError(f"There is no policy '{baseline}' to compare with; there are {', '.join(policies)}.")
-    rows = data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
+    rows = data.Source(p.dataset).prompts("test", limit=p.test_prompts, seed=p.seed)
     prompts = list(rows["prompt"])
     settings = dict(draws=p.draws, temperature=temperature, max_new_tokens=p.max_response_tokens)
     answers = {label: answers_of(model, tokenizer, prompts, **settings) for label, model in policies.items()}
     column = lambda name: list(rows[name]) if name in rows.column_names else [""] * len(rows)  # noqa: E731
-    judge, scores = GoldJudge(), {}
-    if data.is_pocket(p.dataset):
+    scores = {}
+    if judge:
         scores = {label: score_samples(judge, prompts, drawn) for label, drawn in answers.items()}
     else:
         print(
-            "No gold judge can know the right answers here: look at the margins and the accuracy on held-out pairs instead."
+            "No program knows the right answers here, so there are no win rates: look at margins and held-out accuracy, "
+            "or let a reward model judge (judge='proxy', or its folder or hub name)."
         )
-    return Comparison(prompts, column("category"), column("reference"), answers, scores, baseline, judge.tie)
+    return Comparison(prompts, column("category"), column("reference"), answers, scores, baseline, judge)
 
 
 def sampled_kl(policy, reference_model, tokenizer, prompts: list, *, max_new_tokens: int) -> dict:
@@ -111,57 +116,3 @@ def sampled_kl(policy, reference_model, tokenizer, prompts: list, *, max_new_tok
         DatasetLogprobs.compute(policy, samples).all().sample,
         DatasetLogprobs.compute(reference_model, samples).all().sample,
     )
-
-
-def record(folder: Path, p: SimpleNamespace, histories: dict[str, History], comparison: Comparison, **summary) -> Path:
-    """Write a run's parameters, histories, responses with scores, and summary as JSON into `folder`; returns it."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "parameters.json", vars(p))
-    for label, history in histories.items():
-        history.save(folder / f"history_{label.replace(' ', '_')}.json")
-    write_json(folder / "responses.json", _responses(comparison))
-    write_json(
-        folder / "summary.json",
-        {
-            "baseline": comparison.baseline,
-            "prompts": len(comparison.prompts),
-            "draws": comparison.draws(comparison.baseline),
-            "win_rates": {label: _figures(rate) for label, rate in comparison.win_rates.items()},
-            **summary,
-        },
-    )
-    return folder
-
-
-def _responses(comparison: Comparison) -> list[dict]:
-    """One row for every answer of every policy; `draw` counts the answers of a policy to a prompt from 0."""
-    rows = []
-    for label, drawn in comparison.answers.items():
-        scores = comparison.scores[label].total.ravel() if comparison.judged else None
-        for i, one in enumerate(drawn):
-            number, draw = divmod(i, comparison.draws(label))
-            rows.append(
-                {
-                    "prompt": comparison.prompts[number][-1]["content"],
-                    "category": comparison.categories[number],
-                    "method": label,
-                    "draw": draw,
-                    "response": one.text,
-                    "finished": one.finished,
-                    **({} if scores is None else {"score": float(scores[i])}),
-                }
-            )
-    return rows
-
-
-def _figures(rate: WinRate) -> dict:
-    """A win rate as `summary.json` has it."""
-    return {
-        "rate": rate.rate,
-        "interval": rate.interval,
-        "strict": rate.strict,
-        "ties": rate.tie_share,
-        "mean_difference": rate.mean_difference,
-        "difference_interval": rate.difference_interval,
-    }

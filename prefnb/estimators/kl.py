@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import torch
 
-from prefnb.objectives.score_function import score_function
+from prefnb.estimators.score_function import score_function
 
 
 @torch.no_grad()

@@ -1,12 +1,23 @@
-"""Direct Preference Optimization (Rafailov et al. 2023), DPO-Positive, and the "KL" of paper 002.
+"""DPO: Direct Preference Optimization (Rafailov et al. 2023), with DPO-Positive and the "KL" of paper 002.
 
 All use the sum S(y) of a response's token log-probs, never its mean. Log-ratios are d(y) = S(y) - S_ref(y).
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch.nn.functional import logsigmoid
+
+from prefnb import parameters
+from prefnb.course.policies import Trained
+from prefnb.course.settings import PairTraining
+from prefnb.methods._pairs import learn_from_pairs
+from prefnb.parameters import setting
+
+LABEL = "DPO"
+COLOUR = "#56B4E9"
 
 
 def rewards(policy, reference, beta: float):
@@ -66,10 +77,20 @@ def dpo_kl_as_printed(policy, reference, *, beta: float, weight: float):
 
     It is no KL: it averages over the data set's responses instead of the policy's samples, and can be
     negative. Its gradient is that of SFT on both, so it raises the rejected response as hard as the chosen.
-    The real thing is `kl.sampled_kl`. Metrics: dpo's, and penalty (the added term).
+    The real thing is `estimators.kl.sampled_kl`. Metrics: dpo's, and penalty (the added term).
     """
     loss, metrics = dpo(policy, reference, beta=beta)
     penalty = (
         weight * 0.5 * ((reference.chosen.sum - policy.chosen.sum) + (reference.rejected.sum - policy.rejected.sum))
     )
     return loss + penalty, {**metrics, "penalty": penalty.detach()}
+
+
+class Settings(PairTraining):
+    beta: float = setting("how strongly the reference holds", low=0, high=100, pocket=0.1, qwen=0.01)  # 004 §4
+
+
+def recipe(**given) -> Trained:
+    """DPO from the SFT policy, with `Settings`."""
+    p = parameters.check(given, Settings)
+    return learn_from_pairs("dpo", p, partial(dpo, beta=p.beta))

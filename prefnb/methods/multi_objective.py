@@ -1,16 +1,30 @@
-"""One number from several scores: what lets REINFORCE or RLOO learn from more than one objective (001 §3.3, §6.3).
+"""Multi-objective: one reward made of several scores, for REINFORCE or RLOO to learn from (001 §3.3, §6.3).
 
-A response has a score in each of k objectives: a row of `scores`, (n, k), higher being better. Every function here
-makes of the rows one reward each, (n,), for any k; `weights`, (k,), says how much each objective matters. They are
-differentiable, and take numbers, lists or tensors for weights and ideals.
+A response has a score in each of k objectives: a row of `scores`, (n, k), higher being better. Every rule makes of the
+rows one reward each, (n,), for any k; `weights`, (k,), says how much each objective matters. Rules are differentiable,
+and take numbers, lists or tensors for weights and ideals.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Callable, Literal
 
 import torch
 from torch.nn.functional import logsigmoid
+
+from prefnb import data, parameters
+from prefnb.course.policies import Trained
+from prefnb.course.settings import FromRewards
+from prefnb.judges import Brevity, Combined, Probability, RewardModel, Several
+from prefnb.methods._rewards import learn_from_rewards
+from prefnb.methods.reward_model import proxy
+from prefnb.methods.rloo import leave_one_out, plain, reinforce
+from prefnb.parameters import ModelName, setting
+
+LABEL = "multi-objective"
+COLOUR = "#DDCC77"
 
 # ---------------------------------------------------------------- rules that somebody sets by hand
 
@@ -153,3 +167,91 @@ def _weighted(values, weights) -> torch.Tensor:
     if not (weights >= 0).all():
         raise ValueError(f"Weights must be 0 or more, not {weights.tolist()}: a negative one would reward what is bad.")
     return values * weights
+
+
+# ---------------------------------------------------------------- the method
+
+
+class RuleSettings(FromRewards):
+    """What every rule shares: the settings of a notebook that compares rules. 001 §3.3: both objectives weigh the same."""
+
+    pairs: int = setting("preference pairs that a rule is learnt from", low=1, pocket=1536, qwen=2000)
+    kl_weight: float = setting("price of moving away from the reference", low=0, high=100, every=0.0)
+    weights: list[float] = setting("one for each objective that counts", low=0, high=1000, every=[0.5, 0.5])
+    tau: float = setting("sharpness of the soft Chebyshev rule", above=0, high=1e6, every=10.0)
+    helpfulness_model: ModelName | None = setting(
+        "a reward model", pocket=None, qwen="OpenAssistant/reward-model-deberta-v3-large-v2"
+    )
+    fluency_model: ModelName | None = setting("a classifier", pocket=None, qwen="4i-ai/BERT_disfluency_cls")
+    # as others who use that model read it; its card names no classes, so try a sentence of each kind first
+    fluent_class: int = setting("the fluent one of a classifier's two classes", low=0, high=1, every=1)
+
+
+class Settings(RuleSettings):
+    combine: Literal["weighted_gaps", "linear", "chebyshev", "learned"] = setting("the rule", every="weighted_gaps")
+    baseline: Literal["leave_one_out", "none"] = setting("what is taken from a reward", every="leave_one_out")
+
+
+def recipe(**given) -> Trained:
+    """A policy trained on one reward made of several, from the SFT policy, with `Settings`.
+
+    combine="weighted_gaps" with baseline="none" is the loss that 001 §3.3 prints; "linear" is §6.3.1, "learned" the
+    preference function of §6.3.2 fitted on `pairs` pairs.
+    """
+    p = parameters.check(given, Settings)
+
+    def make_judge() -> Combined:
+        judge = parts_judge(p)
+        return Combined(judge, combiner(p, judge))
+
+    advantages = plain if p.baseline == "none" else leave_one_out
+    objective = partial(reinforce, kl_weight=p.kl_weight)
+    return learn_from_rewards("multi_objective", p, make_judge, advantages, objective)
+
+
+def parts_judge(p: RuleSettings):
+    """The judge whose parts are the objectives, each in 0..1 with an ideal of 1.
+
+    In the pocket world it is the gold judge. Elsewhere helpfulness is `p.helpfulness_model`'s score, or that of the
+    proxy trained on `p.dataset`, and fluency `p.fluency_model`'s; without that model brevity stands in for it.
+    """
+    gold = data.Source(p.dataset).judge
+    if gold and p.helpfulness_model is None and p.fluency_model is None:
+        return gold
+    helpfulness = RewardModel.load(p.helpfulness_model) if p.helpfulness_model else proxy(p)
+    if p.fluency_model is None:
+        print("No fluency_model is given: the second objective is brevity, exp(-words / 100).")
+        return Several({"helpfulness": Probability(helpfulness), "brevity": Brevity()})
+    fluency = RewardModel.load(p.fluency_model, reads="response", positive=p.fluent_class)
+    return Several({"helpfulness": Probability(helpfulness), "fluency": Probability(fluency)})
+
+
+def score_vectors(parts: dict, k: int | None = None) -> torch.Tensor:
+    """A judge's parts as score vectors (n, k), of the first k objectives or of all."""
+    return torch.stack([torch.as_tensor(part).double() for part in parts.values()][:k], 1)
+
+
+def scored_pairs(judge: Callable, dataset: str, split: str = "train", limit: int | None = None, seed: int = 0):
+    """(judge's `Scores` of the chosen responses, of the rejected ones) for a split's preference pairs."""
+    rows = data.Source(dataset).pairs(split, limit=limit, seed=seed)
+    return judge(rows["prompt"][:], rows["chosen"][:]), judge(rows["prompt"][:], rows["rejected"][:])
+
+
+def combiner(p: Settings, judge: Callable) -> Callable:
+    """`reward(parts)`, (n,): how `p.combine` makes one number of as many objectives as there are `p.weights`."""
+    k = len(p.weights)
+
+    def scores(parts: dict) -> torch.Tensor:
+        if k > len(parts):
+            raise ValueError(f"There are {k} weights, but the judge has {len(parts)} objectives: {', '.join(parts)}.")
+        return score_vectors(parts, k)
+
+    if p.combine == "learned":
+        chosen, rejected = scored_pairs(judge, p.dataset, limit=p.pairs, seed=p.seed)
+        f = fit_preference(scores(chosen.parts), scores(rejected.parts))
+        return lambda parts: f(scores(parts))
+    if p.combine == "linear":
+        return lambda parts: linear(scores(parts), p.weights)
+    if p.combine == "chebyshev":
+        return lambda parts: soft_chebyshev(gaps(scores(parts)), p.weights, p.tau)
+    return lambda parts: weighted_gaps(gaps(scores(parts)), p.weights)

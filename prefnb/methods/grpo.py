@@ -1,32 +1,22 @@
-"""REINFORCE, RLOO and GRPO: learning from the rewards of one's own samples.
-
-A reward R(y) has no gradient in the policy's weights; its expectation has, and samples estimate it (see
-`score_function`). What tells the methods apart is the *advantage*, the number that stands for the reward: how much
-better a sample was than what was to be expected. Rewards and advantages are (prompts, K), a row being the group of K
-samples of one prompt. The losses read the role "sample" and take the advantages flat, (batch,).
-"""
+"""GRPO: Group Relative Policy Optimization (Shao et al. 2024; 003 §3.4)."""
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Literal
+
 import torch
 
-from prefnb.objectives.kl import sampled_kl
+from prefnb import parameters
+from prefnb.course.policies import Trained
+from prefnb.estimators.groups import dead_groups, group_size
+from prefnb.methods import rloo
+from prefnb.methods._rewards import learn_from_rewards
+from prefnb.methods.rloo import sample_metrics
+from prefnb.parameters import setting
 
-# ---------------------------------------------------------------- from rewards to advantages
-
-
-def plain(rewards: torch.Tensor) -> torch.Tensor:
-    """The reward itself, no baseline: REINFORCE (Williams 1992), and what 001 §6.3.1 prints."""
-    return rewards
-
-
-def leave_one_out(rewards: torch.Tensor) -> torch.Tensor:
-    """R_i - mean of the other K - 1 rewards of the group: RLOO (Ahmadian et al. 2024), and 003 eq. 6 as printed.
-
-    The baseline does not know sample i, so the gradient stays unbiased. ValueError for K = 1.
-    """
-    k = _group_size(rewards)
-    return rewards - (rewards.sum(1, keepdim=True) - rewards) / (k - 1)
+LABEL = "GRPO"
+COLOUR = "#CC6677"
 
 
 def group_relative(rewards: torch.Tensor, *, scale_rewards: str = "group", eps: float = 1e-4) -> torch.Tensor:
@@ -35,7 +25,7 @@ def group_relative(rewards: torch.Tensor, *, scale_rewards: str = "group", eps: 
     scale_rewards: the deviation is that of the "group" (as cited), of the whole "batch", or left out ("none", Liu et
     al. 2025). A group of equal rewards has advantages of exactly 0. ValueError for K = 1 or another name.
     """
-    _group_size(rewards)
+    group_size(rewards)
     centred = rewards - rewards.mean(1, keepdim=True)
     centred = torch.where(dead_groups(rewards)[:, None], torch.zeros_like(centred), centred)  # not rounding's leftovers
     if scale_rewards == "none":
@@ -44,37 +34,6 @@ def group_relative(rewards: torch.Tensor, *, scale_rewards: str = "group", eps: 
         raise ValueError(f"scale_rewards={scale_rewards!r} is not known: choose one of 'group', 'batch', 'none'.")
     deviation = rewards.std(1, keepdim=True) if scale_rewards == "group" else rewards.std()
     return centred / (deviation + eps)
-
-
-def dead_groups(rewards: torch.Tensor) -> torch.Tensor:
-    """(prompts,) bool: groups whose K rewards are all equal. They have no better sample to learn from."""
-    return (rewards == rewards[:, :1]).all(1)
-
-
-def _group_size(rewards: torch.Tensor) -> int:
-    if rewards.ndim != 2 or rewards.shape[1] < 2:
-        raise ValueError(
-            f"Rewards of shape {tuple(rewards.shape)} hold no groups: samples of one prompt are compared with one "
-            "another, so give (prompts, K) with K of at least 2."
-        )
-    return rewards.shape[1]
-
-
-# ---------------------------------------------------------------- from advantages to losses
-
-
-def reinforce(policy, reference=None, *, advantage: torch.Tensor, kl_weight: float = 0.0):
-    """-A(y) * S(y) + kl_weight * KL(policy || reference), (batch,).
-
-    With `plain` advantages this is REINFORCE, with `leave_one_out` RLOO and the printed GRPO (003 eq. 6). Samples must
-    have been drawn by the very policy that is updated. The number is no cost: only its gradient means something.
-    Metrics: those of `sample_metrics`, and kl_k1 and kl_k3 (nats) if the KL has a weight; it then needs a reference.
-    """
-    loss = -advantage * policy.sample.sum
-    if kl_weight == 0:
-        return loss, sample_metrics(policy)
-    penalty, kl_metrics = sampled_kl(policy, reference, weight=kl_weight)
-    return loss + penalty, {**sample_metrics(policy), **kl_metrics}
 
 
 def grpo(
@@ -91,7 +50,7 @@ def grpo(
     """Group Relative Policy Optimization (Shao et al. 2024, eq. 3), (batch,).
 
     Per token, with ratio = pi / pi_old:  -min(ratio * A, clip(ratio, 1 - clip, 1 + clip) * A) + kl_weight * k3, where k3
-    is differentiated through, as cited (its gradient is not the reverse KL's: see `kl.sampled_kl`).
+    is differentiated through, as cited (its gradient is not the reverse KL's: see `estimators.kl.sampled_kl`).
     old: (batch, time) log-probs of the tokens when they were sampled; None says that the policy has not moved since.
     loss_type: what a sample's tokens are divided by. "sequence": its own length (as cited). "constant": `max_length`,
     alike for all samples (Liu et al. 2025). "token": nothing here; train with average="token", which divides by the
@@ -126,7 +85,25 @@ def _denominator(loss_type: str, length: torch.Tensor, max_length: int | None):
     return float(max_length)
 
 
-def sample_metrics(policy) -> dict[str, torch.Tensor]:
-    """entropy: the mean -log pi of a sample's tokens (nats per token); an estimate of the policy's, as the samples are
-    its own. length: tokens. Both (batch,), detached."""
-    return {"entropy": -policy.sample.mean.detach(), "length": policy.sample.length}
+class Settings(rloo.Settings):
+    updates: int = setting("steps on the same samples", low=1, high=64, every=1)
+    clip: float = setting("how far a token's probability ratio counts", above=0, high=1, every=0.2)
+    loss_type: Literal["sequence", "token", "constant"] = setting("what tokens are divided by", every="sequence")
+    scale_rewards: Literal["group", "batch", "none"] = setting("whose deviation scales rewards", every="group")
+
+
+def recipe(**given) -> Trained:
+    """Group Relative Policy Optimization (Shao et al. 2024; 003 §3.4), from the SFT policy, with `Settings`."""
+    p = parameters.check(given, Settings)
+    advantages = partial(group_relative, scale_rewards=p.scale_rewards)
+    objective = partial(
+        grpo,
+        clip=p.clip,
+        kl_weight=p.kl_weight,
+        loss_type=p.loss_type,
+        max_length=p.max_response_tokens,
+    )
+    average = "token" if p.loss_type == "token" else "example"
+    return learn_from_rewards(
+        "grpo", p, lambda: rloo.judge_for(p), advantages, objective, average=average, updates=p.updates
+    )

@@ -1,33 +1,30 @@
-"""One more policy from the same start, and what a reward model says: what notebooks need beside their main run, once."""
+"""One more policy from the same start: what notebooks train beside their main run, once."""
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Callable
 
-import numpy as np
 import torch
 from safetensors.torch import load_model, save_model
 
 from prefnb import models
 from prefnb.batches import Batches, Examples
 from prefnb.cache import cached, digest, entry
-from prefnb.judges import RewardModel
 from prefnb.logprobs import Scorer
-from prefnb.recipes.preference import reference
+from prefnb.course.examples import reference
+from prefnb.course.settings import DataTraining
 from prefnb.source import code_of, described
-from prefnb.train import History, train
-from prefnb.unfinished import forget
+from prefnb.training import History, train
+from prefnb.training.unfinished import forget
 
 
 def fit(
     start,
     examples: Examples,
     objective: Callable,
-    p: SimpleNamespace,
+    p: DataTraining,
     *,
     reference_model=None,
     live=None,
@@ -89,27 +86,9 @@ def fit(
         "accumulation": p.accumulation,
         "seed": p.seed,
         **settings,
-        "code": code_of("prefnb.recipes.training.fit"),
+        "code": code_of("prefnb.course.fit.fit"),
     }
     unfinished = entry("fit", key).with_suffix(".unfinished")  # where an interrupted run is kept, to go on from
     made = cached("fit", key, partial(make, unfinished), save, load)
     forget(unfinished)
     return made
-
-
-def scores_of(judge: RewardModel, prompts: list, texts: list[str]) -> np.ndarray:
-    """The scores that a reward model gives n texts, each an answer to the prompt (messages) at its place: (n,), from the
-    cache if it was asked this before. The same answer to the same prompt is scored once."""
-    asked = [json.dumps(one) for one in zip(prompts, texts)]
-    once = sorted(set(asked))
-    key = {
-        "model": models.fingerprint(judge.model, coarse=True),
-        "asked": digest(once),
-        "reads": [judge.reads, judge.positive],
-        "code": code_of("prefnb.judges.RewardModel"),
-    }
-    make = lambda: judge(*zip(*map(json.loads, once))).total  # noqa: E731
-    save = lambda found, folder: np.save(folder / "scores.npy", found.astype(np.float32))  # noqa: E731
-    load = lambda folder: np.load(folder / "scores.npy")  # noqa: E731
-    score = dict(zip(once, cached("scores", key, make, save, load).astype(np.float32)))
-    return np.array([score[one] for one in asked], dtype=float)
