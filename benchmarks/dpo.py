@@ -56,7 +56,7 @@ def run_one(way: str, pairs: int) -> dict:
     from prefnb import course, data, methods
 
     start = methods.sft.recipe()
-    rows = data.load_pairs("pocket", limit=pairs)
+    rows = data.Source("pocket").pairs(limit=pairs)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PREFNB_CACHE"] = folder  # the reference is computed here, not loaded
         found = {"prefnb": here, "trl": in_trl, "trl_cached": in_trl}[way](start, rows, way == "trl_cached", folder)

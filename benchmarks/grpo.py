@@ -58,7 +58,7 @@ def run_one(way: str, method: str, steps: int) -> dict:
     from prefnb import data, methods
 
     start = methods.sft.recipe()
-    prompts = list(data.load_prompts("pocket", limit=PROMPTS * steps)["prompt"])
+    prompts = list(data.Source("pocket").prompts(limit=PROMPTS * steps)["prompt"])
     return {"prefnb": here, "trl": in_trl}[way](start, prompts, method)
 
 

@@ -36,7 +36,7 @@ def run(rounds: int) -> dict[str, dict]:
     from prefnb.batches import prompt_ids
 
     start = methods.sft.recipe()
-    prompts = [prompt_ids(start.tokenizer, prompt) for prompt in data.load_prompts("pocket", limit=PROMPTS)["prompt"]]
+    prompts = [prompt_ids(start.tokenizer, prompt) for prompt in data.Source("pocket").prompts(limit=PROMPTS)["prompt"]]
     ways = {"written out": sampling.can_decode, "generate": lambda model: False}
     found = {name: dict(seconds={way: [] for way in ways}) for name in CASES}
     for number in range(rounds + 1):

@@ -89,9 +89,9 @@ plt.style.use("prefnb.book")
 
 # %%
 rows = {
-    "prompts and demonstrations": ("SmolTalk", data.load_dialogs("pocket", "train")),
-    "preference pairs": ("UltraFeedback", data.load_pairs("pocket", "train")),
-    "test prompts": ("held-out prompts", data.load_prompts("pocket", "test")),
+    "prompts and demonstrations": ("SmolTalk", data.Source("pocket").dialogs("train")),
+    "preference pairs": ("UltraFeedback", data.Source("pocket").pairs("train")),
+    "test prompts": ("held-out prompts", data.Source("pocket").prompts("test")),
 }
 policy, tokenizer = models.load_model(p.model), models.load_tokenizer(p.model)
 weights = sum(weight.numel() for weight in policy.parameters())

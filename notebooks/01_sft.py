@@ -94,8 +94,9 @@ plt.style.use("prefnb.book")
 
 # %%
 base, tokenizer = models.load_model(p.model), models.load_tokenizer(p.model)
-judge, judged = GoldJudge(), data.is_pocket(p.dataset)
-tests = data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
+judge = data.Source(p.dataset).judge  # None where nobody knows the right answers
+judged = judge is not None
+tests = data.Source(p.dataset).prompts("test", limit=p.test_prompts, seed=p.seed)
 prompts = list(tests["prompt"])
 
 
@@ -119,7 +120,7 @@ widgets.show_responses(prompts, columns, {"base": base_scores} if judged else No
 # questions lean on what was said before, while our models are tested on single questions.
 
 # %%
-rows = data.load_dialogs(p.dataset, "train", limit=p.dialogs, seed=p.seed)
+rows = data.Source(p.dataset).dialogs("train", limit=p.dialogs, seed=p.seed)
 if judged:
     with gzip.open(pocket.DATA / "sft_train.jsonl.gz", "rt", encoding="utf-8") as file:
         whole = [json.loads(line)["messages"] for line in file]
@@ -274,9 +275,9 @@ figure
 # `sft` above changes every run in this notebook but not that one.
 
 # %%
-held_out = to_tokens(data.load_dialogs(p.dataset, "test", limit=64, seed=p.seed), quiet=True)
+held_out = to_tokens(data.Source(p.dataset).dialogs("test", limit=64, seed=p.seed), quiet=True)
 learnt_from = {json.dumps(prompt) for prompt in rows["prompt"]}
-others = data.load_prompts(p.dataset, "train", limit=2 * p.monitor_prompts, seed=p.seed)["prompt"]
+others = data.Source(p.dataset).prompts("train", limit=2 * p.monitor_prompts, seed=p.seed)["prompt"]
 watched = [prompt for prompt in others if json.dumps(prompt) not in learnt_from][:p.monitor_prompts]
 
 
@@ -364,7 +365,7 @@ def flaw_shares(asked, texts):
 
 style_figure, styles = None, {}
 if judged:
-    shown = data.load_dialogs(p.dataset, "test", seed=p.seed)
+    shown = data.Source(p.dataset).dialogs("test", seed=p.seed)
     styles = {"demonstrations": flaw_shares(shown["prompt"], list(shown["response"]))}
     styles |= {name: flaw_shares(prompts, [one.text for one in drawn]) for name, drawn in
                (("base", base_answers), ("SFT at 0.7", sft_answers), ("SFT, first choice", first_choice))}

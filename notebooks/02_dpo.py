@@ -189,12 +189,12 @@ from prefnb import data, models
 from prefnb.batches import Examples, prompt_ids
 from prefnb.logprobs import DatasetLogprobs
 
-if not data.is_pocket(p.dataset) and p.model == "pocket":  # real text is longer: half of the model's window each
+if not data.Source(p.dataset).is_brief and p.model == "pocket":  # real text is longer: half of the model's window each
     p.max_prompt_tokens, p.max_response_tokens = max_prompt_tokens or 256, max_response_tokens or 256
 sft, tokenizer = methods.sft.starting_policy(p)
 examples = course.pair_examples(p, tokenizer)
 held_out = course.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
-first = data.load_pairs(p.dataset, limit=p.pairs, seed=p.seed)[examples.kept[0]]
+first = data.Source(p.dataset).pairs(limit=p.pairs, seed=p.seed)[examples.kept[0]]
 warning = "" if len(examples) >= 128 else " So few show that everything runs, and little else."
 display(Markdown(f"**{len(examples)} pairs to train on, {len(held_out)} held out.**{warning} One of them:\n\n"
                  f"| prompt | chosen | rejected |\n|---|---|---|\n| " + " | ".join(
@@ -289,7 +289,7 @@ for value in all_betas:
     if value not in policies:
         policies[value], histories[value] = course.fit(sft, examples, partial(dpo, beta=value), p)
 
-prompts = [row["prompt"] for row in data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
+prompts = [row["prompt"] for row in data.Source(p.dataset).prompts("test", limit=p.test_prompts, seed=p.seed)
            if len(prompt_ids(tokenizer, row["prompt"])) <= p.max_prompt_tokens]
 
 
@@ -337,7 +337,7 @@ rewards_figure = plots.plot_rewards(*rewards)
 display(rewards_figure)
 Markdown(f"""The chosen responses' mean is {evaluate.mean_and_interval(rewards[1]['chosen'])}, the rejected ones'
 {evaluate.mean_and_interval(rewards[1]['rejected'])}: in {after['accuracy'].mean():.0%} of the held-out pairs the chosen one ends
-above. (The annotator errs now and then, so 100% would not be right either.)""" if data.is_pocket(p.dataset) else "")
+above. (The annotator errs now and then, so 100% would not be right either.)""" if data.Source(p.dataset).judge else "")
 
 # %% [markdown]
 # ## More is not better

@@ -189,7 +189,7 @@ from prefnb import data
 from prefnb.batches import prompt_ids
 from prefnb.logprobs import DatasetLogprobs
 
-if not data.is_pocket(p.dataset) and p.model == "pocket":  # real text is longer: half of the model's window each
+if not data.Source(p.dataset).is_brief and p.model == "pocket":  # real text is longer: half of the model's window each
     p.max_prompt_tokens, p.max_response_tokens = max_prompt_tokens or 256, max_response_tokens or 256
 sft, tokenizer = methods.sft.starting_policy(p)
 examples = course.pair_examples(p, tokenizer)
@@ -302,7 +302,7 @@ def show_moved(labels):
 
 
 # %%
-prompts = [row["prompt"] for row in data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
+prompts = [row["prompt"] for row in data.Source(p.dataset).prompts("test", limit=p.test_prompts, seed=p.seed)
            if len(prompt_ids(tokenizer, row["prompt"])) <= p.max_prompt_tokens]
 before = DatasetLogprobs.compute(sft, held_out).all()
 measured = {label: measure(label) for label in policies}

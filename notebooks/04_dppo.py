@@ -353,10 +353,8 @@ print(f"{len(pairs_only)} pairs; a prompt has {prompt_tokens:.1f} tokens on aver
 # the pair:
 
 # %%
-from prefnb.judges import GoldJudge
-
-judge = GoldJudge()
-rows = data.load_pairs(p.dataset, "train", limit=p.pairs, seed=p.seed)
+judge = data.Source(p.dataset).judge
+rows = data.Source(p.dataset).pairs("train", limit=p.pairs, seed=p.seed)
 asked = [rows[i]["prompt"] for i in pairs_only.kept]
 
 
@@ -372,7 +370,7 @@ def flaws_of(texts):
 
 
 # %%
-if data.is_pocket(p.dataset):
+if data.Source(p.dataset).judge:
     drawn = course.answers_of(policy_start, tokenizer, pairs_only.prompt_ids, draws=1, temperature=0.7,
                                max_new_tokens=p.max_response_tokens)
     found = {"$y_{gen}$, greedy": list(map(plain, generated)), "a sample at 0.7": [one.text for one in drawn],

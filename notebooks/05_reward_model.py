@@ -156,12 +156,13 @@ def fitting(rows):
     return rows.select(short)
 
 
-judged, gold = data.is_pocket(p.dataset), judges.GoldJudge()
+gold = data.Source(p.dataset).judge  # None where nobody knows the right answers
+judged = gold is not None
 sft, tokenizer = methods.sft.starting_policy(p)
 in_view = SimpleNamespace(**{**vars(p), "pairs": min(p.pairs, p.pairs_in_view)})
-view_rows = data.load_pairs(p.dataset, "train", limit=in_view.pairs, seed=p.seed)
+view_rows = data.Source(p.dataset).pairs("train", limit=in_view.pairs, seed=p.seed)
 examples = course.pair_examples(in_view, tokenizer)
-test = fitting(data.load_pairs(p.dataset, "test", limit=p.held_out, seed=p.seed))
+test = fitting(data.Source(p.dataset).pairs("test", limit=p.held_out, seed=p.seed))
 test_pairs = {name: test[name][:] for name in ("prompt", "chosen", "rejected")}
 print(f"{len(examples)} pairs to train on in view, up to {p.pairs} for the full model, {len(test)} held out.")
 widgets.show_responses(view_rows["prompt"][:3], {name: view_rows[name][:3] for name in ("chosen", "rejected")})
@@ -310,7 +311,7 @@ display(Markdown(f"**The full model is {mean_confidence:.0%} sure on average and
 # panel stands the mean share over the category's prompts, with its 95% interval.
 
 # %%
-prompt_rows = fitting(data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed))
+prompt_rows = fitting(data.Source(p.dataset).prompts("test", limit=p.test_prompts, seed=p.seed))
 prompts = prompt_rows["prompt"][:]
 columns = {name: prompt_rows[name][:] if name in prompt_rows.column_names else [""] * len(prompts)
            for name in ("category", "reference")}
@@ -732,7 +733,7 @@ def check_exercises():
 check_exercises()
 
 # %%
-comparison = course.Comparison(prompts, columns["category"], columns["reference"], picked, scores, "SFT", gold.tie)
+comparison = course.Comparison(prompts, columns["category"], columns["reference"], picked, scores, "SFT", gold.tie if gold else 0.0)
 strict = outcomes("gold", tied=0) if judged else {}
 rates = {label: {"rate": float(won["gold"][label].mean()), "strict": float(one.mean()),
                  "ties": 2 * float((won["gold"][label] - one).mean()),

@@ -159,7 +159,8 @@ sft, tokenizer = methods.sft.starting_policy(p)
 shared = (set(methods.dpo.Settings.model_fields) & set(vars(p))) - {"epochs", "learning_rate", "output_dir"}
 start = methods.dpo.recipe(**{name: getattr(p, name) for name in shared}).model
 proxy = methods.reward_model.proxy(p)
-watching = {"gold": judges.GoldJudge(), "proxy": proxy} if data.is_pocket(p.dataset) else {"proxy": proxy}
+gold = data.Source(p.dataset).judge
+watching = {"gold": gold, "proxy": proxy} if gold else {"proxy": proxy}
 judge_shown = next(iter(watching))  # where one has to do: gold, if there is one
 scouting = methods.self_improvement.scout(p, sft, start, tokenizer)  # one answer each of SFT and of the start policy
 

@@ -190,7 +190,7 @@ say(f"**The averages agree, and the baseline makes {calmer} of the four bars sho
 # %%
 judge = methods.multi_objective.parts_judge(p)
 sft, tokenizer = methods.sft.starting_policy(p)
-prompt_rows = data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
+prompt_rows = data.Source(p.dataset).prompts("test", limit=p.test_prompts, seed=p.seed)
 prompts = prompt_rows["prompt"][:]
 answers, scores, histories = {}, {}, {}
 
@@ -451,7 +451,8 @@ accuracy = {"learned f": right(f),
             f"weighted sum of {first} and {second}": right(lambda s: linear(s[:, :2], p.weights)),
             "weighted sum of all": right(lambda s: linear(s, p.all_weights[:len(names)]))}
 OWN = "the judge's own total"
-if data.is_pocket(p.dataset):
+gold = data.Source(p.dataset).judge  # None where nobody knows the right answers
+if gold:
     difference = held_out[0].total - held_out[1].total
     accuracy[OWN] = (np.sign(np.where(np.abs(difference) < 1e-9, 0, difference)) + 1) / 2
 
@@ -485,8 +486,8 @@ rules["learned f"] = f
 chosen_by["learned f"] = choose(f)[0]
 header = ["rule", *(f"{name} of its choice" for name in names)]
 totals_of = {}
-if data.is_pocket(p.dataset):
-    total = judges.score_samples(judges.GoldJudge(), asked, drawn).total
+if gold:
+    total = judges.score_samples(gold, asked, drawn).total
     totals_of = {label: (total * choose(rule)[1]).sum(1) for label, rule in rules.items()}
     totals_of = {"any answer": total.mean(1), **totals_of}
     header += ["the judge's total, 1 to 10"]
@@ -508,11 +509,10 @@ if totals_of:
 # compare with (from the cache, or made now). All answer the same prompts at temperature 0.7.
 
 # %%
-known = data.is_pocket(p.dataset)
-gold, rates = judges.GoldJudge(), {}
+rates = {}
 look("DPO", methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model)
 look("base", models.load_model(p.model))
-totals = {label: judges.score_samples(gold, prompts, drawn).total for label, drawn in answers.items()} if known else {}
+totals = {label: judges.score_samples(gold, prompts, drawn).total for label, drawn in answers.items()} if gold else {}
 against = lambda label, other: evaluate.win_rate(totals[label], totals[other], tie=gold.tie)
 shown = ("SFT", "as printed", "with baseline", "DPO")
 widgets.show_table(["policy", *names, "tokens"],
@@ -522,7 +522,7 @@ widgets.show_table(["change against SFT", *names],
                    *[[label, *(change(label, name) for name in names)] for label in shown[1:]])
 
 # %%
-if known:
+if gold:
     rates = {label: against(label, "SFT") for label in ("base", "DPO", "as printed", "with baseline")}
     display(plots.plot_win_rates(rates, against="SFT"))
     told = lambda low, high: "beats" if low > 0.5 else "loses to" if high < 0.5 else "cannot be told from"
@@ -598,7 +598,7 @@ check_exercises()
 column = lambda name: prompt_rows[name][:] if name in prompt_rows.column_names else [""] * len(prompts)
 comparison = course.Comparison(prompts, column("category"), column("reference"), answers,
                                 {label: judges.Scores(total, scores[label].parts) for label, total in totals.items()},
-                                "SFT", gold.tie)
+                                "SFT", gold.tie if gold else 0.0)
 by_name = {label.replace(",", ""): history for label, history in {**histories, **live}.items()}
 folder = course.record(p.output_dir, p, by_name, comparison,
                         collapsed={label: check.reasons for label, check in checks.items() if check.collapsed},

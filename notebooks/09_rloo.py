@@ -58,8 +58,8 @@ from prefnb import course, data, methods, parameters
 p = parameters.check(globals(), methods.rloo.Settings, live_steps=parameters.Whole(2, 1_000_000),
                      variance_prompts=parameters.Whole(1, 1000), variance_samples=parameters.Whole(8, 4096),
                      test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
-pocket = data.is_pocket(p.dataset)
-if reward is None and not pocket:
+gold = data.Source(p.dataset).judge
+if reward is None and not gold:
     p.reward = "proxy"  # no program knows the answers of other data
 judge = methods.rloo.judge_for(p)
 

@@ -84,7 +84,7 @@ from prefnb.train import train
 
 plt.style.use("prefnb.book")
 say = lambda text: display(Markdown(text))
-if reward is None and not data.is_pocket(p.dataset):
+if reward is None and not data.Source(p.dataset).judge:
     p.reward = "proxy"
     say("No gold judge knows the answers to these prompts, so a trained reward model (the proxy) gives the rewards.")
 

@@ -252,9 +252,10 @@ def texts_of(rows):
 
 def test_no_pocket_prompt_of_a_test_split_is_ever_trained_on_or_sampled_for_training():
     """By text, and by combination: the same question in other words is held out too."""
-    loaders = (data.load_pairs, data.load_dialogs, data.load_prompts)
-    held_out = set().union(*(texts_of(load("pocket", "test")) for load in loaders))
-    used = set().union(*(texts_of(load("pocket", "train")) for load in loaders))
+    world = data.Source("pocket")
+    loaders = (world.pairs, world.dialogs, world.prompts)
+    held_out = set().union(*(texts_of(load("test")) for load in loaders))
+    used = set().union(*(texts_of(load("train")) for load in loaders))
     p = parameters.check({"prompts": 100, "rounds": 2}, methods.self_improvement.RoundSettings)
     for category in pocket.CATEGORIES:
         used |= {prompt[0]["content"] for one in methods.self_improvement.new_prompts(p, [category]) for prompt in one}
@@ -266,7 +267,7 @@ def test_no_pocket_prompt_of_a_test_split_is_ever_trained_on_or_sampled_for_trai
 
 def test_new_prompts_from_a_file_leave_out_what_the_data_set_holds_out(curriculum, tmp_path):
     """Guards against a reader's file that holds the evaluation prompts, of a local data set or of the pocket world."""
-    held_out = texts_of(data.load_prompts(curriculum["dataset"], "test"))
+    held_out = texts_of(data.Source(curriculum["dataset"]).prompts("test"))
     rows = [{"prompt": f"what  is {n}?"} for n in range(40)]  # other spacing and case, same prompts
     (tmp_path / "new.csv").write_text("prompt\n" + "\n".join(row["prompt"] for row in rows))
     p = parameters.check({**curriculum, "new_prompts": str(tmp_path / "new.csv"), "prompts": 40}, methods.self_improvement.RoundSettings)
@@ -274,8 +275,7 @@ def test_new_prompts_from_a_file_leave_out_what_the_data_set_holds_out(curriculu
     assert held_out and made and not made & {text.casefold() for text in held_out}
     rng, combination = random.Random(1), tasks.draw("math", random.Random(0), test=True)
     reworded = [tasks.render("math", combination, rng) for _ in range(5)]
-    held_out = recipes.own_samples.evaluation_prompts("pocket")
-    assert all(held_out([{"role": "user", "content": text}]) for text in reworded)
+    assert all(data.Source("pocket").holds_out([{"role": "user", "content": text}]) for text in reworded)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -297,5 +297,5 @@ def test_no_recipe_sees_a_prompt_that_its_data_hold_out(curriculum, tokenizer, m
         monkeypatch.setattr(way, "left_padded", watched_padding)
     specs = getattr(recipes, method.upper()).specs
     getattr(recipes, method)(**{name: value for name, value in {**SMALL, **curriculum}.items() if name in specs})
-    held_out = data.load_prompts(curriculum["dataset"], "test")["prompt"]
+    held_out = data.Source(curriculum["dataset"]).prompts("test")["prompt"]
     assert len(seen) > 4 and not seen & {tuple(prompt_ids(tokenizer, prompt)) for prompt in held_out}

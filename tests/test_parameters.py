@@ -239,7 +239,7 @@ def test_a_plain_script_s_globals_hold_more_than_parameters():
 
 
 def test_a_name_used_for_something_else_since_is_explained():
-    """Guards against a riddle when a later cell wrote `pairs = load_pairs()` and the check runs again."""
+    """Guards against a riddle when a later cell wrote `pairs = load()` and the check runs again."""
     said = refusal({"pairs": METHOD})
     assert said.endswith("not a Schema (if the name was used again, run the parameters' cell once more).")
 

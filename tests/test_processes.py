@@ -106,7 +106,7 @@ from prefnb import data, models
 from prefnb.batches import Batches, tokenize
 
 folder, model, file = Path({folder!r}), {model!r}, {file!r}
-examples = tokenize(data.load_pairs(file), models.load_tokenizer(model), ("chosen",), quiet=True)
+examples = tokenize(data.Source(file).pairs(), models.load_tokenizer(model), ("chosen",), quiet=True)
 
 def run(name, **settings):
     objective = lambda policy, reference: (-policy.chosen.mean, {{}})

@@ -243,7 +243,7 @@ class Campaign:
 
     def filed(self, times: int) -> None:
         """Generated files: rows, or refused in one sentence."""
-        loaders = st.sampled_from((data.load_pairs, data.load_dialogs, data.load_prompts))
+        loaders = st.sampled_from((data.Source.pairs, data.Source.dialogs, data.Source.prompts))
         asked = {"split": st.sampled_from(("train", "test")), "limit": st.sampled_from((None, 1, 8))}
 
         @self.generated(times, kind=st.sampled_from(data.SUFFIXES), rows=ROWS, damage=DAMAGED, load=loaders, **asked)
@@ -254,7 +254,7 @@ class Campaign:
                 damage[0](path, random.Random(damage[1]))
             try:
                 with contextlib.redirect_stdout(io.StringIO()):
-                    found = load(str(path), **asked)
+                    found = load(data.Source(str(path)), **asked)
                 self.count("files", len(found) > 0)
             except data.DataError as error:
                 self.count("files", "\n" not in str(error), str(error))
