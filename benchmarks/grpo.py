@@ -68,16 +68,15 @@ def here(start, prompts: list, method: str) -> dict:
     from types import SimpleNamespace
 
     from prefnb.judges import GoldJudge
+    from prefnb.methods import grpo, rloo
     from prefnb.models import copy_model
-    from prefnb.methods import policy_gradient as objectives
-    from prefnb.recipes import RLOO
     from prefnb.rollouts import Rollouts
-    from prefnb.train import train
+    from prefnb.training import train
 
     weight = KL[method]
     advantages, objective = {
-        "rloo": (objectives.leave_one_out, partial(objectives.reinforce, kl_weight=weight)),
-        "grpo": (objectives.group_relative, partial(objectives.grpo, kl_weight=weight)),
+        "rloo": (rloo.leave_one_out, partial(rloo.reinforce, kl_weight=weight)),
+        "grpo": (grpo.group_relative, partial(grpo.grpo, kl_weight=weight)),
     }[method]
     source = Rollouts(
         start.model,
@@ -89,7 +88,7 @@ def here(start, prompts: list, method: str) -> dict:
         samples=SAMPLES,
         max_new_tokens=MAX_TOKENS,
         reference_model=copy_model(start.model) if weight else None,
-        accumulation=RLOO.presets["pocket"]["accumulation"],
+        accumulation=rloo.Settings.of("pocket")["accumulation"],
     )
     clock = Clock()
     live = SimpleNamespace(update=lambda history: clock.tick(), finish=lambda history: None)

@@ -203,7 +203,7 @@ say(f"**The leave-one-out estimates lie closer to the truth**: {near['leave-one-
 # The second term keeps the policy near SFT, $\pi_\text{ref}$: the KL, "how much likelier the policy finds its own
 # answers than SFT does", in nats. It is an expectation over the policy's own samples, too, so its gradient is estimated
 # in the same way, with $S(y) - S_\text{ref}(y)$ as what a sample costs and the other samples as baseline;
-# `sampled_kl` (in `prefnb/objectives/kl.py`) does that, and reports the KL itself.
+# `sampled_kl` (in `prefnb/estimators/kl.py`) does that, and reports the KL itself.
 
 # %%
 def reinforce(policy, reference=None, *, advantage, kl_weight=0.0):

@@ -79,7 +79,8 @@ from IPython.display import Markdown, display
 from prefnb import data, evaluate, judges, models, plots, widgets
 from prefnb.batches import from_samples, prompt_ids
 from prefnb.logprobs import DatasetLogprobs, Scorer, from_tokens
-from prefnb.methods import policy_gradient as library
+from prefnb.estimators.groups import dead_groups
+from prefnb.methods import grpo as library, rloo
 from prefnb.train import train
 
 plt.style.use("prefnb.book")
@@ -140,7 +141,7 @@ if reward is None and not data.Source(p.dataset).judge:
 # %%
 toy_rewards = torch.tensor([[1.0, 4.0, 4.0, 7.0]])
 k = toy_rewards.shape[1]
-toy = {"leave one out (printed)": library.leave_one_out(toy_rewards),
+toy = {"leave one out (printed)": rloo.leave_one_out(toy_rewards),
        "less the group's mean": toy_rewards - toy_rewards.mean(1, keepdim=True),
        "... over its deviation (cited)": library.group_relative(toy_rewards)}
 rows = [[label, *values[0].tolist()] for label, values in toy.items()]
@@ -184,7 +185,7 @@ def grpo(policy, reference=None, *, advantage, old=None, clip=0.2, kl_weight=0.0
     ratio = torch.exp(token - (token.detach() if old is None else old))  # without `old`: 1, with the right gradient
     free = ratio * advantage[:, None]
     bounded = ratio.clamp(1 - clip, 1 + clip) * advantage[:, None]
-    metrics = {**library.sample_metrics(policy), "clipped": ((bounded < free) & mask).sum(1) / length}
+    metrics = {**rloo.sample_metrics(policy), "clipped": ((bounded < free) & mask).sum(1) / length}
     per_token = -torch.minimum(free, bounded)
     if kl_weight > 0:
         r = reference.sample.token - token
@@ -287,7 +288,7 @@ say(f"Among these {len(few)} prompts deviations run from {narrow:.2f} (one in te
 
 # %%
 sizes = sorted({size for size in (2, 4, 8, p.samples) if size <= p.samples})
-dead = {name: [library.dead_groups(values[:, :size].float()).float().mean().item() for size in sizes]
+dead = {name: [dead_groups(values[:, :size].float()).float().mean().item() for size in sizes]
         for name, values in {f"the {p.reward} reward": rewards, **coarse}.items()}
 widgets.show_table(["share of groups that are dead", *(f"k = {size}" for size in sizes)],
                    *[[name, *(f"{share:.0%}" for share in shares)] for name, shares in dead.items()])
@@ -719,7 +720,7 @@ answer_3 = None  # a share, 0 to 1
 
 def check_exercises():
     """Hold the answers against the definitions."""
-    one = library.leave_one_out(torch.tensor([[2.0, 5.0, 8.0]]))[0, -1].item()
+    one = rloo.leave_one_out(torch.tensor([[2.0, 5.0, 8.0]]))[0, -1].item()
     token = torch.tensor([[0.7], [1.3]]).log().requires_grad_()
     loss, _ = library.grpo(from_tokens(sample=token), advantage=-torch.ones(2), old=torch.zeros(2, 1))
     two = (-torch.autograd.grad(loss.sum(), token)[0][:, 0]).tolist()

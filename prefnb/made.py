@@ -74,7 +74,7 @@ def policies() -> None:
     sft = made["sft",]
     answering = {"base": models.load_model("pocket"), "SFT": sft.model}
     answering |= {str(key): one.model for key, one in made.items() if key[0] != "reward_model"}
-    course.compare(answering, sft.tokenizer, parameters.check({}, Judging), judge=None)
+    course.compare(answering, sft.tokenizer, parameters.check({}, Judging))
 
 
 def keep(shelf: Path) -> None:

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_recipes import small_world  # noqa: F401  (a fixture)
 
 from prefnb import __main__ as command_line
 from prefnb import book, methods, models
@@ -100,7 +99,7 @@ def test_a_failure_is_a_sentence_at_the_command_line(monkeypatch, error, said):
     def fail(**given):
         raise error
 
-    monkeypatch.setattr(recipes, "sft", fail)
+    monkeypatch.setattr(methods.sft, "recipe", fail)
     monkeypatch.setattr(sys, "argv", ["prefnb", "sft", "--output_dir", "runs/test_a_failure"])
     with pytest.raises(SystemExit) as left:
         runpy.run_module("prefnb", run_name="__main__", alter_sys=True)
@@ -115,7 +114,7 @@ def test_importing_prefnb_is_instant():
 
 def test_nothing_that_trains_imports_pictures():
     """Training on a server must not need a plotting library."""
-    code = "import sys, prefnb.recipes; sys.exit('matplotlib' in sys.modules or 'ipywidgets' in sys.modules)"
+    code = "import sys, prefnb.course, prefnb.methods.dpo; sys.exit('matplotlib' in sys.modules or 'ipywidgets' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from test_recipes import small_world  # noqa: F401  (a fixture)
 
 from prefnb import __main__ as command_line
 from prefnb import files, methods, models, parameters
@@ -29,7 +28,7 @@ def untouched(path):
 @pytest.fixture
 def no_work(monkeypatch):
     """Refused means before training."""
-    monkeypatch.setattr(recipes, "sft", lambda **given: pytest.fail("training has begun"))
+    monkeypatch.setattr(methods.sft, "recipe", lambda **given: pytest.fail("training has begun"))
 
 
 def test_output_dir_leaves_a_thesis_alone(tmp_path, no_work):
@@ -126,7 +125,7 @@ def test_a_second_run_replaces_what_the_first_wrote(small_world, tmp_path):  # n
 
 def test_what_somebody_put_there_while_training_went_on_stays(tmp_path, model, tokenizer, capsys):
     """A folder that was free at the start and is not at the end: the model goes beside it."""
-    from prefnb.recipes import Trained
+    from prefnb.course import Trained
     from prefnb.train import History
 
     (tmp_path / "out").mkdir()

@@ -15,7 +15,6 @@ from prefnb.methods.dpo import dpo
 from prefnb.methods.reward_model import bradley_terry, two_classes
 from prefnb.methods.sft import sft
 from prefnb.methods.simpo import simpo
-from prefnb.recipes import training
 
 P = SimpleNamespace(epochs=1, learning_rate=1e-3, schedule="linear", batch_size=4, accumulation=1, seed=0)
 DPO = partial(dpo, beta=0.1)
@@ -24,9 +23,9 @@ DPO = partial(dpo, beta=0.1)
 @pytest.fixture
 def trainings(monkeypatch):
     """How often the loop has run."""
-    runs, train = [], training.train
+    runs, train = [], fit.train
     monkeypatch.setattr(
-        training, "train", lambda *given, **more: runs.append(1) or train(*given, progress=False, **more)
+        fit, "train", lambda *given, **more: runs.append(1) or train(*given, progress=False, **more)
     )
     return runs
 
@@ -123,10 +122,10 @@ def test_scores_are_asked_for_once(model, tokenizer, pairs, monkeypatch):
     """A reward model's scores come back as they were, in any order, for the same answers to the same prompts."""
     judge = RewardModel(models.reward_model_from(model, tokenizer, 0), tokenizer)
     prompts, texts = [pair["prompt"] for pair in pairs], [pair["chosen"] for pair in pairs]
-    found = training.scores_of(judge, prompts, texts)
+    found = course.scores_of(judge, prompts, texts)
     assert found == pytest.approx(judge(prompts, texts).total, abs=1e-5)
     monkeypatch.setattr(RewardModel, "__call__", None)
-    again = training.scores_of(judge, prompts[::-1] + prompts[:2], texts[::-1] + texts[:2])
+    again = course.scores_of(judge, prompts[::-1] + prompts[:2], texts[::-1] + texts[:2])
     assert again.tolist() == [*found[::-1], *found[:2]]
 
 
@@ -140,8 +139,8 @@ def test_an_interrupted_run_goes_on_where_it_was(model, tokenizer, pairs, monkey
             raise KeyboardInterrupt
         return dpo(policy, reference, beta=0.1)
 
-    monkeypatch.setattr(training, "described", lambda value: "the same loss")
-    monkeypatch.setattr("prefnb.unfinished.Unfinished.due", lambda self, step: True)
+    monkeypatch.setattr(fit, "described", lambda value: "the same loss")
+    monkeypatch.setattr("prefnb.training.unfinished.Unfinished.due", lambda self, step: True)
     settings = SimpleNamespace(**{**vars(P), "epochs": 3})
     with pytest.raises(KeyboardInterrupt):
         course.fit(model, examples, interrupted, settings)

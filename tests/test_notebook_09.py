@@ -7,7 +7,7 @@ import torch
 from notebook_source import load
 
 from prefnb.logprobs import from_tokens
-from prefnb.methods import policy_gradient as library
+from prefnb.methods import rloo as library
 
 
 @pytest.fixture(scope="module")

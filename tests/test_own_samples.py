@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import random_model
-from test_recipes import small_world  # noqa: F401
 
 from prefnb import batches, data, decoding, methods, models, pairs, parameters, pocket, sampling, unfinished
-from prefnb.__main__ import METHODS
 from prefnb.batches import prompt_ids
 from prefnb.evaluate import win_rate
 from prefnb.pocket import tasks
-from prefnb.recipes import training
 
 SMALL = dict(
     max_response_tokens=12, rounds=2, prompts=4, scout_prompts=6, epochs=1, steps=2, reward="proxy"
@@ -119,8 +116,8 @@ def rounds(model, tokenizer):
 @pytest.fixture
 def trainings(monkeypatch):
     """The figure of every run that `fit` trains."""
-    runs, train = [], training.train
-    monkeypatch.setattr(training, "train", lambda *given, **more: runs.append(more["live"]) or train(*given, **more))
+    runs, train = [], fit.train
+    monkeypatch.setattr(fit, "train", lambda *given, **more: runs.append(more["live"]) or train(*given, **more))
     return runs
 
 
@@ -278,7 +275,7 @@ def test_new_prompts_from_a_file_leave_out_what_the_data_set_holds_out(curriculu
     assert all(data.Source("pocket").holds_out([{"role": "user", "content": text}]) for text in reworded)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", list(methods.listed()))
 def test_no_recipe_sees_a_prompt_that_its_data_hold_out(curriculum, tokenizer, monkeypatch, method):
     """Every prompt that is sampled from, scored or trained on, in any recipe, is written down and looked through."""
     seen = set()
@@ -295,7 +292,7 @@ def test_no_recipe_sees_a_prompt_that_its_data_hold_out(curriculum, tokenizer, m
     monkeypatch.setattr(batches.Examples, "batch", watched_batch)
     for way in (decoding, sampling):
         monkeypatch.setattr(way, "left_padded", watched_padding)
-    specs = getattr(recipes, method.upper()).specs
-    getattr(recipes, method)(**{name: value for name, value in {**SMALL, **curriculum}.items() if name in specs})
+    specs = getattr(methods, method).Settings.model_fields
+    getattr(methods, method).recipe(**{name: value for name, value in {**SMALL, **curriculum}.items() if name in specs})
     held_out = data.Source(curriculum["dataset"]).prompts("test")["prompt"]
     assert len(seen) > 4 and not seen & {tuple(prompt_ids(tokenizer, prompt)) for prompt in held_out}

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_recipes import small_world  # noqa: F401  (a fixture)
 
 from prefnb import __main__ as command_line
 from prefnb import methods
@@ -30,7 +29,7 @@ def test_two_processes_have_the_losses_of_one(small_world, tmp_path):  # noqa: F
     commands = {method: settings(method, small_world, tmp_path) for method in ("sft", "dppo")}
     launch(tmp_path, commands)
     for method, words in commands.items():
-        one = getattr(recipes, method)(**command_line.named_values(words)).history
+        one = getattr(methods, method).recipe(**command_line.named_values(words)).history
         two = History.load(tmp_path / method / "history.json")
         assert len(two.rows) == 6 and two["loss"][1].std() > 1e-4
         for name in ("loss", "tokens", "learning_rate"):

@@ -14,12 +14,13 @@ import torch
 from conftest import random_model
 from safetensors.torch import save_file
 
-from prefnb import cache, course, made, methods, models
+from prefnb import cache, course, made, methods, models, parameters
 from prefnb.batches import end_of_turn_id, tokenize
 from prefnb.judges import Scores
-from prefnb.recipes import common, preference, reward, supervised
+from prefnb.course import answers, examples, policies
+from prefnb.course.settings import Judging
 from prefnb.sampling import Sample, sample
-from prefnb.train import History, train
+from prefnb.training import History, train
 
 
 def save(value, folder):
@@ -197,15 +198,6 @@ def test_the_reference_is_another_for_other_weights_or_examples(model, tokenizer
     assert len(course.reference(model, fewer).all().chosen.sum) == 5
 
 
-@pytest.fixture
-def small_world(model, tokenizer, tmp_path):
-    """A model folder and a preference file: the path that real data takes."""
-    models.save_checkpoint(model, tokenizer, tmp_path / "model")
-    rows = [{"prompt": f"What is {n}?", "chosen": f"It is {n}, a number.", "rejected": f"No {n}."} for n in range(40)]
-    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    return dict(model=str(tmp_path / "model"), dataset=str(tmp_path / "pairs.jsonl"), pairs=16, batch_size=8)
-
-
 @pytest.mark.parametrize("recipe, more", [(methods.dpo.recipe, {}), (methods.dppo.recipe, {"alpha": 0.5, "penalty": "unlikelihood"})])
 def test_a_recipe_runs_on_a_local_model_and_file_and_comes_back_from_the_cache(small_world, recipe, more):
     """From the parameters to a trained policy, and the same from the cache, bit for bit."""
@@ -240,12 +232,12 @@ def test_a_file_of_the_same_name_deeper_down_hides_no_change(small_world):
     folder = Path(small_world["model"])
     (folder / "original").mkdir()
     shutil.copy(folder / "model.safetensors", folder / "original")
-    p = SimpleNamespace(model=str(folder), dataset="pocket")
-    before = common._files(p)
+    p = parameters.check({"model": str(folder)}, methods.dpo.Settings)
+    before = policies._files(p)
     with open(folder / "model.safetensors", "r+b") as file:
         file.seek(-1, 2)
         file.write(b"\x01")
-    after = common._files(p)
+    after = policies._files(p)
     assert [name for name in after if after[name] != before[name]] == [f"{folder}:model.safetensors"]
 
 
@@ -253,9 +245,9 @@ def test_a_folder_that_is_no_model_is_not_read_first(tmp_path, monkeypatch):
     """4.5 GB of something else were hashed before the sentence."""
     (tmp_path / "big").mkdir()
     (tmp_path / "big" / "film.mp4").write_bytes(b"film")
-    monkeypatch.setattr(common, "file_digest", lambda path: pytest.fail(f"{path} is read"))
+    monkeypatch.setattr(policies, "file_digest", lambda path: pytest.fail(f"{path} is read"))
     with pytest.raises(ValueError, match="no config.json"):
-        common._files(SimpleNamespace(model=str(tmp_path / "big")))
+        policies._files(parameters.check({"model": str(tmp_path / "big")}, methods.dpo.Settings))
 
 
 def test_an_edited_loss_is_another_entry(small_world, monkeypatch, capsys):
@@ -268,7 +260,7 @@ def test_an_edited_loss_is_another_entry(small_world, monkeypatch, capsys):
     assert "from the cache" not in capsys.readouterr().out
     methods.dppo.recipe(**given), methods.dppo.recipe(**given)
     assert capsys.readouterr().out.count("dppo: from the cache.") == 1
-    for module in (common, preference):
+    for module in (policies, answers, examples):
         monkeypatch.setattr(module, "code_of", lambda dotted: f"{dotted}, edited")
     methods.dppo.recipe(**given)
     more = {path.name for path in cache.cache_folder().iterdir() if path.is_dir()} - names
@@ -294,7 +286,7 @@ def comparison_of_two():
         "DPO": Scores(np.array([[2.0, 3.0], [1.5, 2.05]])),
         "SimPO": Scores(np.array([[0.0, 0.0], [9.0, 9.0]])),
     }
-    return course.Comparison(prompts, ["x", "y"], ["", ""], answers, scores, "SFT", 0.1)
+    return course.Comparison(prompts, ["x", "y"], ["", ""], answers, scores, "SFT", SimpleNamespace(name="gold", tie=0.1))
 
 
 def test_a_run_leaves_its_record_behind(tmp_path):
@@ -338,7 +330,7 @@ def test_a_comparison_keeps_draws_prompts_and_policies_apart():
 @pytest.fixture
 def asked(tokenizer):
     """What `compare` takes: a few test prompts, three draws."""
-    return SimpleNamespace(dataset="pocket", test_prompts=12, draws=3, seed=0, max_response_tokens=8)
+    return parameters.check({"test_prompts": 20, "draws": 3, "max_response_tokens": 8}, Judging)
 
 
 def test_one_policy_has_one_win_rate(tokenizer, asked):
@@ -376,7 +368,7 @@ def test_samples_are_drawn_once_and_come_back_as_they_were(tokenizer, asked, mod
     with torch.no_grad():  # an end-of-turn token that some answers come to
         model.get_input_embeddings().weight[end_of_turn_id(tokenizer)] *= 4
     calls = []
-    monkeypatch.setattr(common, "sample", lambda *given, **more: calls.append(more) or sample(*given, **more))
+    monkeypatch.setattr(answers, "sample", lambda *given, **more: calls.append(more) or sample(*given, **more))
     first = course.compare({"SFT": model}, tokenizer, asked)
     course.sampled_kl(model, model, tokenizer, first.prompts, max_new_tokens=8)
     assert [call["samples"] for call in calls] == [3, 1]
@@ -421,11 +413,12 @@ def test_samples_that_cannot_be_drawn_or_judged_are_refused_before_any_work(
     def work(*given, **more):
         raise AssertionError("work has begun")
 
-    for name in ("starting_policy", "reward_judge"):
-        monkeypatch.setattr(recipes.policy_gradient, name, work)
+    monkeypatch.setattr(methods._rewards, "starting_policy", work)
+    for one in (methods.rloo, methods.multi_objective):
+        monkeypatch.setattr(one, "proxy", work)
     given = {name: small_world[name] for name in ("model", "dataset")}
     with pytest.raises(ValueError, match=words):
-        getattr(recipes, method)(**given, **wrong)
+        getattr(methods, method).recipe(**given, **wrong)
 
 
 @pytest.mark.parametrize("name, given", made.POLICIES, ids=str)
@@ -433,12 +426,11 @@ def test_what_is_said_to_come_with_the_package_does(monkeypatch, tmp_path, name,
     """Under today's key, with the answers that notebooks compare: if not, run `make made`."""
     monkeypatch.setenv("PREFNB_CACHE", str(tmp_path))
     monkeypatch.setattr(cache, "_locked", lambda folder: pytest.fail(f"{folder.name} does not: run `make made`"))
-    policy = getattr(recipes, name)(**given)
+    policy = getattr(methods, name).recipe(**given)
     assert len(policy.history.rows) >= 60
     if name != "reward_model":
-        asked = SimpleNamespace(dataset="pocket", test_prompts=520, draws=4, seed=0, max_response_tokens=112)
-        monkeypatch.setattr(common, "sample", lambda *given, **more: pytest.fail("it was asked again"))
-        compared = course.compare({"SFT": policy.model}, policy.tokenizer, asked)
+        monkeypatch.setattr(answers, "sample", lambda *given, **more: pytest.fail("it was asked again"))
+        compared = course.compare({"SFT": policy.model}, policy.tokenizer, parameters.check({}, Judging))
         assert compared.scores["SFT"].total.shape == (520, 4)
     assert not list(tmp_path.iterdir())
 
@@ -446,7 +438,8 @@ def test_what_is_said_to_come_with_the_package_does(monkeypatch, tmp_path, name,
 @pytest.mark.parametrize("name", ["sft", "dpo", "reward_model"])
 def test_what_comes_with_the_package_is_what_the_recipes_make_today(monkeypatch, tmp_path, name):
     """Under today's key, from today's weights and data (the first step's loss and tokens): if not, run `make made`."""
-    recipe, module = getattr(recipes, name), {"sft": supervised, "dpo": preference, "reward_model": reward}[name]
+    recipe = getattr(methods, name).recipe
+    module = methods._pairs if name == "dpo" else getattr(methods, name)
     monkeypatch.setattr(module, "train", lambda *given, **more: pytest.fail("it was trained again"))
     comes_with_it = recipe().history.rows
     others = [folder for folder in cache.MADE.iterdir() if not folder.name.startswith(f"{name}-")]

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from test_recipes import small_world  # noqa: F401  (a fixture)
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
 from prefnb import methods, models

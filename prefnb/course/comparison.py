@@ -74,23 +74,19 @@ class Comparison:
 
 
 def compare(
-    policies: dict,
-    tokenizer,
-    p: Judging,
-    *,
-    judge: Judge | None,
-    baseline: str = "SFT",
-    temperature: float = 0.7,
+    policies: dict, tokenizer, p: Judging, *, judge: Judge | None = None, baseline: str = "SFT", temperature: float = 0.7
 ) -> Comparison:
     """Let every policy of {label: model} answer the test prompts of `p.dataset`, and the judge score the answers.
 
     `p.draws` answers to each of `p.test_prompts` prompts, by `answers_of`: a policy's win rate over `baseline` is the
-    same whatever else is compared, under whatever labels. Without a judge there are answers and no scores, which is
-    said. ValueError if there is no policy `baseline`.
+    same whatever else is compared, under whatever labels. The judge is the data's own unless another is given; with
+    none there are answers and no scores, which is said. ValueError if there is no policy `baseline`.
     """
     if baseline not in policies:
         raise ValueError(f"There is no policy '{baseline}' to compare with; there are {', '.join(policies)}.")
-    rows = data.Source(p.dataset).prompts("test", limit=p.test_prompts, seed=p.seed)
+    source = data.Source(p.dataset)
+    judge = judge or source.judge
+    rows = source.prompts("test", limit=p.test_prompts, seed=p.seed)
     prompts = list(rows["prompt"])
     settings = dict(draws=p.draws, temperature=temperature, max_new_tokens=p.max_response_tokens)
     answers = {label: answers_of(model, tokenizer, prompts, **settings) for label, model in policies.items()}

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from prefnb import data, parameters
+from prefnb import data, judges, parameters
 from prefnb.course.policies import Trained
 from prefnb.course.settings import FromRewards
 from prefnb.estimators.groups import group_size
@@ -65,13 +65,6 @@ def recipe(**given) -> Trained:
     return learn_from_rewards("rloo", p, lambda: judge_for(p), leave_one_out, objective)
 
 
-def judge_for(p: Settings):
-    """The judge whose total is the reward: the pocket world's gold judge, or the proxy trained on `p.dataset`."""
-    if p.reward == "proxy":
-        return proxy(p)
-    judge = data.Source(p.dataset).judge
-    if judge is None:
-        raise parameters.ParameterError(
-            "reward='gold' needs the pocket world, where a program knows the answers; use reward='proxy' with other data."
-        )
-    return judge
+def judge_for(p: Settings) -> judges.Judge:
+    """The judge whose total is the reward: the one that knows the data, or the proxy trained on `p.dataset`."""
+    return judges.named(p.reward, data.Source(p.dataset).judge, lambda: proxy(p))
