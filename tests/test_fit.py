@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from prefnb import cache, course, made, methods, models
+from prefnb.course import fitting
 from prefnb.batches import tokenize
 from prefnb.judges import RewardModel
 from prefnb.logprobs import RewardScorer
@@ -23,9 +24,9 @@ DPO = partial(dpo, beta=0.1)
 @pytest.fixture
 def trainings(monkeypatch):
     """How often the loop has run."""
-    runs, train = [], fit.train
+    runs, train = [], fitting.train
     monkeypatch.setattr(
-        fit, "train", lambda *given, **more: runs.append(1) or train(*given, progress=False, **more)
+        fitting, "train", lambda *given, **more: runs.append(1) or train(*given, progress=False, **more)
     )
     return runs
 
@@ -139,7 +140,7 @@ def test_an_interrupted_run_goes_on_where_it_was(model, tokenizer, pairs, monkey
             raise KeyboardInterrupt
         return dpo(policy, reference, beta=0.1)
 
-    monkeypatch.setattr(fit, "described", lambda value: "the same loss")
+    monkeypatch.setattr(fitting, "described", lambda value: "the same loss")
     monkeypatch.setattr("prefnb.training.unfinished.Unfinished.due", lambda self, step: True)
     settings = SimpleNamespace(**{**vars(P), "epochs": 3})
     with pytest.raises(KeyboardInterrupt):

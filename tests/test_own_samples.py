@@ -12,6 +12,7 @@ from conftest import random_model
 
 from prefnb import batches, data, decoding, methods, models, pairs, parameters, pocket, sampling, unfinished
 from prefnb.batches import prompt_ids
+from prefnb.course import fitting
 from prefnb.evaluate import win_rate
 from prefnb.pocket import tasks
 
@@ -116,8 +117,8 @@ def rounds(model, tokenizer):
 @pytest.fixture
 def trainings(monkeypatch):
     """The figure of every run that `fit` trains."""
-    runs, train = [], fit.train
-    monkeypatch.setattr(fit, "train", lambda *given, **more: runs.append(more["live"]) or train(*given, **more))
+    runs, train = [], fitting.train
+    monkeypatch.setattr(fitting, "train", lambda *given, **more: runs.append(more["live"]) or train(*given, **more))
     return runs
 
 

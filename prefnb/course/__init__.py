@@ -6,16 +6,16 @@
 | `policies`   | trained policies in the cache, interrupted trainings that go on          |
 | `answers`    | what models said: `samples_of`, `answers_of`; what a reward model said   |
 | `examples`   | `pair_examples`, the `reference`'s log-probs, the model's `greedy_ids`   |
-| `fit`        | one more policy from the same start: what a notebook trains beside       |
-| `on_policy`  | learning from the policy's own samples: a term of the loss, `rollouts`    |
+| `fitting`    | one more policy from the same start: what a notebook trains beside       |
+| `own_samples`| learning from the policy's own samples: a term of the loss, `rollouts`    |
 | `comparison` | `compare`: policies on the same test prompts, by any judge; `sampled_kl` |
-| `record`     | what a run leaves behind                                                 |
+| `records`    | what a run leaves behind                                                 |
 """
 
 from prefnb.course.answers import answers_of, samples_of, scores_of
 from prefnb.course.comparison import Comparison, compare, sampled_kl
 from prefnb.course.examples import greedy_ids, pair_examples, reference
-from prefnb.course.fit import fit
-from prefnb.course.on_policy import on_policy, rollouts, training_prompts
+from prefnb.course.fitting import fit
+from prefnb.course.own_samples import on_policy, rollouts, training_prompts
 from prefnb.course.policies import Trained
-from prefnb.course.record import record
+from prefnb.course.records import record

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Callable
 
 from prefnb import models
-from prefnb.course.on_policy import rollouts
+from prefnb.course.own_samples import rollouts
 from prefnb.course.policies import Trained, trained, unfinished
 from prefnb.course.settings import FromRewards
 from prefnb.methods.sft import starting_policy

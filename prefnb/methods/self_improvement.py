@@ -16,7 +16,7 @@ from prefnb.batches import Batches, Examples, prompt_ids
 from prefnb.cache import cached, digest
 from prefnb.course.answers import samples_of
 from prefnb.course.examples import reference
-from prefnb.course.fit import fit
+from prefnb.course.fitting import fit
 from prefnb.course.policies import Trained, loop, trained, unfinished
 from prefnb.evaluate import WinRate
 from prefnb.logprobs import DatasetLogprobs

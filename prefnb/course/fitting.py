@@ -86,7 +86,7 @@ def fit(
         "accumulation": p.accumulation,
         "seed": p.seed,
         **settings,
-        "code": code_of("prefnb.course.fit.fit"),
+        "code": code_of("prefnb.course.fitting.fit"),
     }
     unfinished = entry("fit", key).with_suffix(".unfinished")  # where an interrupted run is kept, to go on from
     made = cached("fit", key, partial(make, unfinished), save, load)
