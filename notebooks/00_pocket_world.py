@@ -194,7 +194,7 @@ qualities = list(judge.WEIGHTS)
 table = np.array([[scores.parts[quality].mean() for quality in qualities] for scores in by_writer.values()])
 
 # %%
-writers_figure, axis = plt.subplots(figsize=(7, 3.4))
+writers_figure, axis = plots.subplots(figsize=(7, 3.4))
 axis.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto")
 for (row, column), value in np.ndenumerate(table):
     axis.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.6 else "black")
@@ -204,7 +204,6 @@ axis.set_title(f"What the judge sees of each writer, mean over {len(prompts)} pr
 axis.grid(False)
 axis.tick_params(length=0)
 axis.spines[:].set_visible(False)
-plt.close(writers_figure)
 display(writers_figure)
 totals = {name: scores.total.mean() for name, scores in by_writer.items()}
 best, worst = max(totals, key=totals.get), min(totals, key=totals.get)
@@ -399,13 +398,12 @@ for kind, asked_for in known.items():
                               temperature=0, max_new_tokens=12)
     right = [words_of(one.text)[:len(words_of(value))] == words_of(value) for one, (_, value) in zip(said, asked_for)]
     shares[f"{kind} ({len(right)})"] = np.mean(right)
-figure, axis = plt.subplots(figsize=(7, 2.3))
+figure, axis = plots.subplots(figsize=(7, 2.3))
 axis.barh(list(shares), list(shares.values()), color=plots.METHODS["base"])
 for row, share in enumerate(shares.values()):
     axis.text(share + 0.01, row, f"{share:.2f}", va="center")
 axis.set(xlim=(0, 1.08), xlabel="share that the model completes rightly (in brackets: how many)")
 axis.invert_yaxis()
-plt.close(figure)
 display(figure)
 least, most = min(shares, key=shares.get), max(shares, key=shares.get)
 display(Markdown(f"**It completes most of {most.split(' (')[0]}** ({shares[most]:.0%} right) **and least of "
@@ -473,7 +471,7 @@ flawed = {label: flaws_in(found) for label, found in by_hand.items()}
 
 
 # %%
-styles_figure, axes = plt.subplots(1, 3, figsize=(8, 3.6), sharey=True, layout="constrained")
+styles_figure, axes = plots.subplots(1, 3, figsize=(8, 3.6), sharey=True, layout="constrained")
 for axis, (label, found) in zip(axes, flawed.items()):
     shown = np.array([found[np.array(categories) == category].mean(0) for category in pocket.CATEGORIES])
     axis.imshow(shown, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
@@ -486,7 +484,6 @@ for axis, (label, found) in zip(axes, flawed.items()):
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
 axes[0].set_yticks(range(len(pocket.CATEGORIES)), [name.replace("_", " ") for name in pocket.CATEGORIES])
-plt.close(styles_figure)
 styles_figure
 
 # %%
@@ -591,7 +588,7 @@ flipped = gap < 0
 print(f"{flipped.sum():,} of {len(pairs):,} labels are flipped: {flipped.mean():.1%}. The noise is {ANNOTATOR_NOISE} points.")
 
 # %%
-figure, (left, right_axis) = plt.subplots(1, 2, figsize=(8, 2.8))
+figure, (left, right_axis) = plots.subplots(1, 2, figsize=(8, 2.8))
 bins = np.linspace(-6, 6, 49)
 for part, colour, label in ((gap[~flipped], "#0072B2", "label agrees"), (gap[flipped], "#D55E00", "label flipped")):
     left.hist(np.clip(part, -6, 6), bins=bins, color=colour, label=label)
@@ -605,7 +602,6 @@ line = np.linspace(0, abs(gap).max(), 100)
 right_axis.plot(line, 1 / (1 + np.exp(-line / ANNOTATOR_NOISE)), color="#888888", label="Bradley-Terry")
 right_axis.set(xlabel="distance between the two scores", ylabel="share where the better is chosen", ylim=(0.45, 1.02))
 right_axis.legend()
-plt.close(figure)
 figure
 
 # %% [markdown]
@@ -616,7 +612,7 @@ figure
 # %%
 columns = {"demonstrations": dialogs["writer"][:], "chosen": pairs["writer_chosen"][:], "rejected": pairs["writer_rejected"][:]}
 palette = {"demonstrations": "#888888", "chosen": "#0072B2", "rejected": "#D55E00"}
-figure, axis = plt.subplots(figsize=(8, 3.6))
+figure, axis = plots.subplots(figsize=(8, 3.6))
 for offset, (what, wrote) in zip((-0.27, 0, 0.27), columns.items()):
     count = collections.Counter(name if name in pocket.WRITERS else "a house" for name in wrote)
     shares = [count[name] / len(wrote) for name in ("a house", *pocket.WRITERS)]
@@ -625,7 +621,6 @@ axis.set_yticks(range(1 + len(pocket.WRITERS)), ["a house", *pocket.WRITERS])
 axis.invert_yaxis()
 axis.set_xlabel("share of all the answers of that kind")
 axis.legend()
-plt.close(figure)
 figure
 
 

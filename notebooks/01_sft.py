@@ -252,14 +252,13 @@ for name, found in (("1x8, tokens of the whole batch", right), ("8x1, tokens of 
 # others). Compare how much of the run each spends at a high rate.
 
 # %%
-figure, axis = plt.subplots(figsize=(8, 2.3))
+figure, axis = plots.subplots(figsize=(8, 2.3))
 share = np.arange(300) / 300
 for name in ("linear", "cosine", "exponential", "constant"):
     axis.plot(share, [schedule_factor(step, 300, name, 0.1) for step in range(300)], label=name,
               linewidth=3 if name == p.schedule else 1.3)
 axis.set(xlabel="share of the training done", ylabel="share of the peak rate", title=f"thick: this run's ({p.schedule})")
 axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-plt.close(figure)
 figure
 
 # %% [markdown]
@@ -303,7 +302,7 @@ def monitor(opponents, policy):
 # %%
 def plot_run(run):
     """Left: training and held-out loss. Right: what the answers are worth."""
-    figure, axes = plt.subplots(1, 2 if judged else 1, figsize=(8, 2.8), squeeze=False)
+    figure, axes = plots.subplots(1, 2 if judged else 1, figsize=(8, 2.8), squeeze=False)
     (left, *right), (steps, values) = axes[0], run["loss"]
     left.plot(steps, values, color="#0072B2", alpha=0.25, linewidth=0.8)
     left.plot(steps, plots.smooth(values), color="#0072B2", label="training")
@@ -317,7 +316,6 @@ def plot_run(run):
         axis.set(xlabel="step", ylim=(-0.02, 1.02), title="win rate of its answers")
     for axis in axes[0]:
         axis.legend()
-    plt.close(figure)
     return figure
 
 
@@ -369,13 +367,12 @@ if judged:
     styles = {"demonstrations": flaw_shares(shown["prompt"], list(shown["response"]))}
     styles |= {name: flaw_shares(prompts, [one.text for one in drawn]) for name, drawn in
                (("base", base_answers), ("SFT at 0.7", sft_answers), ("SFT, first choice", first_choice))}
-    style_figure, axis = plt.subplots(figsize=(8, 2.8))
+    style_figure, axis = plots.subplots(figsize=(8, 2.8))
     for i, ((name, shares), colour) in enumerate(zip(styles.items(), ("#0072B2", "#B0B0B0", "#56B4E9", "#555555"))):
         axis.bar(np.arange(len(shares)) + 0.2 * (i - 1.5), list(shares.values()), 0.19, color=colour, label=name)
     axis.set_xticks(range(len(shares)), list(shares))
     axis.set(ylabel="share of answers", ylim=(0, 1))
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    plt.close(style_figure)
 style_figure
 
 # %%

@@ -161,7 +161,7 @@ plt.style.use("prefnb.book")
 all_betas = sorted({p.beta, *p.betas})
 margins = torch.linspace(-5, 5, 200)
 gaps = torch.linspace(0, 40, 200)
-loss_figure, (left, right) = plt.subplots(1, 2)
+loss_figure, (left, right) = plots.subplots(1, 2)
 left.plot(margins, -logsigmoid(margins), color="#56B4E9", label="loss")
 left.plot(margins, torch.sigmoid(-margins), "--", color="#D55E00", label="size of its gradient")
 left.plot(0, np.log(2), "o", color="black", label="step 0: ln 2")
@@ -171,7 +171,6 @@ for value, shade in zip(all_betas, np.linspace(0.35, 1, len(all_betas))):
     right.plot(gaps, value * torch.sigmoid(-value * gaps), color="#0072B2", alpha=shade, label=f"$\\beta$ = {value:g}")
 right.set(xlabel="gap $d(y_w) - d(y_l)$ (nats)", title="the push that is left, $\\beta\\,\\sigma(-m)$")
 right.legend()
-plt.close(loss_figure)
 loss_figure
 
 # %% [markdown]
@@ -358,11 +357,11 @@ main = f"DPO, beta {p.beta:g}"
 contestants = {"SFT": sft, **{f"DPO, beta {value:g}": policies[value] for value in all_betas}, "DPO, further": farther}
 comparison = course.compare(contestants, tokenizer, p)
 runs = {"SFT": before, main: after, "DPO, further": on_held_out(farther, p.beta)}
-quality = {label: comparison.scores[label].total.mean(1) if comparison.judged else found["accuracy"].numpy()
+quality = {label: comparison.scores[label].total.mean(1) if comparison.judge else found["accuracy"].numpy()
            for label, found in runs.items()}
 
 # %%
-overdone_figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), width_ratios=(3, 2))
+overdone_figure, (left, right) = plots.subplots(1, 2, figsize=(8, 2.8), width_ratios=(3, 2))
 shades = {"SFT": "#555555", main: "#56B4E9", "DPO, further": "#D55E00"}
 for label, history in {main: histories[p.beta], "DPO, further": histories["further"]}.items():
     steps, values = history["loss"]
@@ -374,15 +373,14 @@ left.legend()
 for position, (label, found) in enumerate(quality.items()):
     right.vlines(position, *evaluate.bootstrap_interval(found), color=shades[label], linewidth=2)
     right.plot(position, found.mean(), "o", color=shades[label])
-right.set(title="gold score" if comparison.judged else "held-out accuracy", xlim=(-0.5, len(quality) - 0.5))
+right.set(title="gold score" if comparison.judge else "held-out accuracy", xlim=(-0.5, len(quality) - 0.5))
 right.set_xticks(range(len(quality)), [label.replace(", ", ",\n") for label in quality])
-plt.close(overdone_figure)
 overdone_figure
 
 # %%
 def was_overdone():
     """The further run's answers against those of the main run, on all test prompts."""
-    if not comparison.judged:
+    if not comparison.judge:
         return "No gold judge knows the answers here: the loss on held-out pairs has to tell."
     lead = quality["DPO, further"] - quality[main]
     low, high = evaluate.bootstrap_interval(lead)
@@ -441,7 +439,7 @@ variant_rows = [[label, float((pairs_seen["d_chosen"] > pairs_seen["d_rejected"]
 # where they are. The table's last columns say how far the policy moved, by its own samples.
 
 # %%
-shift_figure, axis = plt.subplots(figsize=(8, 2.4))
+shift_figure, axis = plots.subplots(figsize=(8, 2.4))
 for position, (label, shifts) in enumerate(reversed(variant_shifts.items())):
     axis.plot([d.mean() for d in shifts], [position] * 2, color="#BBBBBB", zorder=0)
     for role, d in zip(("chosen", "rejected"), shifts):
@@ -451,7 +449,6 @@ axis.axvline(0, color="black", linewidth=1)
 axis.set_yticks(range(len(variant_shifts)), list(reversed(variant_shifts)))
 axis.set_xlabel("change of log-prob from the reference, $d(y)$ (nats, mean and 95% interval)")
 shift_figure.legend(loc="outside upper left", ncols=2)
-plt.close(shift_figure)
 widgets.show_table(["variant", "accuracy", "d(chosen)", "d(rejected)", "penalty, last steps", "sampled KL, k3",
                     "95% interval"], *variant_rows)
 shift_figure
@@ -478,7 +475,7 @@ rejected: {'; '.join(f'{label} {found} nats' for label, found in spread.items())
 # wins, a tie counting half, with a 95% interval over prompts. At one half (the dotted line) neither is better.
 
 # %%
-if comparison.judged:
+if comparison.judge:
     rates_figure = plots.plot_win_rates(comparison.win_rates, against="SFT")
     rate = comparison.win_rates[main]
     print(f"DPO against SFT: {rate.rate:.3f} [{rate.interval[0]:.3f}, {rate.interval[1]:.3f}]")
@@ -493,7 +490,7 @@ else:
 # %%
 def how_they_ended(label):
     """A policy's win rate against SFT in words, and whether its answers collapsed."""
-    words = [against_sft(label)] if comparison.judged else []
+    words = [against_sft(label)] if comparison.judge else []
     collapse = evaluate.collapse_check(comparison.answers[label], comparison.answers["SFT"])
     words += ["has collapsed: " + "; ".join(collapse.reasons) if collapse.collapsed else "has not collapsed"]
     return f"- **{label}** {' and '.join(words)}."
@@ -518,7 +515,7 @@ Markdown("\n".join(how_they_ended(label) for label in contestants if label != "S
 # %%
 from prefnb.judges import GoldJudge
 
-if comparison.judged:
+if comparison.judge:
     flaws = {label: GoldJudge().flaws(comparison.asked(label), [one.text for one in comparison.answers[label]])
              for label in ("SFT", main)}
     changes = {name: (flaws[main][name] * 1.0 - flaws["SFT"][name]).reshape(len(comparison.prompts), -1)
@@ -541,7 +538,7 @@ if comparison.judged:
 
 # %%
 widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in ("SFT", main)},
-                       {label: comparison.scores[label] for label in ("SFT", main)} if comparison.judged else None,
+                       {label: comparison.scores[label] for label in ("SFT", main)} if comparison.judge else None,
                        comparison.categories if any(comparison.categories) else None)
 
 # %% [markdown]
@@ -553,7 +550,7 @@ widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for
 
 # %%
 rows = []
-if comparison.judged:
+if comparison.judge:
     rate = comparison.win_rates[main]
     rows.append(["004: DPO beats SFT", ".759 against SFT", str(rate), evaluate.verdict(rate.interval)])
     rows.append(["001, 003: DPO beats what they compare with", ".605 against the base model, .593 against Instruct",
@@ -663,7 +660,7 @@ gap = after["d_chosen"] - after["d_rejected"]
 low, high = evaluate.bootstrap_interval(gap.numpy())
 learnt = ("the chosen response gained on the rejected one" if low > 0 else "the chosen response lost ground" if high < 0
           else "it cannot be told whether the chosen response gained")
-enough = f" By its answers DPO {against_sft(main)} ({comparison.win_rates[main]})." if comparison.judged else ""
+enough = f" By its answers DPO {against_sft(main)} ({comparison.win_rates[main]})." if comparison.judge else ""
 Markdown(f"""By asking, pair by pair, that the chosen response gain on the rejected one, both measured from the reference.
 On {len(held_out)} pairs that it has not seen, {learnt} ({evaluate.mean_and_interval(gap)} nats); by itself the chosen one
 {evaluate.change(after['d_chosen'])} and the rejected one {evaluate.change(after['d_rejected'])}. The policy now has

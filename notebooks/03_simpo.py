@@ -87,7 +87,7 @@ from prefnb.logprobs import from_tokens
 plt.style.use("prefnb.book")
 toy = {"A, short": [-1.0] * 4, "B, long": [-0.5] * 12, "B said twice": [-0.5] * 24}
 sums_and_means = from_tokens(toy=list(toy.values())).toy
-toy_figure, axes = plt.subplots(1, 2, figsize=(8, 2.6))
+toy_figure, axes = plots.subplots(1, 2, figsize=(8, 2.6))
 for (name, tokens), colour, width in zip(toy.items(), ("#E69F00", "#0072B2", "#56B4E9"), (2, 4, 1.5)):
     steps = np.arange(1, len(tokens) + 1)
     for axis, values in zip(axes, (np.cumsum(tokens), np.cumsum(tokens) / steps)):
@@ -96,7 +96,6 @@ for (name, tokens), colour, width in zip(toy.items(), ("#E69F00", "#0072B2", "#5
 axes[0].set(xlabel="token", title="sum so far, $S$ (nats)")
 axes[1].set(xlabel="token", title="mean so far, $S/|y|$ (nats per token)", ylim=(-1.5, 0))
 axes[0].legend()
-plt.close(toy_figure)
 widgets.show_table(["response", "tokens", "S (sum)", "S / tokens (mean)"],
                    *zip(toy, map(len, toy.values()), sums_and_means.sum.tolist(), sums_and_means.mean.tolist()))
 toy_figure
@@ -157,7 +156,7 @@ toy_chosen = [torch.tensor(tokens, requires_grad=True) for tokens in (long, shor
 toy_policy = from_tokens(chosen=toy_chosen, rejected=[short, long, short])
 toy_loss, toy_metrics = simpo(toy_policy, beta=2.5, gamma=1.0)
 toy_loss.sum().backward()
-loss_figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8))
+loss_figure, (left, right) = plots.subplots(1, 2, figsize=(8, 2.8))
 margins, lengths = torch.linspace(-4, 8, 200), torch.arange(2, 81)
 targets = sorted({0.0, p.gamma, *p.grid_gammas})
 for value, shade in zip(targets, np.linspace(0.3, 1, len(targets))):
@@ -169,7 +168,6 @@ right.axhline(p.dpo_beta / 2, color="#56B4E9", linestyle="--", label=f"DPO, $\\b
 right.set(xlabel="tokens in the response", title="push on each of its tokens, at $m = 0$", yscale="log")
 for axis in (left, right):
     axis.legend()
-plt.close(loss_figure)
 widgets.show_table(["pair", "margin", "loss", "gradient, one chosen token", "all chosen tokens"],
                    *zip(("B over A", "A over B", "B said twice, over A"), toy_metrics["margin"].tolist(),
                         toy_loss.tolist(), [tokens.grad[0].item() for tokens in toy_chosen],
@@ -196,7 +194,7 @@ examples = course.pair_examples(p, tokenizer)
 held_out = course.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
 start = course.reference(sft, examples).all()  # for this picture; SimPO's loss never asks for it
 by_length = (start.chosen.length - start.rejected.length).numpy()
-lengths_figure, axes = plt.subplots(1, 2, figsize=(8, 2.8))
+lengths_figure, axes = plots.subplots(1, 2, figsize=(8, 2.8))
 said = []
 for axis, name, unit in zip(axes, ("sum", "mean"), ("nats", "nats per token")):
     gap = (getattr(start.chosen, name) - getattr(start.rejected, name)).numpy()
@@ -205,7 +203,6 @@ for axis, name, unit in zip(axes, ("sum", "mean"), ("nats", "nats per token")):
     axis.set(xlabel="tokens in chosen - in rejected", title=f"chosen - rejected, by the {name} ({unit})")
     said.append(f"by the {name}, {np.mean(gap > 0):.0%} of the chosen responses are the likelier ones, and the "
                 f"difference has a correlation of {np.corrcoef(by_length, gap)[0, 1]:+.2f} with that of the lengths")
-plt.close(lengths_figure)
 display(Markdown(f"**{len(examples)} pairs to train on, {len(held_out)} held out.** "
                  f"Under the SFT model, {'; '.join(said)}."))
 lengths_figure
@@ -360,7 +357,7 @@ def weights(label, logprobs):
     return 1 - torch.exp(-losses[label](logprobs, before)[0]).numpy()
 
 
-mistake_figure, axis = plt.subplots(figsize=(8, 2.6))
+mistake_figure, axis = plots.subplots(figsize=(8, 2.6))
 for position, label in enumerate(reversed(losses)):
     after = measured[label]["now"], plots.colours(losses)[label]
     for shift, logprobs, colour in ((0.15, before, "#999999"), (-0.15, *after)):
@@ -371,7 +368,6 @@ for position, label in enumerate(reversed(losses)):
 axis.set_yticks(range(len(losses)), list(reversed(losses)))
 axis.set(xlim=(-0.03, 1.03), ylim=(-0.5, len(losses) - 0.5),
          xlabel="weight of a held-out pair, $\\sigma(\\gamma - m)$ (grey: before training)")
-plt.close(mistake_figure)
 mistake_figure
 
 # %%
@@ -410,7 +406,7 @@ comparison = course.compare({"SFT": sft, **policies}, tokenizer, p)
 # %%
 def found_at(label):
     """The win rate of a policy with its interval; its accuracy by the mean where nobody can judge."""
-    if comparison.judged:
+    if comparison.judge:
         rate = comparison.win_rates[label]
         return rate.rate, "{:.2f}\n[{:.2f}, {:.2f}]".format(rate.rate, *rate.interval)
     now = DatasetLogprobs.compute(policies[label], held_out).all()
@@ -435,13 +431,12 @@ def tiles(axis, values, title):
 
 
 # %%
-grid_figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
-what = "win rate over SFT" if comparison.judged else "accuracy by the mean, held-out"
+grid_figure, (left, right) = plots.subplots(1, 2, figsize=(8, 3.2))
+what = "win rate over SFT" if comparison.judge else "accuracy by the mean, held-out"
 tiles(left, {setting: found_at(label) for setting, label in labels.items()},
       f"ours, {what} (DPO {found_at('DPO')[0]:.2f})")
 tiles(right, {setting: (rate, f"{rate:.3f}") for setting, rate in PAPER.items()},
       f"paper 004, win rate over SFT (DPO {PAPER_DPO})")
-plt.close(grid_figure)
 display(grid_figure)
 numbers = {setting: found_at(label)[0] for setting, label in labels.items()}
 Markdown("Best of ours: gamma {:g}, beta {:g}, at {:.2f}; ".format(*(top := max(numbers, key=numbers.get)), numbers[top])
@@ -458,7 +453,7 @@ Markdown("Best of ours: gamma {:g}, beta {:g}, at {:.2f}; ".format(*(top := max(
 def how_it_ended(label):
     """A policy's win rate against SFT in words, and whether its answers collapsed."""
     words = []
-    if comparison.judged:
+    if comparison.judge:
         low, high = comparison.win_rates[label].interval
         words += ["wins against SFT" if low > 0.5 else "loses against SFT" if high < 0.5 else "cannot be told from SFT"]
     collapse = evaluate.collapse_check(comparison.answers[label], comparison.answers["SFT"])
@@ -468,7 +463,7 @@ def how_it_ended(label):
             f"{evaluate.mean_length(comparison.answers['SFT']):.1f}; {evaluate.finished_share(drawn):.0%} end).")
 
 
-if comparison.judged:
+if comparison.judge:
     display(plots.plot_win_rates(comparison.win_rates, against="SFT"))
     rate = comparison.win_rates["DPO"]
     print(f"DPO against SFT: {rate.rate:.3f} [{rate.interval[0]:.3f}, {rate.interval[1]:.3f}]")
@@ -476,7 +471,7 @@ answer_lengths = {label: comparison.lengths(label).ravel() for label in ("SFT", 
 display(plots.plot_lengths(answer_lengths), Markdown("\n".join(map(how_it_ended, policies))))
 shown = ("SFT", "DPO", "SimPO")
 widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in shown},
-                       {label: comparison.scores[label] for label in shown} if comparison.judged else None,
+                       {label: comparison.scores[label] for label in shown} if comparison.judge else None,
                        comparison.categories if any(comparison.categories) else None)
 
 # %% [markdown]
@@ -496,7 +491,7 @@ def overall(verdicts):
 
 # %%
 rows = []
-for (gamma_here, beta_here), label in labels.items() if comparison.judged else ():
+for (gamma_here, beta_here), label in labels.items() if comparison.judge else ():
     lead = comparison.outcomes("DPO") - comparison.outcomes(label)  # over SFT, prompt by prompt
     printed = PAPER.get((gamma_here, beta_here))
     rows.append([f"gamma {gamma_here:g}, beta {beta_here:g}",
@@ -517,7 +512,7 @@ else:
 # %%
 at_main = f" At the paper's best setting by itself: {rows[0][-1]}." if rows else ""
 mistakes = ""
-if comparison.judged:
+if comparison.judge:
     leads = {label: comparison.outcomes(label) - comparison.outcomes(label.split()[0])
              for label in ("SimPO on the sum", "DPO on the mean")}
     words = {"holds here": "better than the method itself", "does not hold here": "worse than the method itself",
@@ -616,7 +611,7 @@ TO_LEARN = {"holds here": "No, not to learn from them: SimPO, which has none, be
 TO_DO_BETTER = {"holds here": "the reference helps: DPO is ahead of SimPO",
                 "cannot be told": "the two are not to be told apart",
                 "does not hold here": "it does better without: SimPO is ahead of DPO"}
-if comparison.judged:
+if comparison.judge:
     rate, lead = comparison.win_rates["SimPO"], comparison.outcomes("DPO") - comparison.outcomes("SimPO")
     found = evaluate.verdict(evaluate.bootstrap_interval(lead), 0)
     said = (f"{TO_LEARN[evaluate.verdict(rate.interval)]} ({rate}). Against DPO at these settings, "

@@ -171,14 +171,13 @@ widgets.show_table(["pair", "$S(y_w)$", "$S(y_l)$", "$r$", *forms],
 
 # %%
 x = torch.linspace(-1, 1, 401)
-figure, axis = plt.subplots()
+figure, axis = plots.subplots()
 for (label, form), colour in zip(forms.items(), plots.CYCLE):
     axis.plot(x, weight_of(x, *form), "--" if "0.1" in label else "-", color=colour, label=label)
 axis.axhline(0, color="#888888", linewidth=0.8)
 axis.axvline(0, color="#888888", linewidth=0.8)
 axis.set(xlabel="vote $r$   (left: for the rejected response)", ylabel="weight $f(r)$")
 axis.legend(loc="upper right")
-plt.close(figure)
 figure
 
 # %% [markdown]
@@ -277,7 +276,7 @@ logp = torch.linspace(-8, -0.02, 200, requires_grad=True)
 fixed = from_tokens(chosen=[[-9.0]] * 200, rejected=[[-1.0]] * 200, generated=[[math.log(0.5)]] * 200)
 policy = SimpleNamespace(chosen=fixed.chosen, rejected=fixed.rejected,
                          generated=Response(logp[:, None], fixed.generated.mask))
-figure, (left, right) = plt.subplots(1, 2)
+figure, (left, right) = plots.subplots(1, 2)
 for name in ("minimum_likelihood", "unlikelihood", "contrastive"):
     loss, metrics = dppo(policy, fixed, alpha=1.0, beta=p.beta, penalty=name)
     gradient, = torch.autograd.grad(loss.sum(), logp)
@@ -286,7 +285,6 @@ for name in ("minimum_likelihood", "unlikelihood", "contrastive"):
 left.set(xlabel="$\\log \\pi_\\theta(y_{gen})$", title="added to the loss")
 right.set(xlabel="$\\log \\pi_\\theta(y_{gen})$", title="gradient (log scale)", yscale="log")
 left.legend()
-plt.close(figure)
 figure
 
 # %% [markdown]
@@ -412,14 +410,13 @@ widgets.show_responses([rows[pairs_only.kept[i]]["prompt"] for i in wrong],
 # set by the single most extreme pair.
 
 # %%
-figure, axes = plt.subplots(1, 3, figsize=(8, 2.4), sharey=True)
+figure, axes = plots.subplots(1, 3, figsize=(8, 2.4), sharey=True)
 for axis, name in zip(axes, ("tanh_mean", "tanh", "batch_max")):
     found = vote(start, name)
     for side, role in ((found < 0, "rejected"), (found >= 0, "chosen")):
         axis.hist(found[side].numpy(), np.linspace(-1, 1, 41), color=plots.ROLES[role])
     axis.set(title=f"{name}: {(found < 0).float().mean():.0%} wrong", xlabel="vote $r$")
 axes[0].set_ylabel("pairs")
-plt.close(figure)
 per_token, printed = (vote(start, name) < 0 for name in ("tanh_mean", "tanh"))
 print(f"tanh_mean has the sign of eq. 6 for {(per_token == printed).float().mean():.0%} of the pairs. "
       f"Of all pairs it calls {(per_token & ~printed).float().mean():.0%} wrong that eq. 6 calls right, and "
@@ -588,7 +585,7 @@ say(f"Collapsed: **{', '.join(fallen)}**. Their win rates below are those of bro
 # counts as half. The 95% intervals are over prompts. Compare intervals, not dots.
 
 # %%
-if comparison.judged:
+if comparison.judge:
     shown = {label: comparison.win_rates[label] for label in ("DPO", *methods)}
     display(plots.plot_win_rates(shown, against="SFT"))
     for label, rate in shown.items():
@@ -608,7 +605,7 @@ def verdict(difference):
 
 
 # %%
-if comparison.judged:
+if comparison.judge:
     sweep_figure = plots.plot_sweep(list(sweep), [comparison.win_rates[label] for label in sweep.values()],
                                     f"alpha, {p.penalty.replace('_', ' ')}", against="SFT")
     display(sweep_figure)
@@ -626,10 +623,10 @@ if comparison.judged:
 # The flaws in the answers of every policy that still answers, and the share of the asked-for parts that are right.
 
 # %%
-rate_of = {label: comparison.win_rates[label].rate for label in histories if comparison.judged}
+rate_of = {label: comparison.win_rates[label].rate for label in histories if comparison.judge}
 rivals = [label for label in histories if label != "DPO"]
-best_dppo = max(rivals, key=rate_of.get) if comparison.judged else "DPPO"
-if comparison.judged:
+best_dppo = max(rivals, key=rate_of.get) if comparison.judge else "DPPO"
+if comparison.judge:
     rows = [["policy", *(name for name in own_flaws if name != "gold score"), "parts that are right", "gold score"]]
     for label in ("SFT", *(label for label in histories if label not in fallen)):
         flaws = judge.flaws(comparison.asked(label), [one.text for one in answers[label]])
@@ -642,7 +639,7 @@ if comparison.judged:
 # prompts, which flatters it a little.) Each category has few prompts: only large differences mean anything.
 
 # %%
-if comparison.judged:
+if comparison.judge:
     scores, categories = comparison.scores, comparison.categories
     found = {label: evaluate.by_category(scores[label], scores["SFT"], categories, comparison.tie)
              for label in ("DPO", best_dppo)}
@@ -702,7 +699,7 @@ rows = []
 for label, name in methods.items():
     what = f"1: {name.replace('_', ' ')} ($\\alpha$ = {strength[label]:g}) beats DPO, against SFT"
     said = f"{PAPER[name]:.3f} against {PAPER['DPO']:.3f}"
-    if comparison.judged:
+    if comparison.judge:
         found, word = verdict(comparison.outcomes(label) - comparison.outcomes("DPO"))
         rates = f"{comparison.win_rates[label].rate:.2f} against {comparison.win_rates['DPO'].rate:.2f}; {found}"
         rows.append([what, said, rates, f"**{word}**" + (" (collapsed)" if label in fallen else "")])
@@ -720,7 +717,7 @@ for label, name in methods.items():
 inner = [a for a in sweep if 0 < a < max(sweep)]
 what = f"4: {p.penalty.replace('_', ' ')} has a best $\\alpha$; larger declines or diverges"
 said = f"best at {BEST_ALPHA[p.penalty]:g}"
-if comparison.judged and inner:
+if comparison.judge and inner:
     best = max(inner, key=lambda a: comparison.win_rates[sweep[a]].rate)
     at_best = comparison.outcomes(sweep[best])
     ends = {end: verdict(at_best - comparison.outcomes(sweep[end])) for end in (0.0, max(sweep))}
@@ -730,7 +727,7 @@ if comparison.judged and inner:
     rows.append([what, said, f"best of those between at {best:g}; {found}", f"**{word}**"])
 widgets.show_table(["claim", "the paper says", "we measured", "verdict, one seed"],
                    *sorted(rows, key=lambda row: row[0][0]))
-if not comparison.judged:
+if not comparison.judge:
     print("Claims 1 and 4 are about win rates; without a judge that knows the answers they are not measured here.")
 
 # %% [markdown]
@@ -807,7 +804,7 @@ folder = course.record(p.output_dir, p, histories, comparison, alpha=p.alpha, pe
 side_by_side = plots.plot_training({label: histories[label] for label in ("DPO", "DPPO")}, CURVES)
 side_by_side.savefig(Path(folder) / "training.png")
 votes_figure.savefig(Path(folder) / "book_votes.png")
-if comparison.judged:
+if comparison.judge:
     sweep_figure.savefig(Path(folder) / "book_sweep.png")
 print(f"Parameters, histories, responses with scores, summary and figures are in {folder}.")
 
@@ -828,7 +825,7 @@ print(f"Parameters, histories, responses with scores, summary and figures are in
 # ### So, does it help to unlearn your own favourite answer?
 
 # %%
-if comparison.judged:
+if comparison.judge:
     helped = {"holds here": "it helped", "does not hold here": "it did harm", "cannot be told": "it cannot be told"}
     found, word = verdict(comparison.outcomes("DPPO") - comparison.outcomes("DPO"))
     say(f"At $\\alpha$ = {p.alpha:g} ({p.penalty.replace('_', ' ')}), against DPO on {len(comparison.prompts)} prompts: "

@@ -120,14 +120,13 @@ losses.sum().backward()
 columns = [seen["margin"].tolist(), seen["margin"].sigmoid().tolist(), losses.tolist(), toy.chosen.grad.tolist()]
 widgets.show_table(["pair", "difference", "P(chosen wins)", "loss", "gradient on the chosen score"],
                    *zip(("2 preferred to 1", "-1 preferred to 0", "12 preferred to 11"), *columns))
-figure, axes = plt.subplots(1, 2, figsize=(8, 2.4))
+figure, axes = plots.subplots(1, 2, figsize=(8, 2.4))
 line = torch.linspace(-4, 4, 200)
 for axis, curve, dots, title in zip(axes, (line.sigmoid(), -logsigmoid(line)), columns[1:3],
                                     ("probability that the chosen one wins", "loss")):
     axis.plot(line, curve, color="#555555")
     axis.plot(columns[0][:2], dots[:2], "o", color=plots.ROLES["chosen"], markersize=6)
     axis.set(xlabel="difference  $s(y_w) - s(y_l)$", title=title)
-plt.close(figure)
 figure
 
 # %% [markdown]
@@ -272,7 +271,7 @@ def by_chance(margin, times=200):
 
 
 # %%
-calibration_figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True)
+calibration_figure, axes = plots.subplots(1, 2, figsize=(8, 3.2), sharey=True)
 errors = [["reward model", "mean confidence", "share right", "calibration error", "if it were calibrated"]]
 for axis, (label, margin), colour in zip(axes, margins.items(), (plots.CYCLE[1], plots.CYCLE[0])):
     confidence, right, low, high, _ = reliability(margin, margin > 0).T
@@ -284,7 +283,6 @@ for axis, (label, margin), colour in zip(axes, margins.items(), (plots.CYCLE[1],
                    calibration_error(margin, margin > 0), by_chance(margin)])
 axes[0].set_ylabel("share right (labels)")
 axes[0].legend(loc="lower right")
-plt.close(calibration_figure)
 display(calibration_figure)
 widgets.show_table(*errors)
 _, mean_confidence, share_right, *_ = errors[-1]
@@ -364,7 +362,7 @@ if judged:
     understood = dict(sorted(understood.items(), key=lambda item: -item[1].mean()))
     intervals = {name: evaluate.bootstrap_interval(found) for name, found in understood.items()}
     centred = {name: scores - scores.mean(1, keepdims=True) for name, scores in table.items()}
-    scatter_figure, axes = plt.subplots(-(-len(understood) // 5), 5, figsize=(8, 4.4), sharex=True, sharey=True,
+    scatter_figure, axes = plots.subplots(-(-len(understood) // 5), 5, figsize=(8, 4.4), sharex=True, sharey=True,
                                         squeeze=False, layout="constrained")
     for axis, (name, found) in zip(axes.flat, understood.items()):
         axis.plot(centred["proxy"][of == name], centred["gold"][of == name], ".", color="#555555", markersize=3,
@@ -373,7 +371,6 @@ if judged:
                        fontsize=8.5)
     scatter_figure.supxlabel("proxy score, less its prompt's mean", fontsize=9)
     scatter_figure.supylabel("gold score, less its prompt's mean", fontsize=9)
-    plt.close(scatter_figure)
 scatter_figure
 
 # %%
@@ -526,7 +523,7 @@ panels = {"gold": "gold score", "gold fluency": "gold's fluency", "proxy": "prox
 pickers, panels = ({name: one for name, one in names.items() if name in table} for names in (pickers, panels))
 curves = {(picker, panel): {n: best_of_n(table[picker], table[panel], n) for n in sizes}
           for picker in pickers for panel in panels}
-best_figure, axes = plt.subplots(1, len(panels), figsize=(8, 3), squeeze=False, layout="constrained")
+best_figure, axes = plots.subplots(1, len(panels), figsize=(8, 3), squeeze=False, layout="constrained")
 x = np.sqrt([kl_bound(n) for n in sizes])
 for axis, (panel, title) in zip(axes.flat, panels.items()):
     for picker, colour in pickers.items():
@@ -538,7 +535,6 @@ for axis, (panel, title) in zip(axes.flat, panels.items()):
     axis.set(title=f"gain in {title}", xlabel="N")
     axis.set_xticks(x, sizes)
 best_figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
-plt.close(best_figure)
 best_figure
 
 # %% [markdown]
@@ -619,7 +615,6 @@ won = {judge: outcomes(judge) for judge in ("proxy", "gold") if judge in table}
 as_rate = lambda values: SimpleNamespace(rate=values.mean(), interval=evaluate.bootstrap_interval(values))
 wins_figure = plots.plot_categories({f"judged by {judge}": {label: as_rate(values) for label, values in found.items()}
                                      for judge, found in won.items()}, against="SFT")
-plt.close(wins_figure)
 display(wins_figure)
 by = f"best of {p.best_of}"
 picked = {"SFT": [group[0] for group in alone["SFT"]],

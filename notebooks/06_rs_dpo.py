@@ -135,14 +135,13 @@ known = {"dpo": course.reference(sft, original), "own": course.reference(sft, fu
 per_token = {"chosen $y_w$": known["dpo"].all().chosen.mean.numpy(),
              "rejected, in the data": known["dpo"].all().rejected.mean.numpy(),
              "the model's own": known["own"].all().rejected.mean.numpy()}
-shortcut_figure, axis = plt.subplots(figsize=(7, 2.6))
+shortcut_figure, axis = plots.subplots(figsize=(7, 2.6))
 everything = np.concatenate(list(per_token.values()))
 edges = np.linspace(np.quantile(everything, 0.01), 0, 40)  # the least likely hundredth is off to the left
 for (label, values), colour in zip(per_token.items(), (plots.ROLES["chosen"], plots.ROLES["rejected"], "#555555")):
     axis.hist(values, edges, histtype="step", linewidth=1.6, color=colour, label=label)
 axis.set(xlabel="log-prob per token under the reference (nats)", ylabel="responses")
 axis.legend(loc="upper left")
-plt.close(shortcut_figure)
 display(shortcut_figure)
 
 
@@ -202,7 +201,7 @@ display(Markdown(told + "Neither curve knows what the policy says."))
 
 # %%
 comparison = course.compare(policies, tokenizer, p)
-judged, scores, answers = comparison.judged, comparison.scores, comparison.answers
+judged, scores, answers = comparison.judge, comparison.scores, comparison.answers
 shown = ("SFT", "DPO", most)
 widgets.show_responses(comparison.prompts, {label: answers[label] for label in shown},
                        {label: scores[label] for label in shown} if judged else None,

@@ -132,14 +132,13 @@ seen = [toy_pair("ABCD", seed) for seed in range(300)]
 counted = ", ".join(f"{one}: {seen.count(one)} of 300" for one in sorted(set(seen)))
 widgets.show_table(["samples", "pair"], ["A B C D", counted], ["A B B A", toy_pair("ABBA")],
                    ["B B B B", toy_pair("BBBB")])
-toy_figure, axis = plt.subplots(figsize=(6, 1.5))
+toy_figure, axis = plots.subplots(figsize=(6, 1.5))
 for letter, score in TOY.items():
     axis.plot(score, 0, "o", markersize=12, color=plots.ROLES["chosen" if letter == "B" else "rejected"])
     axis.text(score, 0.35, letter, ha="center")
     axis.text(score, -0.6, "chosen" if letter == "B" else "rejected?", ha="center", fontsize=9)
 axis.set(xlabel="score", yticks=[], ylim=(-1, 1), xlim=(0, 3.5))
 axis.grid(False)
-plt.close(toy_figure)
 toy_figure
 
 # %% [markdown]
@@ -288,7 +287,7 @@ for label, made_rounds in done.items():
     policies |= {name: round_of[name].model for name in list(chains[label].values())[1:]}
 comparison = course.compare(policies, tokenizer, p)
 marks = {"proxy": {label: proxy(comparison.prompts, comparison.texts(label)) for label in policies}}
-if comparison.judged:
+if comparison.judge:
     marks = {"gold": comparison.scores} | marks
 last = [chain[max(chain)] for chain in chains.values()]
 
@@ -299,7 +298,7 @@ def between(name, label, other):
 
 
 # %%
-rounds_figure, axes = plt.subplots(1, len(watching), figsize=(8, 3.2), sharey=True, squeeze=False,
+rounds_figure, axes = plots.subplots(1, len(watching), figsize=(8, 3.2), sharey=True, squeeze=False,
                                    layout="constrained")
 for axis, name in zip(axes.flat, watching):
     for number, (label, chain) in enumerate(chains.items()):
@@ -312,7 +311,6 @@ for axis, name in zip(axes.flat, watching):
     axis.set(title=f"judged by: {name}", xlabel="round (0: the start, DPO)", xticks=range(p.rounds + 1), ylim=(0, 1))
 axes[0, 0].set_ylabel("win rate against SFT")
 rounds_figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
-plt.close(rounds_figure)
 rounds_figure
 
 widgets.show_table(["policy", *(f"win rate against SFT, by {name}" for name in watching)],
@@ -381,7 +379,7 @@ widgets.show_table(["policy", *shape["SFT"]], *[[label, *map(float, row.values()
 # %%
 distinct = {label: [np.mean([len({tuple(one.ids) for one in group}) for group in one_round.groups])
                     for one_round in made_rounds] for label, made_rounds in done.items()}
-shape_figure, axes = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
+shape_figure, axes = plots.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
 for number, (label, chain) in enumerate(chains.items()):
     colour = plots.CYCLE[number]
     for axis, measure in zip(axes, ("distinct-2", "KL from SFT (nats)")):
@@ -393,7 +391,6 @@ for number, (label, chain) in enumerate(chains.items()):
 axes[2].set(xlabel="drawn for round", xticks=range(1, p.rounds + 1), ylim=(0, len(p.temperatures) + 0.3))
 axes[2].set_title(f"distinct of {len(p.temperatures)} samples a prompt", fontsize=9)
 shape_figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
-plt.close(shape_figure)
 display(shape_figure)
 told = "; ".join(f"pairs by {label}: from {found[0]:.1f} to {found[-1]:.1f}" for label, found in distinct.items())
 display(Markdown(f"**Distinct samples a prompt, from the first round's to the last's: {told}.** And *{last[0]}* is "

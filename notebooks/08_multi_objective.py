@@ -164,7 +164,7 @@ for label, advantages in {"as printed": plain, "leave-one-out": leave_one_out}.i
     score = torch.eye(4)[drawn] - probability  # d log pi(y) / d logits, for every sample of every group
     pushes[label] = (advantages(reward[drawn])[:, :, None] * score).mean(1)
 exact = probability * (reward - (probability * reward).sum())
-toy_figure, axis = plt.subplots(figsize=(7, 2.4))
+toy_figure, axis = plots.subplots(figsize=(7, 2.4))
 for shift, (label, push), role in zip((-0.12, 0.12), pushes.items(), ("rejected", "policy")):
     axis.errorbar(np.arange(4) + shift, push.mean(0), push.std(0), fmt="o", capsize=3, color=plots.ROLES[role],
                   label=label)
@@ -173,7 +173,6 @@ axis.axhline(0, color="#888888", linewidth=0.8)
 axis.set_xticks(range(4), [f"$\\pi$ = {a:.1f}, r = {b:.1f}" for a, b in zip(probability, reward)])
 axis.set(ylabel="push on the logit")
 axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
-plt.close(toy_figure)
 display(toy_figure)
 noise = {label: float(push.var(0).sum().sqrt()) for label, push in pushes.items()}
 calmer = int((pushes["leave-one-out"].std(0) < pushes["as printed"].std(0)).sum())
@@ -319,7 +318,7 @@ RULES = {"linear, 0.5 and 0.5": lambda s: linear(s, [0.5, 0.5]), "linear, 0.8 an
          f"soft Chebyshev, 0.5 and 0.5, tau {p.tau:g}": lambda s: soft_chebyshev(gaps(s), [0.5, 0.5], p.tau)}
 axis_of_scores = torch.linspace(0, 1, 60, dtype=torch.float64)
 plane = torch.cartesian_prod(axis_of_scores, axis_of_scores)
-rules_figure, axes = plt.subplots(1, 3, figsize=(9, 3), sharey=True, layout="constrained")
+rules_figure, axes = plots.subplots(1, 3, figsize=(9, 3), sharey=True, layout="constrained")
 said = []
 for axis, (label, rule) in zip(axes, RULES.items()):
     axis.contour(axis_of_scores, axis_of_scores, rule(plane).reshape(60, 60).T, levels=9, cmap="viridis", linewidths=1)
@@ -330,7 +329,6 @@ for axis, (label, rule) in zip(axes, RULES.items()):
     axis.set(xlabel=first, title=label.replace(", tau", ",\ntau"))
     said.append(f"**{label}** prefers {' = '.join(name for name, is_best in zip('ABC', best) if is_best)}")
 axes[0].set_ylabel(second)
-plt.close(rules_figure)
 display(rules_figure)
 display(Markdown("; ".join(said) + ". Lines join scores of equal reward; yellow is better."))
 
@@ -377,7 +375,7 @@ def dominated(points):
 
 def draw_front(found, hollow="dominated"):
     """{label: (prompts, 2)}: means with 95% intervals in the plane of two objectives; dominated points are hollow."""
-    figure, axis = plt.subplots(figsize=(7, 3.8), layout="constrained")
+    figure, axis = plots.subplots(figsize=(7, 3.8), layout="constrained")
     points = np.array([values.mean(0) for values in found.values()])
     beaten = dominated(points)
     for i, ((label, values), colour) in enumerate(zip(found.items(), plt.get_cmap("tab10").colors * 2)):
@@ -388,7 +386,6 @@ def draw_front(found, hollow="dominated"):
     axis.plot(*zip(*sorted(points[~beaten].tolist())), "k:", linewidth=1, zorder=0)
     axis.set(xlabel=f"{first}, mean over prompts", ylabel=f"{second}, mean over prompts")
     axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title=f"hollow: {hollow}")
-    plt.close(figure)
     return figure
 
 
@@ -457,11 +454,10 @@ if gold:
     accuracy[OWN] = (np.sign(np.where(np.abs(difference) < 1e-9, 0, difference)) + 1) / 2
 
 # %%
-weights_figure, axis = plt.subplots(figsize=(7, 0.25 * len(f.weights) + 0.6), layout="constrained")
+weights_figure, axis = plots.subplots(figsize=(7, 0.25 * len(f.weights) + 0.6), layout="constrained")
 order = f.weights.abs().argsort()
 axis.barh([feature_names(names)[i] for i in order], f.weights[order], color=plots.ROLES["policy"])
 axis.set(xlabel="weight of the standardised feature")
-plt.close(weights_figure)
 display(weights_figure)
 interval = lambda hits: "{:.3f} to {:.3f}".format(*evaluate.bootstrap_interval(hits))
 widgets.show_table(["rule", "held-out pairs in order", "95% interval"],

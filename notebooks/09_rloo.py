@@ -179,7 +179,7 @@ chance = torch.Generator().manual_seed(p.seed)
 tens = torch.multinomial(pi, 10 * 20_000, replacement=True, generator=chance).view(-1, 10)
 toy = {"plain": plain, "leave-one-out": leave_one_out}
 toy = {name: (how(toy_rewards[tens]) * grad_log[tens]).mean(1) for name, how in toy.items()}
-toy_figure, axis = plt.subplots(figsize=(7, 2.6))
+toy_figure, axis = plots.subplots(figsize=(7, 2.6))
 for (name, found), colour in zip(toy.items(), ("#555555", "#009E73")):
     values, counts = np.unique(found.numpy().round(3), return_counts=True)
     axis.bar(values, counts / counts.sum(), 0.07, color=colour,
@@ -187,7 +187,6 @@ for (name, found), colour in zip(toy.items(), ("#555555", "#009E73")):
 axis.axvline(float(differences), color="black", linewidth=1)
 axis.set(xlabel="gradient estimated from ten samples (line: exact)", ylabel="share of estimates")
 axis.legend(loc="upper left")
-plt.close(toy_figure)
 display(toy_figure)
 near = {name: float((found - differences).abs().lt(0.4).float().mean()) for name, found in toy.items()}
 say(f"**The leave-one-out estimates lie closer to the truth**: {near['leave-one-out']:.0%} of them within 0.4 of it, "
@@ -289,7 +288,7 @@ def noise(products, rewards, advantages, k, repeats=200, seed=0):
 ks = [k for k in (2, 4, 8, 16) if 2 * k <= p.variance_samples]
 measured = {name: np.array([noise(products, all_rewards, how, k, seed=p.seed) for k in ks])
             for name, how in ESTIMATORS.items()}
-variance_figure, axes = plt.subplots(1, 2, figsize=(8, 3))
+variance_figure, axes = plots.subplots(1, 2, figsize=(8, 3))
 for (name, values), colour in zip(measured.items(), ("#555555", "#E69F00", "#009E73")):
     axes[0].loglog(ks, values[:, 0], "o-", color=colour, label=name)
     axes[1].semilogx(ks, values[:, 1], "o-", color=colour)
@@ -300,7 +299,6 @@ for axis in axes:
 axes[0].set_title("variance of the gradient (log scale)")
 axes[1].set_title("cosine with the gradient of unseen samples")
 axes[0].legend()
-plt.close(variance_figure)
 display(variance_figure)
 rows = [["variance", *(f"K = {k}" for k in ks)]] + [[name, *map(float, v[:, 0])] for name, v in measured.items()]
 widgets.show_table(*rows)
@@ -430,7 +428,7 @@ rates = comparison.win_rates
 believed = {label: proxy(comparison.prompts, comparison.texts(label)).total for label in policies}  # of first answers
 checks = {label: evaluate.collapse_check(answers, comparison.answers["SFT"])
           for label, answers in comparison.answers.items() if label != "SFT"}
-plots.plot_win_rates(rates, against="SFT") if comparison.judged else None
+plots.plot_win_rates(rates, against="SFT") if comparison.judge else None
 
 # %%
 rows = [["policy", "win rate against SFT", "gold", "proxy", "tokens", "collapsed?"]]
@@ -495,7 +493,7 @@ else:
 kls = {label: course.sampled_kl(model, sft, tokenizer, comparison.prompts[:128], max_new_tokens=p.max_response_tokens)
        for label, model in policies.items()}
 true = {label: comparison.scores[label].total if rates else believed[label] for label in policies}
-proxy_figure, axes = plt.subplots(1, 2, figsize=(8, 3), sharey=True)
+proxy_figure, axes = plots.subplots(1, 2, figsize=(8, 3), sharey=True)
 for label, colour in plots.colours(policies).items():
     for axis, x in zip(axes, (believed[label].mean(), max(0.0, kls[label]["k3"]) ** 0.5)):
         axis.vlines(x, *evaluate.bootstrap_interval(true[label]), color=colour, linewidth=2)
@@ -503,7 +501,6 @@ for label, colour in plots.colours(policies).items():
 axes[0].set(xlabel="proxy score of the test answers", ylabel=f"{'gold' if rates else 'proxy'} score of the same")
 axes[1].set(xlabel=r"$\sqrt{KL}$ from SFT ($\sqrt{nats}$)")
 axes[1].legend()
-plt.close(proxy_figure)
 proxy_figure
 
 

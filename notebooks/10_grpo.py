@@ -207,7 +207,7 @@ def grpo(policy, reference=None, *, advantage, old=None, clip=0.2, kl_weight=0.0
 
 # %%
 line = torch.linspace(0.4, 1.6, 241)
-clip_figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), sharex=True)
+clip_figure, axes = plots.subplots(1, 2, figsize=(7, 2.5), sharex=True)
 for axis, a, title in zip(axes, (1.0, -1.0), ("better than its group: A = +1", "worse than its group: A = -1")):
     at = from_tokens(sample=line.log()[:, None])
     loss, _ = grpo(at, advantage=torch.full_like(line, a), old=torch.zeros(len(line), 1), clip=p.clip)
@@ -217,7 +217,6 @@ for axis, a, title in zip(axes, (1.0, -1.0), ("better than its group: A = +1", "
     axis.set(xlabel="ratio  $\\pi_\\theta / \\pi_{old}$", title=title)
 axes[0].set_ylabel("gain of the token")
 axes[0].legend(loc="upper left")
-plt.close(clip_figure)
 clip_figure
 
 # %% [markdown]
@@ -258,7 +257,7 @@ if "helpfulness" in judged.parts:
     coarse = {"1 if at least half is right": right >= 0.5, "1 if all of it is right": right == 1}
 
 # %%
-groups_figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.9))
+groups_figure, (left, right) = plots.subplots(1, 2, figsize=(8, 2.9))
 for scale, label, colour in (("group", "group", plots.CYCLE[0]), ("none", "batch or none", plots.CYCLE[1])):
     weight = group_relative(rewards, scale_rewards=scale).abs().mean(1)
     left.plot(spread, weight / weight.mean(), "o", markersize=4, color=colour, label=label)
@@ -271,7 +270,6 @@ for end in (0, p.samples):
     right.axvspan(end - 0.25, end + 0.65, color=plots.ROLES["rejected"], alpha=0.15)
 right.set(xlabel=f"answers of {p.samples} with reward 1", ylabel="prompts", title="all or nothing: dead at both ends")
 right.legend()
-plt.close(groups_figure)
 display(groups_figure)
 narrow, wide = (float(np.quantile(spread, q)) for q in (0.1, 0.9))
 say(f"Among these {len(few)} prompts deviations run from {narrow:.2f} (one in ten is below) to {wide:.2f} "
@@ -435,14 +433,13 @@ widgets.show_table(["roughness", "of what is to rise", "of the loss", "steps"],
                      for label, found in rough.items()])
 
 # %%
-smooth_figure, axes = plt.subplots(1, 3, figsize=(8, 2.4))
+smooth_figure, axes = plots.subplots(1, 3, figsize=(8, 2.4))
 for axis, (label, names) in zip(axes, rough.items()):
     steps_of, values = histories[label][list(names)[0]]
     axis.plot(steps_of, values, color="#888888", linewidth=0.9)
     axis.plot(steps_of, plots.smooth(values, max(1, len(values) // 5)), color=plots.colours(rough)[label])
     axis.set(title=f"{label}: {list(names)[0]}", xlabel="step")
     axis.xaxis.get_major_locator().set_params(integer=True)
-plt.close(smooth_figure)
 display(smooth_figure)
 rises = {label: next(iter(found.values())) for label, found in rough.items()}
 same = [histories["printed"]["reward"][1], histories["cited"]["reward"][1][::p.updates]]  # one value a batch of samples
@@ -548,14 +545,13 @@ parts = len(ratios) // len(histories[several].rows)  # a step is taken in pieces
 last_ratios = torch.cat(ratios[-parts:]).numpy()
 
 # %%
-updates_figure, (left, middle) = plt.subplots(1, 2, figsize=(8, 2.7))
+updates_figure, (left, middle) = plots.subplots(1, 2, figsize=(8, 2.7))
 left.plot(range(1, p.more_updates + 1), held.mean(0), "o-", color=plots.ROLES["policy"])
 left.set(xlabel="update on the same samples", ylabel="tokens that the clip holds", xticks=range(1, p.more_updates + 1))
 low, high = min(0.5, 1 - 1.5 * p.clip), max(1.5, 1 + 1.5 * p.clip)
 middle.hist(np.clip(last_ratios, low, high), np.linspace(low, high, 50), color=plots.ROLES["policy"])
 middle.axvspan(1 - p.clip, 1 + p.clip, color="#888888", alpha=0.2)
 middle.set(xlabel=f"ratio at update {p.more_updates}", ylabel="tokens (log scale)", yscale="log")
-plt.close(updates_figure)
 updates_figure
 
 # %%
@@ -584,8 +580,8 @@ base = models.load_model(p.model)
 long = {"base": base, "SFT": sft, "DPO": dpo.model,
         "GRPO, printed": policies["printed"], "GRPO, cited": policies["cited"]}
 comparison = course.compare(long, tokenizer, p)
-rates_figure = plots.plot_win_rates(comparison.win_rates, against="SFT") if comparison.judged else None
-if comparison.judged:
+rates_figure = plots.plot_win_rates(comparison.win_rates, against="SFT") if comparison.judge else None
+if comparison.judge:
     display(rates_figure)
     told = lambda low, high: "beats" if low > 0.5 else "loses to" if high < 0.5 else "cannot be told from"
     duel = evaluate.win_rate(comparison.scores["GRPO, cited"], comparison.scores["GRPO, printed"], tie=comparison.tie)
@@ -597,12 +593,12 @@ if comparison.judged:
 tuned = [name for name in comparison.answers if name not in ("SFT", "base")]
 checks = {name: evaluate.collapse_check(comparison.answers[name], comparison.answers["SFT"]) for name in tuned}
 rows = [["policy", "gold score", "tokens", "collapsed?"]]
-rows += [[name, f"{comparison.scores[name].total.mean():.2f}" if comparison.judged else "no judge",
+rows += [[name, f"{comparison.scores[name].total.mean():.2f}" if comparison.judge else "no judge",
           f"{evaluate.mean_length(comparison.answers[name]):.1f}",
           "; ".join(checks[name].reasons) or "no" if name in checks else ""] for name in comparison.answers]
 widgets.show_table(*rows)
 widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for name in list(long)[1:]},
-                       {name: comparison.scores[name] for name in list(long)[1:]} if comparison.judged else None,
+                       {name: comparison.scores[name] for name in list(long)[1:]} if comparison.judge else None,
                        comparison.categories if all(comparison.categories) else None)
 
 # %% [markdown]
@@ -627,7 +623,7 @@ bleu = {name: evaluate.bleu(comparison.texts(name), comparison.references)["bleu
 rows = [["policy", "win rate: paper", "here, against SFT", "BLEU-4: paper", "here", "perplexity: paper", "here"]]
 for name in long:
     paper = PAPER[name.split(",")[0]] if name != "GRPO, cited" else ("", "", "")
-    won = comparison.win_rates.get(name, "0.5 by definition" if name == "SFT" and comparison.judged else "no judge")
+    won = comparison.win_rates.get(name, "0.5 by definition" if name == "SFT" and comparison.judge else "no judge")
     win, four, perplexed = map(str, paper)
     rows.append([name, win, won, four, f"{bleu[name]:.1f}", perplexed, f"{perplexity[name]:.2f}"])
 widgets.show_table(*rows)
@@ -642,7 +638,7 @@ def step_up(worse, better):
     """Verdicts on one step of the paper's table: wins, BLEU-4, and log-prob of the held-out responses."""
     first, second = (PAPER[name.split(",")[0]] for name in (worse, better))
     won = "no judge"
-    if comparison.judged:
+    if comparison.judge:
         rate = evaluate.win_rate(comparison.scores[better], comparison.scores[worse], tie=comparison.tie)
         won = f"{rate}: {evaluate.verdict(rate.interval)}"
     same = (bleu[better] > bleu[worse]) == (second[1] > first[1])

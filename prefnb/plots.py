@@ -79,11 +79,17 @@ def smooth(values, window=None):
     return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
 
 
-def _figure(rows=1, columns=1, height=3.0, **options):
-    """A page-wide figure and its axes as a flat list; not kept by pyplot, or notebooks show it twice."""
-    options |= {"figsize": (8, height), "squeeze": False, "layout": "constrained"}
-    figure, axes = plt.subplots(rows, columns, **options)
+def subplots(*grid, **options):
+    """`plt.subplots`, of a figure that pyplot does not keep: a notebook shows it once, where the cell says so."""
+    figure, axes = plt.subplots(*grid, **options)
     plt.close(figure)
+    return figure, axes
+
+
+def _figure(rows=1, columns=1, height=3.0, **options):
+    """A page-wide figure and its axes as a flat list."""
+    options |= {"figsize": (8, height), "squeeze": False, "layout": "constrained"}
+    figure, axes = subplots(rows, columns, **options)
     return figure, list(axes.flat)
 
 
