@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from prefnb.data.columns import columns_of
-from prefnb.data.rows import NEEDED, form_of, problem_of, read_row
+from prefnb.data.rows import NEEDED, columns_of, form_of, problem_of, read_row
 from prefnb.data.tables import DataError, Table
 
 Tables = dict[str, Callable[[], Table]]  # a source's splits by name, each to be read when called
