@@ -44,10 +44,6 @@ class Row:
     rejected: str | None = None
     problem: str | None = None
 
-    @property
-    def key(self) -> str | None:
-        return key_of(self.prompt)
-
 
 def key_of(prompt: list[dict] | None) -> str | None:
     """A prompt's first user's turn, without regard to case and spacing: rows with one key share a prompt.
@@ -201,7 +197,7 @@ def problem_of(row: Row, kind: str) -> str | None:
         return row.problem
     if any(turn["role"] not in ROLES for turn in row.prompt or []):
         return f"with a role other than {', '.join(ROLES)}"
-    if row.prompt is None or not row.key or not row.prompt[-1]["content"].strip():
+    if row.prompt is None or not key_of(row.prompt) or not row.prompt[-1]["content"].strip():
         return "without a prompt"
     if row.prompt[-1]["role"] != "user":
         return "whose prompt does not end with a user's turn"
