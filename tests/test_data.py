@@ -14,7 +14,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from prefnb import data
+from prefnb import data, pocket
+from prefnb.judges import GoldJudge
 
 KINDS = ("pairs", "dialogs", "prompts")
 SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "ultrafeedback_sample.jsonl"
@@ -486,6 +487,38 @@ def test_the_hub_s_errors_become_one_sentence(monkeypatch, tmp_path, error, said
         assert told.endswith("There is no such file here either. Did you mean 'files/pears.jsonl'?")
 
 
+# --- What a source knows besides its rows -------------------------------------------------------------------
+
+
+def test_a_source_tells_of_any_prompt_whether_it_holds_it_out(tmp_path):
+    """Guards new prompts for training, from whatever file, against those that policies are compared on."""
+    source = data.Source(jsonl(tmp_path / "x.jsonl", pairs(200)))
+    held_out = keys(source.prompts("test"))
+    found = {f"question {i}" for i in range(200) if source.holds_out([user(f"  QUESTION\n{i}"), assistant("So?")])}
+    assert held_out and found == held_out and not source.holds_out([user("never seen")])
+    (tmp_path / "x.jsonl").unlink()
+    assert source.holds_out([user(held_out.pop())])  # the file is read once
+
+
+def test_only_the_pocket_world_has_a_judge_and_writes_prompts():
+    """Guards against a gold score of an answer that no program can know, and against prompts made up for other data."""
+    world, other = data.Source("pocket"), data.Source("some/pairs")
+    assert isinstance(world.judge, GoldJudge) and world.writes_prompts and world.is_brief
+    assert other.judge is None and not other.writes_prompts and not other.is_brief
+    written = world.write_prompts("math", 5, seed=3)
+    assert written == pocket.generate_prompts("math", 5, seed=3)
+    assert not any(world.holds_out([user(text)]) for text in written)
+    with pytest.raises(data.DataError, match="Only the pocket world writes"):
+        other.write_prompts("math", 5)
+
+
+def test_a_source_holds_out_the_prompts_of_all_its_test_splits(monkeypatch):
+    """Guards against a split left out, where each purpose has a test split of its own."""
+    hub(monkeypatch, {split: [h4(n)] for n, split in enumerate(("train_prefs", "train_sft", "test_prefs", "test_sft"))})
+    source = data.Source("some/pairs")
+    assert [source.holds_out([user(f"question {n}")]) for n in range(4)] == [False, False, True, True]
+
+
 # --- The data we ship, and a sample of the real ones --------------------------------------------------------
 
 
@@ -521,8 +554,9 @@ def test_a_sample_of_ultrafeedback():
 
 def test_local_path_tells_files_from_hub_names(tmp_path):
     """Guards the cache key: a changed local file must make another entry, and a hub name has no file."""
-    assert data.local_path("pocket") is None and data.local_path("trl-lib/ultrafeedback_binarized") is None
-    assert data.local_path(str(tmp_path)) == tmp_path and data.local_path("a/b.jsonl") == Path("a/b.jsonl")
+    local_path = data.readers.local_path
+    assert local_path("pocket") is None and local_path("trl-lib/ultrafeedback_binarized") is None
+    assert local_path(str(tmp_path)) == tmp_path and local_path("a/b.jsonl") == Path("a/b.jsonl")
 
 
 # --- Odd, damaged and hostile files -------------------------------------------------------------------------

@@ -3,19 +3,16 @@
     source = data.Source("pocket")
     source.pairs("train", limit=1000, seed=0), source.judge
 
-| file      | idea                                                                                   |
-|-----------|----------------------------------------------------------------------------------------|
-| `tables`  | what every reader gives, a `Table`; what is wrong with a source, a `DataError`         |
-| `readers` | a local file as a table, whatever its format                                           |
-| `hub`     | a data set of the Hugging Face hub as tables                                           |
-| `rows`    | what one row says, whatever its columns are called                                     |
-| `columns` | the one shape in which rows come out                                                   |
-| `splits`  | which rows serve which purpose: splits, hold-out, leaks, subsets                       |
-| `source`  | `Source`: all of these behind one name, with its judge, if it has one                  |
+| file      | idea                                                                              |
+|-----------|-----------------------------------------------------------------------------------|
+| `tables`  | what every reader gives, a `Table`; what is wrong with a source, a `DataError`    |
+| `readers` | a local file as a table, whatever its format                                      |
+| `hub`     | a data set of the Hugging Face hub as tables                                      |
+| `rows`    | what one row says, whatever its columns are called; the one shape it comes out in |
+| `splits`  | which rows serve which purpose: splits, hold-out, leaks, subsets                  |
+| `source`  | `Source`: all of these behind one name, with its judge, if it has one             |
 """
 
-from prefnb.data.readers import SUFFIXES, local_path
+from prefnb.data.readers import SUFFIXES
 from prefnb.data.source import Source
-from prefnb.data.tables import DataError, Table
-
-__all__ = ["DataError", "SUFFIXES", "Source", "Table", "local_path"]
+from prefnb.data.tables import DataError

@@ -44,8 +44,8 @@ def _download(name: str, part: str) -> datasets.DatasetDict:
         if not part and "all" in parts:
             return datasets.load_dataset(name, "all")
         if len(parts) > 1 and part not in parts:
-            told = f"'{name}' comes in parts ({', '.join(parts)}); ask for one of them as '{name}:part'."
-            raise DataError(told) from None
+            parts = ", ".join(parts)
+            raise DataError(f"'{name}' comes in parts ({parts}); ask for one of them as '{name}:part'.") from None
         raise
 
 

@@ -1,4 +1,5 @@
-"""What one row says, whatever its columns are called: its prompt and its answers.
+"""What one row says, whatever its columns are called (its prompt and its answers), and the one shape in which it comes
+out.
 
 A value without the right *structure* (a number where text belongs) raises a `DataError` that names its place. A row
 whose *content* teaches nothing has a problem, in words (`problem_of`).
@@ -7,9 +8,13 @@ whose *content* teaches nothing has a problem, in words (`problem_of`).
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
+
+import datasets
 
 from prefnb.data.tables import DataError, Table, kind_of
 
@@ -26,6 +31,7 @@ FORMS = {
     "dialogs": ("exchange", "messages", "pair"),
     "prompts": ("pair", "exchange", "messages", "prompt"),
 }
+LABELS = {"pairs": ("writer_chosen", "writer_rejected"), "dialogs": ("writer",), "prompts": ()}
 
 
 @dataclass(frozen=True)
@@ -37,10 +43,6 @@ class Row:
     answer: str | None
     rejected: str | None = None
     problem: str | None = None
-
-    @property
-    def key(self) -> str | None:
-        return key_of(self.prompt)
 
 
 def key_of(prompt: list[dict] | None) -> str | None:
@@ -89,12 +91,12 @@ def _side(value, prompt: list[dict] | None, where: str, column: str) -> str | li
     if isinstance(value, str) and prompt is None:
         if not value.strip():
             return None
-        turns = _transcript(text_of(value, where, column))
+        turns = _transcript(_text(value, where, column))
         if turns is None:
             raise DataError(f"{where}: '{column}' is text without a prompt; a column 'prompt' is needed.")
         return turns
     if value is None or isinstance(value, str):
-        return text_of(value, where, column)
+        return _text(value, where, column)
     turns = _messages(value, where, column)
     alone = prompt is not None and turns and turns[0]["role"] == "assistant"
     return prompt + turns if alone else turns
@@ -147,7 +149,7 @@ def _answer(raw: Mapping, column: str, where: str) -> str | None:
     if isinstance(value, list):
         messages = _messages(value, where, column)
         return messages[0]["content"] if messages else None
-    return text_of(value, where, column)
+    return _text(value, where, column)
 
 
 def _transcript(text: str) -> list[dict] | None:
@@ -164,7 +166,7 @@ def _messages(value, where: str, column: str) -> list[dict] | None:
     if value is None:
         return None
     if isinstance(value, str):
-        return [{"role": "user", "content": text_of(value, where, column)}]
+        return [{"role": "user", "content": _text(value, where, column)}]
     if not isinstance(value, list) or not all(isinstance(message, Mapping) for message in value):
         raise DataError(f"{where}: '{column}' must be text or a list of messages, not {kind_of(value)}.")
     for message in value:
@@ -173,10 +175,10 @@ def _messages(value, where: str, column: str) -> list[dict] | None:
             if not isinstance(found, str):
                 told = f"a message of '{column}' must have a '{part}' that is text, not {kind_of(found)}"
                 raise DataError(f"{where}: {told}.")
-    return [{part: text_of(message[part], where, column) for part in ("role", "content")} for message in value]
+    return [{part: _text(message[part], where, column) for part in ("role", "content")} for message in value]
 
 
-def text_of(value, where: str, column: str) -> str | None:
+def _text(value, where: str, column: str) -> str | None:
     """Text as it stands. Raises `DataError` for a number, a list, or half a surrogate pair."""
     if value is None:
         return None
@@ -189,15 +191,13 @@ def text_of(value, where: str, column: str) -> str | None:
     return value
 
 
-
-
 def problem_of(row: Row, kind: str) -> str | None:
     """Why a row teaches nothing, or None."""
     if row.problem:
         return row.problem
     if any(turn["role"] not in ROLES for turn in row.prompt or []):
         return f"with a role other than {', '.join(ROLES)}"
-    if row.prompt is None or not row.key or not row.prompt[-1]["content"].strip():
+    if row.prompt is None or not key_of(row.prompt) or not row.prompt[-1]["content"].strip():
         return "without a prompt"
     if row.prompt[-1]["role"] != "user":
         return "whose prompt does not end with a user's turn"
@@ -211,3 +211,43 @@ def problem_of(row: Row, kind: str) -> str | None:
         if row.answer.strip() == row.rejected.strip():
             return "with equal chosen and rejected"
     return None
+
+
+def columns_of(row: Row, raw: Mapping, kind: str, where: str) -> dict[str, Any]:
+    """One row in its final shape; what the source does not say is None."""
+    values = {"prompt": row.prompt}
+    if kind == "pairs":
+        values |= {"chosen": row.answer, "rejected": row.rejected}
+        values |= {column: _score(raw, where, column) for column in ("score_chosen", "score_rejected")}
+    else:
+        values["response" if kind == "dialogs" else "reference"] = row.answer
+    for column in ("category", *LABELS[kind]):
+        value = raw.get(column)
+        values[column] = None if value in (None, "") else _text(str(value), where, column)
+    return values
+
+
+def _score(raw: Mapping, where: str, column: str) -> float | None:
+    """A score, from its own column or from `metadata`; NaN is how some programs write that there is none."""
+    metadata = raw.get("metadata")
+    value = raw.get(column, metadata.get(column) if isinstance(metadata, Mapping) else None)
+    try:
+        score = math.nan if value is None or value == "" else float(value)
+    except (TypeError, ValueError, OverflowError):
+        score = math.inf
+    if math.isinf(score):
+        raise DataError(f"{where}: '{column}' must be a number, not {kind_of(value)}.")
+    return None if math.isnan(score) else score
+
+
+def dataset_of(rows: list[dict]) -> datasets.Dataset:
+    """Rows as a `datasets.Dataset`, without the optional columns that the source says nothing about."""
+    text = datasets.Value("string")
+    features = {}
+    for column in rows[0]:
+        if column == "prompt":
+            features[column] = datasets.List({"role": text, "content": text})
+        elif any(row[column] is not None for row in rows):
+            features[column] = datasets.Value("float64") if column.startswith("score_") else text
+    columns = {column: [row[column] for row in rows] for column in features}
+    return datasets.Dataset.from_dict(columns, features=datasets.Features(features))

@@ -10,10 +10,9 @@ from pathlib import Path
 import datasets
 
 from prefnb import pocket
-from prefnb.data.columns import dataset_of
 from prefnb.data.hub import hub_tables
 from prefnb.data.readers import did_you_mean, local_path, local_table
-from prefnb.data.rows import key_of
+from prefnb.data.rows import dataset_of, key_of
 from prefnb.data.splits import Tables, choose, held_out_keys, walk
 from prefnb.data.tables import DataError, Table
 from prefnb.judges.gold import GoldJudge
@@ -143,7 +142,7 @@ class Source:
 
 
 def _pocket_table(file: str) -> Table:
-    path = Path(pocket.DATA) / file
+    path = pocket.DATA / file
     if not path.exists():
         raise DataError(f"The pocket world's {file} is missing; `python -m prefnb.pocket` makes it again.")
     return replace(local_table(path), check_all=False)

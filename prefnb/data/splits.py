@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from prefnb.data.columns import columns_of
-from prefnb.data.rows import NEEDED, form_of, problem_of, read_row
+from prefnb.data.rows import NEEDED, columns_of, form_of, key_of, problem_of, read_row
 from prefnb.data.tables import DataError, Table
 
 Tables = dict[str, Callable[[], Table]]  # a source's splits by name, each to be read when called
@@ -71,9 +70,10 @@ def walk(table: Table, kind: str, elsewhere: set[str], leaked: set[str], limit: 
             break
         where = f"{table.name}, {table.where(i)}"
         row = read_row(table.rows[i], form, where)
-        if row.key in elsewhere:
+        key = key_of(row.prompt)
+        if key in elsewhere:
             continue
-        problem = "with a prompt of the test split" if row.key in leaked else problem_of(row, kind)
+        problem = "with a prompt of the test split" if key in leaked else problem_of(row, kind)
         if problem:
             left_out.setdefault(problem, []).append(i)
         elif kind != "prompts" or _once(row.prompt, seen):
@@ -88,8 +88,8 @@ def _first(tables: Iterable[str], kind: str, split: str) -> str | None:
 def _keys(table: Table) -> set[str]:
     """The keys of all prompts in a table."""
     form = form_of(table, "prompts")
-    keys = {read_row(table.rows[i], form, f"{table.name}, {table.where(i)}").key for i in range(len(table.rows))}
-    return keys - {None}
+    rows = (read_row(raw, form, f"{table.name}, {table.where(i)}") for i, raw in enumerate(table.rows))
+    return {key_of(row.prompt) for row in rows} - {None}
 
 
 def _hold_out(keys: set[str]) -> set[str]:

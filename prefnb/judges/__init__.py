@@ -10,18 +10,3 @@ from prefnb.judges.combined import Brevity, Combined, Probability, Several
 from prefnb.judges.gold import GoldJudge
 from prefnb.judges.reward_models import RewardModel
 from prefnb.judges.scores import Judge, Scores, check_pairs, last_user_turn, score_samples
-
-__all__ = [
-    "Brevity",
-    "Combined",
-    "GoldJudge",
-    "Judge",
-    "Probability",
-    "RewardModel",
-    "Scores",
-    "Several",
-    "check_pairs",
-    "last_user_turn",
-    "named",
-    "score_samples",
-]

@@ -24,23 +24,24 @@ class RewardModel:
     responses are cut to what the model can take, dialogs are read whole.
     """
 
-    def __init__(
-        self, model, tokenizer, *, positive: int = 1, reads: str | None = None, batch_size: int = 64, name: str = "proxy"
-    ):
+    name, tie = "proxy", 0.0
+
+    def __init__(self, model, tokenizer, *, positive: int = 1, reads: str | None = None, batch_size: int = 64):
         reads = reads or ("dialog" if tokenizer.chat_template else "pair")
         if reads not in ("dialog", "pair", "response"):
             raise ValueError(f"reads must be 'dialog', 'pair' or 'response', not {reads!r}.")
         if positive not in (0, 1):
             raise ValueError(f"positive must be the number of the good class, 0 or 1, not {positive!r}.")
         self.model, self.tokenizer, self.batch_size = model.eval(), tokenizer, batch_size
-        self.positive, self.reads, self.name, self.tie = positive, reads, name, 0.0
+        self.positive, self.reads = positive, reads
 
     @classmethod
     def load(cls, name: str, **settings) -> RewardModel:
         """The judge that the model `name` (a local folder or a hub name) makes, with its own tokenizer."""
+        judge = cls(models.load_reward_model(name), models.load_tokenizer(name, chat=False), **settings)
         path = os.path.expanduser(name)
-        called = os.path.basename(os.path.abspath(path)) if os.path.isdir(path) else name
-        return cls(models.load_reward_model(name), models.load_tokenizer(name, chat=False), name=called, **settings)
+        judge.name = os.path.basename(os.path.abspath(path)) if os.path.isdir(path) else name
+        return judge
 
     @torch.no_grad()
     def __call__(self, prompts: Prompts, responses: Sequence[str]) -> Scores:
