@@ -29,7 +29,9 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from functools import partial
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 from pydantic.fields import FieldInfo
@@ -100,14 +102,9 @@ class Settings(BaseModel):
     of which a setting lacks a value in a preset.
     """
 
-    model_config = ConfigDict(
-        extra="forbid",
-        allow_inf_nan=False,
-        coerce_numbers_to_str=True,  # papermill makes a number of a name such as 2024
-        str_min_length=1,
-    )
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, str_min_length=1)
 
-    preset: str = Field(description="what all that is not given is taken from")
+    preset: str = Field(description="where all that is not given comes from")
     seed: int = setting("the same seed gives the same numbers", low=0, high=2**32 - 1, every=0)
     output_dir: FolderName | None = setting("where the results go", every=None)
 
@@ -118,21 +115,23 @@ class Settings(BaseModel):
             lacking = [name for name, values in cls._values().items() if not {preset, "every"} & set(values)]
             if lacking:
                 raise ValueError(f"Preset '{preset}' lacks {lacking} of {cls.__name__}.")
-        # What pydantic cannot be told field by field.
+        # What a field's line does not say: the presets' names, the end of counting, and that a list's limits are of
+        # each number in it.
         fields["preset"].annotation = Literal[tuple(presets)]
         for field in fields.values():
             parts = _parts(field)
             if int in parts and "le" not in _bounds(parts):
                 field.metadata = [*field.metadata, *Field(le=MOST).metadata]
             if list in parts and field.metadata:
-                field.annotation, field.metadata = list[Annotated[(float, *field.metadata)]], []
+                several = list[Annotated[(float, *field.metadata)]]
+                field.annotation, field.metadata = several | None if NoneType in parts else several, []
         cls.model_rebuild(force=True)
 
     @classmethod
     def _values(cls) -> dict[str, dict[str, Any]]:
         """Every setting's values by preset."""
-        extra = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
-        return {name: facts["presets"] for name, facts in extra.items() if facts}
+        fields = cls.model_fields.items()
+        return {name: field.json_schema_extra["presets"] for name, field in fields if field.json_schema_extra}
 
     @classmethod
     def presets(cls) -> list[str]:
@@ -155,17 +154,19 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _from_papermill(cls, value, info):
-        """papermill gives numbers where it sees them and strings otherwise: `-y` makes a string of 1e-3, `-p` of true.
-        So each kind is also read from a string."""
+        """papermill gives numbers where it sees them, also of a name such as 2024, and strings otherwise: `-y` makes a
+        string of 1e-3, `-p` of true. So numbers and flags are also read from a string, and names from a number."""
         parts = _parts(cls.model_fields[info.field_name])
         value = value.strip() if isinstance(value, str) else value
         if value is None:
             return None
         if list in parts:
             return [_number(one) for one in _several(value)]
+        if int in parts or float in parts:
+            return _number(value)
         if bool in parts and isinstance(value, float):
             raise ValueError
-        return _number(value) if int in parts or float in parts else value
+        return str(value) if str in parts and type(value) in (int, float) else value
 
 
 def _several(value) -> list:
@@ -221,15 +222,15 @@ def check(names: Mapping[str, Any], settings: type[T], *more: type[Settings], **
 
 def _problem(fields: Mapping[str, FieldInfo], values: Mapping[str, Any], error: Mapping[str, Any]) -> str:
     """What pydantic found, as a sentence."""
-    hint = str(error.get("ctx", {}).get("error", ""))
+    said = str(error.get("ctx", {}).get("error", ""))
     if not error["loc"]:
-        return hint  # of a rule among several settings
+        return said  # by a rule among several settings
     name = error["loc"][0]
-    allowed = _allowed(fields[name])
-    if error["type"] == "missing":
+    allowed, value = _allowed(fields[name]), values.get(name)
+    if name not in values:
         return f"'{name}' needs a value: it must be {allowed}."
-    hint = hint or _did_you_mean(values[name], _choices(fields[name]))
-    return f"'{name}' must be {allowed}, not {_shown(values[name])}. {hint}".strip()
+    hint = said or (_did_you_mean(value, _choices(fields[name])) if isinstance(value, str) else "")
+    return f"'{name}' must be {allowed}, not {_shown(value)}. {hint}".strip()
 
 
 def _unknown(name: str, fields: Iterable[str]) -> str:
@@ -237,22 +238,16 @@ def _unknown(name: str, fields: Iterable[str]) -> str:
     return f"There is no parameter '{name}'. {near}{near and ' '}The parameters are {listed}."
 
 
-# --- A notebook's further parameters, as `check` takes them: a type, and the range of what must be given -----
+# --- A notebook's further parameters, each a type and its range, as `check` takes them ----------------------
 
 
-def Number(low=None, high=None, above=None):
+def Number(low=None, high=None, above=None, kind=float):
     """A finite number: at least `low`, at most `high`, more than `above`."""
-    return float, Field(ge=low, le=high, gt=above)
+    return kind, Field(ge=low, le=high, gt=above)
 
 
-def Whole(low=None, high=None, above=None):
-    """A whole number; 10.0 and "10" are the whole number 10."""
-    return int, Field(ge=low, le=high, gt=above)
-
-
-def Numbers(low=None, high=None, above=None):
-    """Several numbers in one range: a list, or text such as "0.1,1,10". Read as a list of floats."""
-    return list[float], Field(ge=low, le=high, gt=above)
+Whole = partial(Number, kind=int)  # 10.0 and "10" are the whole number 10
+Numbers = partial(Number, kind=list[float])  # a list, or text such as "0.1,1,10"
 
 
 def Choice(*names: str):
@@ -280,51 +275,46 @@ def Folder():
     return FolderName, ...
 
 
-# --- In words -----------------------------------------------------------------------------------------------
+# --- What a parameter is, in words --------------------------------------------------------------------------
 
 
 def described(settings: type[Settings]) -> str:
-    """Every parameter with what it means, what it may be and what it is by default, for a screen of 100 columns."""
-    indent = max(map(len, settings.model_fields)) + 6
-    lines = []
+    """Every parameter with what it means, what it may be and what it is by default, on at most 100 columns."""
+    wide = max(map(len, settings.model_fields)) + 6
+    told = []
     for name in settings.model_fields:
-        default = settings.presets()[0] if name == "preset" else _by_preset(settings, name)
-        text = f"{_meaning(settings, name)}{default and f' (default: {default})'}"
-        lines.append(textwrap.fill(text, 100, initial_indent=f"  --{name}".ljust(indent), subsequent_indent=" " * indent))
-    return "\n".join(lines)
+        text = f"{_meaning(settings, name)} (default: {_by_preset(settings, name)})"
+        lines = textwrap.wrap(text, 100 - wide, break_on_hyphens=False)
+        told.append(f"  --{name}".ljust(wide) + ("\n" + " " * wide).join(lines))
+    return "\n".join(told)
 
 
 def comment_of(settings: type[Settings], name: str, value: Any = None) -> str:
     """The comment of a parameter that a notebook declares as `value`: what it means, what it may be, and what None
     takes. The presets' values are left out where the line would be longer than 120 columns."""
-    meaning = _meaning(settings, name)
-    if value is not None:
+    meaning, by_preset = _meaning(settings, name), _by_preset(settings, name)
+    if value is not None or by_preset == "None":
         return meaning
-    first = _parts(settings.model_fields[name])[0]
-    kind = first.__name__ if first in (int, float, bool) else "str"
-    by_preset = _by_preset(settings, name)
     takes = f"{meaning}; None takes the preset's"
     whole = f"{takes} ({by_preset})"
-    if by_preset == "none":
-        return meaning
-    return whole if len(f"{name}: {kind} = None  # {whole}") <= 120 else takes
+    return whole if len(f"{name}: float = None  # {whole}") <= 120 else takes
 
 
 def _meaning(settings: type[Settings], name: str) -> str:
-    """A parameter's sentence, and what it may be."""
+    """A parameter's sentence, and in few words what it may be."""
     field = settings.model_fields[name]
     unit = (field.json_schema_extra or {}).get("unit", "")
-    return ", ".join(filter(None, [field.description, f"{_allowed(field, brief=True)} {unit}".strip()]))
+    mark = ", " if _bounds(_parts(field)) and list not in _parts(field) else ": "
+    return mark.join(filter(None, [field.description, f"{_allowed(field, brief=True)} {unit}".strip()]))
 
 
 def _by_preset(settings: type[Settings], name: str) -> str:
     """A setting's value, or its values by preset where they differ: "pocket 0.1, qwen 0.01"."""
-    values = {preset: _plain(settings.of(preset)[name]) for preset in settings.presets()}
+    if name == "preset":
+        return _plain(settings.presets()[0])
+    values = {preset: _plain(settings.of(preset).get(name)) for preset in settings.presets()}
     first, *others = dict.fromkeys(values.values())
     return ", ".join(f"{preset} {value}" for preset, value in values.items()) if others else first
-
-
-_LIMITS = {"ge": ("of at least {}", "{} or more"), "gt": ("above {}", "above {}"), "le": ("of at most {}", "at most {}")}
 
 
 def _allowed(field: FieldInfo, brief: bool = False) -> str:
@@ -334,33 +324,30 @@ def _allowed(field: FieldInfo, brief: bool = False) -> str:
         if place in parts:
             return words[brief]
     if Literal in parts:
-        *most, last = (f"'{name}'" for name in _choices(field))
+        *most, last = map(_plain, _choices(field))
         return f"{', '.join(most)} or {last}" if most else last
     if bool in parts:
         return "True or False"
-    noun = {list: "numbers such as 0.1,1,10", int: "a whole number", float: "a number"}
-    noun = next((words for kind, words in noun.items() if kind in parts), "text")
-    several = list in parts
-    bounds = _bounds(parts)
-    if brief and int in parts and bounds["le"] == MOST:
-        del bounds["le"]
+    if int not in parts and float not in parts:
+        return "text"
+    limits = _range(_bounds(parts), brief)
+    if list in parts:
+        return f"numbers such as 0.1,1,10{limits and f', each {limits}'}"
+    return limits if brief and limits else f"{'a whole number' if int in parts else 'a number'} {limits}".strip()
+
+
+_LIMITS = {  # pydantic's limits in words, and in few
+    "ge": ("of at least {}", "{} or more"),
+    "gt": ("above {}", "above {}"),
+    "le": ("of at most {}", "at most {}"),
+}
+
+
+def _range(bounds: Mapping[str, float], brief: bool) -> str:
+    bounds = {one: _plain(bounds[one]) for one in _LIMITS if one in bounds and not (brief and bounds[one] == MOST)}
     if {"ge", "le"} <= set(bounds):
-        said = f"{'' if brief and not several else 'from '}{_plain(bounds['ge'])} to {_plain(bounds['le'])}"
-    else:
-        said = " and ".join(words[brief].format(_plain(bounds[one])) for one, words in _LIMITS.items() if one in bounds)
-    if brief and said and not several:
-        return said
-    return f"{noun}{', each' if several and said else ''} {said}".strip()
-
-
-def _parts(field: FieldInfo) -> list:
-    """All that a field's type is made of: `list[Annotated[float, Ge(0)]] | None` as [list, float, Ge(0), None]."""
-
-    def within(kind) -> list:
-        origin = get_origin(kind)
-        return [kind] if origin is None else [origin, *(part for one in get_args(kind) for part in within(one))]
-
-    return [*within(field.annotation), *field.metadata]
+        return f"{'' if brief else 'from '}{bounds['ge']} to {bounds['le']}"
+    return " and ".join(_LIMITS[one][brief].format(bound) for one, bound in bounds.items())
 
 
 def _bounds(parts: list) -> dict[str, float]:
@@ -368,21 +355,30 @@ def _bounds(parts: list) -> dict[str, float]:
     return {one: getattr(part, one) for part in parts for one in _LIMITS if hasattr(part, one)}
 
 
+def _parts(field: FieldInfo) -> list:
+    """All that a field's type is made of: `list[Annotated[float, Ge(0)]]` as [list, float, Ge(0)]."""
+
+    def within(kind) -> list:
+        inner = [part for one in get_args(kind) for part in within(one)]
+        return inner if get_origin(kind) in (Annotated, Union, UnionType) else [get_origin(kind) or kind, *inner]
+
+    return [*within(field.annotation), *field.metadata]
+
+
 def _choices(field: FieldInfo) -> list[str]:
     return [part for part in _parts(field) if isinstance(part, str)]
 
 
 def _plain(value) -> str:
-    """A value as a reader would write it: 0.000005, 10, "0.2,0.7"."""
-    if value is None or isinstance(value, (bool, str)):
-        return "none" if value is None else str(value)
+    """A value as a reader would write it: 0.000005, 10, 'linear', 0.2,0.7."""
     if isinstance(value, (list, tuple)):
         return ",".join(map(_plain, value))
-    return f"{Decimal(f'{value:.10g}'):f}"
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return f"{Decimal(f'{value:.10g}'):f}" if is_number else repr(value)
 
 
-def _did_you_mean(value, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(value), list(names), n=1)
+def _did_you_mean(value: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(value, list(names), n=1)
     return f"Did you mean '{near[0]}'?" if near else ""
 
 
@@ -399,7 +395,10 @@ _REPR.maxstring = 120
 def _shown(value) -> str:
     """A value for a message; a name that the notebook has since used for something else is said to be so."""
     if value is None or isinstance(value, (bool, int, float, str, list, tuple)):
-        return _REPR.repr(value)
+        try:
+            return _REPR.repr(value)
+        except ValueError:
+            return "a number of thousands of digits"
     return f"a {type(value).__name__} (if the name was used again, run the parameters' cell once more)"
 
 
@@ -442,14 +441,11 @@ def _assigned(cell: str) -> list[str]:
         return []
     found = []
     for statement in statements:
-        if isinstance(statement, ast.Assign):
-            targets = statement.targets
-        elif isinstance(statement, ast.AnnAssign):
-            targets = [statement.target]
-        elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
             continue  # a line of text
-        else:
+        if not isinstance(statement, (ast.Assign, ast.AnnAssign)):
             return []
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         if not all(isinstance(target, ast.Name) for target in targets):
             return []
         found += [target.id for target in targets]
