@@ -72,7 +72,7 @@ def here(start, prompts: list, method: str) -> dict:
     from prefnb.objectives import policy_gradient as objectives
     from prefnb.recipes import RLOO
     from prefnb.rollouts import Rollouts
-    from prefnb.train import train
+    from prefnb.training import train
 
     weight = KL[method]
     advantages, objective = {

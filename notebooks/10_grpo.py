@@ -80,7 +80,7 @@ from prefnb import data, evaluate, judges, models, plots, widgets
 from prefnb.batches import from_samples, prompt_ids
 from prefnb.logprobs import DatasetLogprobs, Scorer, from_tokens
 from prefnb.objectives import policy_gradient as library
-from prefnb.train import train
+from prefnb.training import train
 
 plt.style.use("prefnb.book")
 say = lambda text: display(Markdown(text))

@@ -38,12 +38,13 @@ def main(arguments: list[str]) -> None:
 
 def run(method: str, words: list[str]) -> None:
     """Train, and write the policy in the standard format with its history."""
-    from prefnb import files, models, recipes
+    from prefnb import files, recipes
+    from prefnb.processes import processes
 
     values = named_values(words)
     folder = files.check_replaceable(values.get("output_dir") or f"runs/{method}")
     made = getattr(recipes, method)(**values)
-    if not models.processes().is_main_process:
+    if not processes().is_main_process:
         return
     folder = save_beside_what_is_there(made, folder)
     print(

@@ -141,7 +141,7 @@ def test_an_interrupted_run_goes_on_where_it_was(model, tokenizer, pairs, monkey
         return dpo(policy, reference, beta=0.1)
 
     monkeypatch.setattr(training, "described", lambda value: "the same loss")
-    monkeypatch.setattr("prefnb.unfinished.Unfinished.due", lambda self, step: True)
+    monkeypatch.setattr("prefnb.training.unfinished.Unfinished.due", lambda self, step: True)
     settings = SimpleNamespace(**{**vars(P), "epochs": 3})
     with pytest.raises(KeyboardInterrupt):
         recipes.fit(model, examples, interrupted, settings)

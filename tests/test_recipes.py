@@ -19,7 +19,7 @@ from prefnb.batches import end_of_turn_id, tokenize
 from prefnb.judges import Scores
 from prefnb.recipes import common, preference, reward, supervised
 from prefnb.sampling import Sample, sample
-from prefnb.train import History, train
+from prefnb.training import History, train
 
 
 def save(value, folder):

@@ -15,7 +15,7 @@ from prefnb.logprobs import Scorer
 from prefnb.models import copy_model, fingerprint
 from prefnb.objectives.policy_gradient import group_relative, grpo, leave_one_out, reinforce
 from prefnb.rollouts import Rollouts
-from prefnb.train import train
+from prefnb.training import train
 
 pytestmark = pytest.mark.filterwarnings("ignore:None of the")  # random models hardly ever stop
 

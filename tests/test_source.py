@@ -14,7 +14,7 @@ EDITS = {  # what is edited, and which recipes must notice
     "objectives/dppo.py": {"dppo"},
     "objectives/policy_gradient.py": {"rloo", "grpo", "multi_objective"},
     "objectives/reward_model.py": {"reward_model", "rloo", "grpo", "multi_objective", "self_improvement"},
-    "train.py": set(METHODS),
+    "training/step.py": set(METHODS),
     "batches.py": set(METHODS),
     "pocket/judge.py": {"rloo", "grpo", "multi_objective"},
     "plots.py": set(),

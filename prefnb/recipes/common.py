@@ -18,10 +18,11 @@ from prefnb.cache import cache_folder, cached, digest, entry
 from prefnb.files import file_digest
 from prefnb.logprobs import Scorer
 from prefnb.parameters import Choice, Flag, Whole
+from prefnb.processes import processes
 from prefnb.sampling import Sample, sample
 from prefnb.source import code_of
-from prefnb.train import History, OnPolicyTerm
-from prefnb.unfinished import forget
+from prefnb.training import History, OnPolicyTerm
+from prefnb.training.unfinished import forget
 
 TRAINING = {
     "schedule": Choice("linear", "cosine", "exponential", "constant"),
@@ -94,7 +95,7 @@ def trained(name: str, p: SimpleNamespace, make: Callable[[], Trained], load_mod
 
     key = _key(name, p)
     made = cached(name, key, make, save, load)
-    if entry(name, key).is_dir() and models.processes().is_main_process:  # else the disk is full: the state stays
+    if entry(name, key).is_dir() and processes().is_main_process:  # else the disk is full: the state stays
         forget(unfinished(name, p))
     return made
 

@@ -17,7 +17,7 @@ from prefnb.judges import GoldJudge, Scores, score_samples
 from prefnb.logprobs import DatasetLogprobs
 from prefnb.recipes.common import answers_of
 from prefnb.sampling import Sample
-from prefnb.train import History
+from prefnb.training import History
 
 
 @dataclass

@@ -33,7 +33,7 @@ from prefnb.recipes.reward import reward_judge
 from prefnb.recipes.training import fit
 from prefnb.sampling import Sample
 from prefnb.source import code_of
-from prefnb.train import History, train
+from prefnb.training import History, train
 
 _MIXTURE = {"share": 0.1, "temperature": 0.7}
 RS_DPO = Schema(

@@ -15,7 +15,7 @@ from prefnb.recipes.common import POCKET, QWEN, TRAINING, Trained, trained, unfi
 from prefnb.recipes.preference import starting_policy
 from prefnb.recipes.reward import reward_judge
 from prefnb.rollouts import Rollouts, check_groups
-from prefnb.train import train
+from prefnb.training import train
 
 _FIELDS = {
     **TRAINING,

@@ -14,6 +14,7 @@ from prefnb.objectives import dpo as dpo_objectives
 from prefnb.objectives import dppo as dppo_objectives
 from prefnb.objectives import simpo as simpo_objectives
 from prefnb.parameters import Choice, Flag, Number, Schema
+from prefnb.processes import processes
 from prefnb.recipes.common import (
     POCKET,
     QWEN,
@@ -27,7 +28,7 @@ from prefnb.recipes.common import (
 )
 from prefnb.recipes.supervised import SFT, sft
 from prefnb.source import code_of
-from prefnb.train import train
+from prefnb.training import train
 
 PREFERENCE = {**TRAINING, "sft": Flag(), "beta": Number(0, 100)}
 PREFERENCE_POCKET = {**POCKET, "sft": True, "pairs": 1536, "learning_rate": 2e-4, "beta": 0.1}
@@ -115,7 +116,7 @@ def starting_policy(p: SimpleNamespace):
     if p.sft and p.model == SFT.presets[p.preset]["model"]:
         made = sft(preset=p.preset, seed=p.seed)
         return with_checkpointing(made.model, p), made.tokenizer
-    if p.sft and models.processes().is_main_process:
+    if p.sft and processes().is_main_process:
         print(f"'{p.model}' is taken as it is: SFT comes first only for the preset's own model (sft=False says so).")
     return with_checkpointing(models.load_model(p.model), p), models.load_tokenizer(p.model)
 

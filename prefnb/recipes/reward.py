@@ -11,7 +11,7 @@ from prefnb.objectives.reward_model import bradley_terry
 from prefnb.parameters import Flag, Schema
 from prefnb.recipes.common import POCKET, QWEN, TRAINING, Trained, loop, trained, unfinished, with_checkpointing
 from prefnb.recipes.preference import pair_examples, starting_policy
-from prefnb.train import train
+from prefnb.training import train
 
 REWARD_MODEL = Schema(
     {**TRAINING, "sft": Flag()},

@@ -9,7 +9,7 @@ from prefnb.batches import Batches, Examples, tokenize
 from prefnb.objectives import sft as objectives
 from prefnb.parameters import Schema, Whole
 from prefnb.recipes.common import POCKET, QWEN, TRAINING, Trained, loop, trained, unfinished, with_checkpointing
-from prefnb.train import train
+from prefnb.training import train
 
 # 004 §4: one epoch, batch 4 x 8, learning rate 1e-6. 002 §4.1.1: 255 and 420 tokens, at least 75 characters.
 SFT = Schema(

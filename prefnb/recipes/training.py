@@ -19,8 +19,8 @@ from prefnb.judges import RewardModel
 from prefnb.logprobs import Scorer
 from prefnb.recipes.preference import reference
 from prefnb.source import code_of, described
-from prefnb.train import History, train
-from prefnb.unfinished import forget
+from prefnb.training import History, train
+from prefnb.training.unfinished import forget
 
 
 def fit(
