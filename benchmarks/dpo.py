@@ -70,7 +70,7 @@ def here(start, rows, cached: bool, folder: str) -> dict:
     from prefnb import course, methods
     from prefnb.batches import Batches, tokenize
     from prefnb.methods.dpo import dpo
-    from prefnb.train import train
+    from prefnb.training import train
 
     began = time.perf_counter()
     examples = tokenize(rows, start.tokenizer, quiet=True)

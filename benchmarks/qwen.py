@@ -127,7 +127,7 @@ def here(folder: str, tokenizer, data: list[dict], pairs: int) -> dict:
     from prefnb.logprobs import DatasetLogprobs
     from prefnb.methods.dpo import dpo
     from prefnb.course.policies import with_checkpointing
-    from prefnb.train import train
+    from prefnb.training import train
 
     model = with_checkpointing(models.load_model(folder), SimpleNamespace(gradient_checkpointing=True))
     examples = tokenize(data, tokenizer)

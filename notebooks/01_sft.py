@@ -82,7 +82,7 @@ from prefnb.batches import Batches, tokenize
 from prefnb.judges import GoldJudge, score_samples
 from prefnb.logprobs import DatasetLogprobs, Scorer, from_tokens
 from prefnb.sampling import sample
-from prefnb.train import schedule_factor, train
+from prefnb.training import schedule_factor, train
 
 plt.style.use("prefnb.book")
 

@@ -87,7 +87,7 @@ from prefnb import data, evaluate, judges, models, plots, widgets
 from prefnb.estimators.kl import sampled_kl
 from prefnb.methods.multi_objective import feature_names, fit_preference
 from prefnb.methods.rloo import leave_one_out, plain, sample_metrics
-from prefnb.train import train
+from prefnb.training import train
 
 plt.style.use("prefnb.book")
 say = lambda text: display(Markdown(text))

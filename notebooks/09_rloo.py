@@ -78,7 +78,7 @@ from prefnb.logprobs import Scorer, from_tokens
 from prefnb.estimators.kl import sampled_kl
 from prefnb.methods.rloo import sample_metrics
 from prefnb.rollouts import Rollouts
-from prefnb.train import train
+from prefnb.training import train
 
 plt.style.use("prefnb.book")
 say = lambda text: display(Markdown(text))  # noqa: E731

@@ -81,7 +81,7 @@ from prefnb.batches import from_samples, prompt_ids
 from prefnb.logprobs import DatasetLogprobs, Scorer, from_tokens
 from prefnb.estimators.groups import dead_groups
 from prefnb.methods import grpo as library, rloo
-from prefnb.train import train
+from prefnb.training import train
 
 plt.style.use("prefnb.book")
 say = lambda text: display(Markdown(text))

@@ -138,12 +138,12 @@ class Examples:
 
 
 class Batches:
-    """The training loop's source of batches: `epoch(n)` yields, per optimiser step, the pieces of one effective batch.
+    """The training loop's source of batches: `epoch(n)` yields, per optimiser step, its micro-batches.
 
     Examples are shuffled, then sorted by length inside windows of `WINDOW` batches, and the batches are shuffled
     again: every example is seen once an epoch, in random company of its own length. The order is a function of
     (seed, epoch) alone.
-    batch_size: examples per optimiser step; accumulation: pieces each batch is cut into, to save memory.
+    batch_size: examples per optimiser step; accumulation: micro-batches in each, to save memory.
     reference: a `DatasetLogprobs` of the same examples, or None. extras: (examples,) tensors, such as labels, whose
     part of a batch the objective takes by name.
     """
@@ -177,11 +177,11 @@ class Batches:
         shuffle(batches)
         return batches
 
-    def epoch(self, n: int, pieces: int = 1, start: int = 0) -> Iterator[list[Batch]]:
-        """Batches of epoch n from its step `start`, each as a list of `accumulation` x `pieces` parts (fewer if it has
-        fewer examples)."""
+    def epoch(self, n: int, shares: int = 1, start: int = 0) -> Iterator[list[Batch]]:
+        """Batches of epoch n from its step `start`, each as `accumulation` x `shares` micro-batches (fewer if it has
+        fewer examples); shares: one a process."""
         for index in self.plan(n)[start:]:
-            parts = min(len(index), self.accumulation * pieces)
+            parts = min(len(index), self.accumulation * shares)
             yield [
                 self._with_what_belongs(
                     self.examples.batch(index[k * len(index) // parts : (k + 1) * len(index) // parts])

@@ -20,7 +20,8 @@ from platformdirs import user_cache_dir
 from safetensors import SafetensorError
 
 import prefnb
-from prefnb import files, models, pocket
+from prefnb import files, pocket
+from prefnb.processes import processes
 
 MADE = pocket.DATA / "made"  # entries in the format of the cache, written by `make made`
 _told: set[str] = set()  # the kinds of things that this process has said to be from the cache: once is enough
@@ -48,7 +49,7 @@ def cached(kind: str, key: dict, make: Callable, save: Callable, load: Callable)
     """
     folder = entry(kind, key)
     shelf, name = folder.parent, folder.name
-    state = models.processes()
+    state = processes()
     found = _found(name, (MADE, shelf), load)
     if found is None:  # damaged ones included: only who holds the lock may set them aside
         with _locked(folder) if state.is_main_process else contextlib.nullcontext():
@@ -70,7 +71,7 @@ def cached(kind: str, key: dict, make: Callable, save: Callable, load: Callable)
 def _found(name: str, shelves: tuple[Path, ...], load: Callable, mend: bool = False) -> tuple[Path, object] | None:
     """(folder, value) of the first whole entry; the main process looks, and the others load what it found. A damaged
     one is none; with `mend` it is set aside, saying so."""
-    state, folder, value = models.processes(), None, None
+    state, folder, value = processes(), None, None
     for one in (shelf / name for shelf in shelves if state.is_main_process and os.path.lexists(shelf / name)):
         try:
             files.check_whole(one)

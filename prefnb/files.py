@@ -170,6 +170,19 @@ def _finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def damaged_json(folder: Path) -> str | None:
+    """Which of a folder's JSON files cannot be read as such, in words."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            if not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
+                return f"{path.name} is no JSON object"
+        except (ValueError, RecursionError):
+            return f"{path.name} is damaged, or no JSON"
+        except OSError as error:
+            return f"{path.name} cannot be read ({reason(error)})"
+    return None
+
+
 def set_aside(path: Path) -> Path:
     """Rename something damaged so that it is out of the way but not lost; returns its new path. Of several processes
     that try at once, one does it, each name is taken once, and the others get FileNotFoundError."""

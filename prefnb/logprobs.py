@@ -19,7 +19,7 @@ from accelerate.utils import gather_object
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from prefnb.models import processes
+from prefnb.processes import processes
 
 CHUNK = 1024  # response positions whose logits exist at one time,
 LOGITS = 2**25  # or fewer, so that a chunk of them stays under 128 MB in float32

@@ -9,19 +9,18 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-import json
 from pathlib import Path
 
 import torch
 import transformers
-from accelerate import PartialState
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 import prefnb
 from prefnb import files, pocket
 from prefnb.batches import check_template, end_of_turn_id
-from prefnb.files import first_line, reason
+from prefnb.files import damaged_json, first_line, reason
+from prefnb.processes import default_device
 
 
 def _source(name: str) -> str:
@@ -132,21 +131,8 @@ def _told(name: str, what: str):
     try:
         yield source
     except Exception as error:  # the libraries raise all kinds for a damaged file
-        why = _damaged_json(Path(source)) or first_line(error).rstrip(".")
+        why = damaged_json(Path(source)) or first_line(error).rstrip(".")
         raise ValueError(f"The {what} of '{name}' could not be loaded: {why}.") from error
-
-
-def _damaged_json(folder: Path) -> str | None:
-    """Which of a folder's JSON files cannot be read as such, in words."""
-    for path in sorted(folder.glob("*.json")):
-        try:
-            if not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
-                return f"{path.name} is no JSON object"
-        except (ValueError, RecursionError):
-            return f"{path.name} is damaged, or no JSON"
-        except OSError as error:
-            return f"{path.name} cannot be read ({reason(error)})"
-    return None
 
 
 def reward_model_from(policy, tokenizer, seed: int = 0, classes: tuple[str, str] | None = None):
@@ -181,16 +167,6 @@ def _config(name: str):
                 if ("dropout" in key or "pdrop" in key) and isinstance(value, (int, float)):
                     setattr(part, key, 0.0)
     return config
-
-
-def default_device() -> torch.device:
-    """A GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def processes() -> PartialState:
-    """Which process this is, of how many: one, unless `accelerate launch` started more."""
-    return PartialState(cpu=default_device().type == "cpu")
 
 
 def copy_model(model):

@@ -20,7 +20,7 @@ from accelerate.utils import gather_object
 
 from prefnb.batches import Batch, from_samples, prompt_ids
 from prefnb.logprobs import Scorer
-from prefnb.models import processes
+from prefnb.processes import processes
 from prefnb.estimators.groups import dead_groups
 from prefnb.sampling import Sample, sample
 
@@ -66,7 +66,7 @@ def check_groups(samples: int, temperatures: Sequence[float]) -> None:
 
 
 class Rollouts:
-    """`epoch(n)` yields, per optimiser step, the pieces of one batch of fresh samples, drawn when it is asked for.
+    """`epoch(n)` yields, per optimiser step, the micro-batches of fresh samples, drawn when it is asked for.
 
     prompts: message lists. judge(prompts, texts) -> `judges.Scores`, whose total is the reward.
     advantages: (prompts, K) rewards -> (prompts, K), e.g. `rloo.leave_one_out`; objectives get them, flat,
@@ -116,8 +116,8 @@ class Rollouts:
         """Tokens of the longest prompt with a response as long as it may be."""
         return max(map(len, self.prompt_ids)) + self.max_new_tokens
 
-    def epoch(self, n: int, pieces: int = 1, start: int = 0) -> Iterator[list[Batch]]:
-        """The batches of epoch n from step `start` of it, each cut into `accumulation` x `pieces` parts.
+    def epoch(self, n: int, shares: int = 1, start: int = 0) -> Iterator[list[Batch]]:
+        """The batches of epoch n from step `start` of it, each as `accumulation` x `shares` micro-batches.
 
         In the midst of several updates it would draw new samples for the rest: the loop never keeps a run there.
         """
@@ -126,7 +126,7 @@ class Rollouts:
         for number in range(start // self.updates, len(self) // self.updates):
             index = order[number * self.prompts_per_step : (number + 1) * self.prompts_per_step]
             seed = random.Random(f"{self.seed}-{n}-{number}").randrange(2**31)
-            parts = self.batches(self.draw(index, seed), self.accumulation * pieces)
+            parts = self.batches(self.draw(index, seed), self.accumulation * shares)
             for _ in range(max(start, number * self.updates), (number + 1) * self.updates):
                 yield parts
 

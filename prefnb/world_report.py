@@ -22,7 +22,7 @@ from prefnb.book import FIGURES
 from prefnb.evaluate import win_rate
 from prefnb.judges import GoldJudge, score_samples
 from prefnb.pocket import build, tasks, writers
-from prefnb.train import train
+from prefnb.training import train
 
 TEMPERATURE, DRAWS, MAX_NEW_TOKENS = 0.7, 4, 112
 BEST_OF = 16

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from prefnb import evaluate
+from prefnb.evaluate import length_control
 from prefnb.judges import Scores
 from prefnb.logprobs import from_tokens
 
@@ -169,7 +170,7 @@ def test_the_newton_fit_is_a_minimum():
     """Checked against torch's gradient of the same loss: it must vanish."""
     rng = np.random.default_rng(0)
     features, target = rng.normal(size=(60, 2)), rng.choice([0.0, 0.5, 1.0], 60)
-    weights, _ = evaluate._fit_logistic(features, target, ridge=0.1)
+    weights, _ = length_control._fit_logistic(features, target, ridge=0.1)
     w = torch.tensor(weights, requires_grad=True)
     logits = torch.tensor(features) @ w
     loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.tensor(target), reduction="sum")
@@ -263,16 +264,6 @@ def test_self_bleu_tells_alike_from_different():
     different = [" ".join(f"{letter}{i}" for i in range(7)) for letter in "abcdef"]
     assert evaluate.self_bleu(alike) == pytest.approx(100)
     assert evaluate.self_bleu(different) < 5
-
-
-def test_describe_reads_flaws_and_scores():
-    """A share is a mean of flags; lists of another length are refused."""
-    samples = texts("a b c", "a b c d e")
-    row = evaluate.describe(samples, Scores(np.array([1.0, 2.0])), {"rambling": np.array([True, False])})
-    assert (row["mean_length"], row["finished"], row["score"], row["rambling"]) == (4, 1.0, 1.5, 0.5)
-    assert evaluate.describe(samples, Scores(np.array([[1.0, 2.0]])))["score"] == 1.5  # two draws of one prompt
-    with pytest.raises(ValueError, match="rambling"):
-        evaluate.describe(samples, flaws={"rambling": [True]})
 
 
 # ---------------------------------------------------------------- KL and collapse

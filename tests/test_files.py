@@ -126,7 +126,7 @@ def test_a_second_run_replaces_what_the_first_wrote(small_world, tmp_path):  # n
 def test_what_somebody_put_there_while_training_went_on_stays(tmp_path, model, tokenizer, capsys):
     """A folder that was free at the start and is not at the end: the model goes beside it."""
     from prefnb.course import Trained
-    from prefnb.train import History
+    from prefnb.training import History
 
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("three years")

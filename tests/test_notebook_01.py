@@ -52,12 +52,13 @@ def test_early_stopping_by_hand(notebook, values, patience, expected):
 
 def test_early_stopping_stops_where_the_training_loop_does(notebook):
     """Guards against a rule in the notebook that is not the loop's own."""
-    from prefnb.train import History, _Monitor
+    from prefnb.training import History
+    from prefnb.training.monitor import Monitor
 
     values = [0.5, 0.6, 0.58, 0.61, 0.6, 0.61, 0.6, 0.7]
     for patience in (1, 2, 3, 4):
         checks = iter(values)
-        monitored = _Monitor(lambda policy: {"win_rate": next(checks)}, "win_rate", patience, torch.nn.Linear(1, 1))
+        monitored = Monitor(lambda policy: {"win_rate": next(checks)}, "win_rate", patience, torch.nn.Linear(1, 1))
         history = History()
         stopped = next((check for check in range(len(values)) if monitored(history, check, 0.0)), len(values) - 1)
         assert notebook.early_stop(values, patience) == (stopped, monitored.best_step)

@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from prefnb import plots
 from prefnb.evaluate import win_rate
 from prefnb.judges import Scores
-from prefnb.train import History
+from prefnb.training import History
 
 matplotlib.use("Agg")
 RNG = np.random.default_rng(0)

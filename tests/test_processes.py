@@ -19,7 +19,7 @@ from prefnb.models import load_model, load_tokenizer
 from prefnb.methods.rloo import leave_one_out, reinforce
 from prefnb.rollouts import Rollouts
 from prefnb.sampling import Sample
-from prefnb.train import History, OnPolicyTerm, train
+from prefnb.training import History, OnPolicyTerm, train
 
 ROOT = Path(__file__).parents[1]
 
@@ -80,7 +80,7 @@ def launch(folder: Path, commands: dict[str, list[str]], file="two_gpus.yaml", b
 # On CPUs Accelerate does not split weights, whatever its file says: here it is told to.
 SPLIT = """
 import accelerate
-import prefnb.train
+from prefnb.training import loop
 
 class Splitting(accelerate.Accelerator):
     def __init__(self, **settings):
@@ -93,7 +93,7 @@ class Splitting(accelerate.Accelerator):
         assert all(type(p).__name__ == "DTensor" for p in scorer.parameters())
         return scorer, optimizer
 
-prefnb.train.Accelerator = Splitting
+loop.Accelerator = Splitting
 """
 
 # A run that is cut off and goes on, beside one that is not, each with its weights in two parts.
@@ -103,14 +103,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from prefnb import data, models
 from prefnb.batches import Batches, tokenize
+from prefnb.processes import processes
+from prefnb.training import train
 
 folder, model, file = Path({folder!r}), {model!r}, {file!r}
 examples = tokenize(data.Source(file).pairs(), models.load_tokenizer(model), ("chosen",), quiet=True)
 
 def run(name, **settings):
     objective = lambda policy, reference: (-policy.chosen.mean, {{}})
-    return prefnb.train.train(models.load_model(model), Batches(examples, 4), objective, epochs=2, learning_rate=1e-2,
-                              progress=False, checkpoint=folder / name, checkpoint_every=3, **settings)
+    return train(models.load_model(model), Batches(examples, 4), objective, epochs=2, learning_rate=1e-2, progress=False,
+                 checkpoint=folder / name, checkpoint_every=3, **settings)
 
 def cut_off(history):
     if len(history.rows) == 4:
@@ -122,10 +124,10 @@ try:
 except KeyboardInterrupt:
     again = run("cut").rows
 best = models.load_model(model)  # a monitor that never rises: the best weights are those of the beginning
-prefnb.train.train(best, Batches(examples, 4), lambda policy, reference: (-policy.chosen.mean, {{}}), epochs=1,
-                   learning_rate=1e-2, progress=False, monitor=lambda policy: {{"score": 0.0}}, stop_on="score")
+train(best, Batches(examples, 4), lambda policy, reference: (-policy.chosen.mean, {{}}), epochs=1, learning_rate=1e-2,
+      progress=False, monitor=lambda policy: {{"score": 0.0}}, stop_on="score")
 assert models.fingerprint(best) == models.fingerprint(models.load_model(model))
-if models.processes().is_main_process:
+if processes().is_main_process:
     (folder / "losses.json").write_text(json.dumps([[row["loss"] for row in rows] for rows in (whole, again)]))
 """
 
@@ -156,7 +158,8 @@ ROLLOUTS = """
 import json
 from pathlib import Path
 from prefnb import models
-from prefnb.train import train
+from prefnb.processes import processes
+from prefnb.training import train
 from test_processes import learning_from_samples, with_a_term_without_gradient
 
 policy, source, objective, settings = learning_from_samples({model!r})
@@ -165,7 +168,7 @@ source.draw = lambda index, seed: drawn.append(draw(index, seed)) or drawn[-1]
 rows = train(policy, source, objective, **settings).rows
 found = dict(rows=rows, samples=[one.samples for one in drawn], weights=models.fingerprint(policy))
 found["with a term"] = models.fingerprint(with_a_term_without_gradient({model!r}))
-Path({folder!r}, f"rollouts{{models.processes().process_index}}.json").write_text(json.dumps(found))
+Path({folder!r}, f"rollouts{{processes().process_index}}.json").write_text(json.dumps(found))
 """
 
 

@@ -12,7 +12,7 @@ from prefnb.batches import Batches, tokenize
 from prefnb.judges import RewardModel
 from prefnb.logprobs import RewardScorer, score_of
 from prefnb.methods.reward_model import bradley_terry, two_classes
-from prefnb.train import train
+from prefnb.training import train
 
 
 def scores(chosen, rejected):

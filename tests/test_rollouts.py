@@ -16,7 +16,7 @@ from prefnb.models import copy_model, fingerprint
 from prefnb.methods.grpo import group_relative, grpo
 from prefnb.methods.rloo import leave_one_out, reinforce
 from prefnb.rollouts import Rollouts
-from prefnb.train import train
+from prefnb.training import train
 
 pytestmark = pytest.mark.filterwarnings("ignore:None of the")  # random models hardly ever stop
 

@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 from prefnb import __main__ as command_line
 from prefnb import cache as made
 from prefnb import data, models, parameters
-from prefnb.train import train
+from prefnb.training import train
 
 SMALL = {
     "pairs": 24, "batch_size": 4, "epochs": 2, "dialogs": 24, "prompts": 8, "steps": 6, "samples": 4, "rounds": 2,
