@@ -218,7 +218,7 @@ def test_presets_must_be_complete():
 
     with pytest.raises(ValueError, match="lacks \\['alpha'\\]"):
 
-        class None_(Settings):
+        class Two(Settings):
             alpha: float = setting("")
 
 
