@@ -42,12 +42,18 @@ output_dir: str = None  # where this run's files go; None means runs/00_pocket_w
 
 # %%
 from prefnb import parameters
-from prefnb.parameters import Number, Schema, Whole
+from prefnb.parameters import ModelName, Settings, setting
 
-fields = {"test_prompts": Whole(20, 520), "draws": Whole(1, 64), "temperature": Number(0.01, 2),
-          "max_response_tokens": Whole(8, 512)}
-defaults = {"model": "pocket", "test_prompts": 520, "draws": 4, "temperature": 0.7, "max_response_tokens": 112}
-p = parameters.check(globals(), Schema(fields, {"pocket": defaults}))
+
+class Looking(Settings):
+    model: ModelName = setting("the model that continues text below", pocket="pocket")
+    test_prompts: int = setting("test prompts that the writers and the models answer", low=20, high=520, pocket=520)
+    draws: int = setting("answers of a model to each prompt", low=1, high=64, pocket=4)
+    temperature: float = setting("the models' sampling temperature", low=0.01, high=2, pocket=0.7)
+    max_response_tokens: int = setting("longest answer of a model", unit="tokens", low=8, high=512, pocket=112)
+
+
+p = parameters.check(globals(), Looking)
 
 # %%
 import collections

@@ -35,17 +35,17 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the reports' setting and wants a GPU
-seed: int = 0  # any whole number; the same seed gives the same numbers
-model: str = None  # "pocket", a model folder or a hub name; None takes the preset's
-dataset: str = None  # "pocket", a local file or a hub name; None takes the preset's
-dialogs: int = 1200  # demonstrations to train on, 1 or more (the ready-made model saw more: pocket 9000, qwen 460000)
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the dialogs come from: 'pocket', a local file or a hub name; None takes the preset's
+dialogs: int = 1200  # dialogs to train on, 1 or more (the ready-made model saw more)
 percentile: float = 95  # prompts and responses are cut at this percentile of their lengths, 50 to 100
-min_response_chars: int = 30  # shorter demonstrations are left out, in characters (Hao's report: 75)
-epochs: float = 1  # passes over the demonstrations, above 0
-batch_size: int = 16  # demonstrations per step, 1 to 4096
-accumulation: int = None  # pieces a batch is cut into to save memory; None takes the preset's (pocket 1, qwen 8)
-learning_rate: float = None  # peak of the schedule, 0 to 1; None takes the preset's (pocket 0.002, qwen 1e-6)
-schedule: str = None  # linear, cosine, exponential or constant; None takes the preset's (linear)
+min_response_chars: int = 30  # shorter responses are left out, 0 or more characters (Hao's report: 75)
+epochs: float = 1  # passes over the data, 0.001 to 1000
+batch_size: int = 16  # examples per step, 1 to 4096
+accumulation: int = None  # micro-batches that a step is computed in, 1 to 4096; None takes the preset's
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's (pocket 0.002, qwen 0.000001)
+schedule: str = None  # how the rate goes on after its warm-up: 'linear', 'cosine', 'exponential' or 'constant'; None takes the preset's
 small_share: float = 0.05  # share of the demonstrations in the small-subset run, above 0, at most 1
 small_epochs: float = 20  # passes over that subset, above 0
 monitor_prompts: int = 32  # training prompts answered at each check while training, 10 to 10000
@@ -53,18 +53,22 @@ patience: int = 3  # checks without a better win rate before early stopping give
 length_factor: float = 0.01  # lambda of the length penalty, 0 to 1000 (Hellman's report: 0.001, for longer responses)
 length_every: int = 3  # the penalty is applied every so many steps, 1 or more
 length_steps: int = 60  # steps of each of the two runs that compare the length penalty, 1 or more
-test_prompts: int = 520  # prompts of the final comparison, 20 to 100000
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = None  # folder for what the run leaves; None is runs/01_sft
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = None  # where the results go: a folder
 
 # %%
 from prefnb import course, methods, parameters
 
-p = parameters.check(
-    globals(), methods.sft.Settings, percentile=parameters.Number(50, 100), small_share=parameters.Number(above=0, high=1),
-    small_epochs=parameters.Number(above=0, high=1000), monitor_prompts=parameters.Whole(10, 10_000),
-    patience=parameters.Whole(1, 1000), length_factor=parameters.Number(0, 1000), length_every=parameters.Whole(1, 10_000),
-    length_steps=parameters.Whole(1, 100_000), test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
+p = parameters.check(globals(), methods.sft.Settings, course.Judging,
+                     percentile=parameters.Number(50, 100),
+                     small_share=parameters.Number(above=0, high=1),
+                     small_epochs=parameters.Number(above=0, high=1000),
+                     monitor_prompts=parameters.Whole(10, 10_000),
+                     patience=parameters.Whole(1, 1000), length_factor=parameters.Number(0, 1000),
+                     length_every=parameters.Whole(1, 10_000),
+                     length_steps=parameters.Whole(1, 100_000))
 
 # %%
 import gzip

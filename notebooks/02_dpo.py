@@ -34,33 +34,34 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' setting and wants a GPU
-seed: int = 0  # 0 or more; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # "pocket", a local file or a hub name; None takes the preset's
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
 pairs: int = None  # preference pairs to train on, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
-epochs: float = None  # passes over the pairs, above 0; None takes the preset's (1)
-batch_size: int = None  # pairs per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
-learning_rate: float = None  # Adam's, above 0; None takes the preset's (pocket 0.0002, qwen 0.000005)
-beta: float = None  # how strongly the reference holds, above 0; None takes the preset's (pocket 0.1, qwen 0.01)
+epochs: float = None  # passes over the data, 0.001 to 1000; None takes the preset's (1)
+batch_size: int = None  # examples per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's
+beta: float = None  # how strongly the reference holds, 0 to 100; None takes the preset's (pocket 0.1, qwen 0.01)
 betas: str = "0.02,0.1,0.5"  # the sweep of beta, numbers above 0; the main beta is always among them
 few: int = 256  # pairs of the run that goes further, 1 or more
 longer: float = 6.0  # epochs of the run that goes further, above 0
 faster: float = 10.0  # learning rate of the run that goes further, in multiples of the main one's, above 0
 strength: float = 1.0  # pull of the variants' extra terms, 0 or more, in multiples of beta
-max_prompt_tokens: int = None  # longer ones are left out; None takes the preset's (pocket model, other data: 256)
-max_response_tokens: int = None  # longer ones are cut; None takes the preset's (pocket model, other data: 256)
-test_prompts: int = 520  # held-out prompts and pairs to measure on, 20 to 100000
+max_prompt_tokens: int = None  # longer prompts are left out, 1 or more tokens; None takes the preset's (of other data, pocket: 256)
+max_response_tokens: int = None  # longer responses are cut, 4 or more tokens; None takes the preset's (of other data, pocket: 256)
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = None  # where this run's results go; None means runs/02_dpo
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = None  # where the results go: a folder
 
 # %%
 from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), methods.dpo.Settings, betas=parameters.Numbers(above=0, high=100),
-                     few=parameters.Whole(1), longer=parameters.Number(above=0, high=1000),
+p = parameters.check(globals(), methods.dpo.Settings, course.Judging,
+                     betas=parameters.Numbers(above=0, high=100), few=parameters.Whole(1),
+                     longer=parameters.Number(above=0, high=1000),
                      faster=parameters.Number(above=0, high=1000),
-                     strength=parameters.Number(0, 1000), test_prompts=parameters.Whole(20, 100_000),
-                     draws=parameters.Whole(1, 64))
+                     strength=parameters.Number(0, 1000))
 
 # %% [markdown]
 # ## The idea

@@ -33,30 +33,32 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' setting and wants a GPU
-seed: int = 0  # 0 or more; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # "pocket", a local file or a hub name; None takes the preset's
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
 pairs: int = None  # preference pairs to train on, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
-epochs: float = None  # passes over the pairs, above 0; None takes the preset's (1)
-batch_size: int = None  # pairs per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
-learning_rate: float = None  # Adam's, above 0; None takes the preset's (pocket 0.0002, qwen 0.000005)
-beta: float = None  # SimPO's scale of the mean log-prob, 0 to 100; None takes the preset's (2.5)
-gamma: float = None  # SimPO's target margin, absolute, 0 to 100; None takes the preset's (1)
+epochs: float = None  # passes over the data, 0.001 to 1000; None takes the preset's (1)
+batch_size: int = None  # examples per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's
+beta: float = None  # scale of the mean log-probs, 0 to 100; None takes the preset's (2.5)
+gamma: float = None  # the margin that a pair has to reach, 0 to 100; None takes the preset's (1)
 dpo_beta: float = 0.1  # DPO's beta, above 0
 grid_gammas: str = "1,3,5"  # gamma of each setting of the grid, 0 or more
 grid_betas: str = "2.5,10,10"  # beta of each setting of the grid, above 0; as many as grid_gammas
-max_prompt_tokens: int = None  # longer ones are left out; None takes the preset's (pocket model, other data: 256)
-max_response_tokens: int = None  # longer ones are cut; None takes the preset's (pocket model, other data: 256)
-test_prompts: int = 520  # held-out prompts and pairs to measure on, 20 to 100000
+max_prompt_tokens: int = None  # longer prompts are left out, 1 or more tokens; None takes the preset's (of other data, pocket: 256)
+max_response_tokens: int = None  # longer responses are cut, 4 or more tokens; None takes the preset's (of other data, pocket: 256)
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = None  # where this run's results go; None means runs/03_simpo
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = None  # where the results go: a folder
 
 # %%
 from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), methods.simpo.Settings, dpo_beta=parameters.Number(above=0, high=100),
-                     grid_gammas=parameters.Numbers(0, 100), grid_betas=parameters.Numbers(above=0, high=100),
-                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
+p = parameters.check(globals(), methods.simpo.Settings, course.Judging,
+                     dpo_beta=parameters.Number(above=0, high=100),
+                     grid_gammas=parameters.Numbers(0, 100),
+                     grid_betas=parameters.Numbers(above=0, high=100))
 if len(p.grid_gammas) != len(p.grid_betas):
     raise parameters.ParameterError(f"'grid_gammas' has {len(p.grid_gammas)} numbers and 'grid_betas' has "
                                     f"{len(p.grid_betas)}: give as many of each.")

@@ -35,31 +35,32 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the report's model and data and wants a GPU
-seed: int = 0  # any whole number; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # preference pairs: "pocket", a local file or a hub name; None takes the preset's
-sft: bool = None  # fine-tune the model on demonstrations first? None takes the preset's (True)
-pairs: int = None  # training pairs, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
-epochs: float = None  # passes over the pairs, above 0, may be a fraction; None takes the preset's (1)
-batch_size: int = None  # pairs per optimiser step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
-learning_rate: float = None  # above 0, up to 1; None takes the preset's (pocket 0.0002, qwen 0.000005)
-alpha: float = 10.0  # strength, 0 (DPO) to 10000; the report's best: 10 for minimum_likelihood, else 0.1
-beta: float = None  # DPO's beta, 0 to 100, higher stays closer; None takes the preset's (pocket 0.1, qwen 0.01)
-penalty: str = "minimum_likelihood"  # "minimum_likelihood", "unlikelihood" or "contrastive"
-weight: str = "linear"  # f(r): "linear", "quadratic", "square_root" or "expectile"
-zeta: float = 0.5  # the expectile's asymmetry, 0 to 1; other weights ignore it
-level: str = "token"  # unlikelihood of each "token" or of the whole "sequence"
-normalize: str = "tanh_mean"  # how the vote gets into -1..1: "tanh_mean", "tanh" or "batch_max"
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
+sft: bool = None  # supervised fine-tuning first, of the preset's own model: True or False; None takes the preset's
+pairs: int = None  # preference pairs to train on, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
+epochs: float = None  # passes over the data, 0.001 to 1000; None takes the preset's (1)
+batch_size: int = None  # examples per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's
+alpha: float = 10.0  # strength of the penalty (0 is DPO), 0 to 10000; the report's best: 10, of other penalties 0.1
+beta: float = None  # how strongly the reference holds, 0 to 100; None takes the preset's (pocket 0.1, qwen 0.01)
+penalty: str = "minimum_likelihood"  # what is added to DPO's loss: 'minimum_likelihood', 'unlikelihood' or 'contrastive'
+weight: str = "linear"  # how a vote becomes a weight: 'linear', 'quadratic', 'square_root' or 'expectile'
+zeta: float = 0.5  # the expectile weight's share of right votes, 0 to 1
+level: str = "token"  # what unlikelihood counts: 'token' or 'sequence'
+normalize: str = "tanh_mean"  # how a log-ratio becomes a vote: 'tanh_mean', 'tanh' or 'batch_max'
 alphas: str = "0.1,1"  # more strengths to try, 0 to 10000, with commas; 0 and alpha are always in the sweep
-test_prompts: int = 520  # prompts that the policies are compared on, 20 or more
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = "runs/04_dppo"  # where the run leaves its numbers and figures
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = "runs/04_dppo"  # where the results go: a folder
 
 # %%
 from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), methods.dppo.Settings, alphas=parameters.Numbers(0, 10_000),
-                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
+p = parameters.check(globals(), methods.dppo.Settings, course.Judging,
+                     alphas=parameters.Numbers(0, 10_000))
 
 # %%
 import math

@@ -33,28 +33,29 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' model and data and wants a GPU
-seed: int = 0  # any whole number; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # preference pairs: "pocket", a local file or a hub name; None takes the preset's
-pairs: int = None  # pairs for the full reward model, 1 or more; None takes the preset's (pocket 2000, qwen 61000)
-epochs: float = None  # passes over the pairs, above 0, may be a fraction; None takes the preset's (both 1)
-batch_size: int = None  # pairs per optimiser step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
-learning_rate: float = None  # above 0, up to 1; None takes the preset's (pocket 2e-4, qwen 1e-5)
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
+pairs: int = None  # preference pairs to train on, 1 or more; None takes the preset's (pocket 2000, qwen 61000)
+epochs: float = None  # passes over the data, 0.001 to 1000; None takes the preset's (1)
+batch_size: int = None  # examples per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's (pocket 0.0002, qwen 0.00001)
 pairs_in_view: int = 1024  # pairs of the smaller reward model that is trained in this notebook, 1 or more
 held_out: int = 400  # pairs to test the reward models on, 20 or more
-test_prompts: int = 520  # prompts that are answered and judged, 20 or more
-draws: int = 4  # answers to every prompt that are compared without picking, 1 to 64
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
+draws: int = 4  # answers per prompt and policy, 1 to 64
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
 samples: int = 16  # answers drawn to every prompt to pick from, 4 to 256
 temperature: float = 0.7  # of all answers, 0.01 to 2; paper 002 has 1
 best_of: int = 5  # N of the best-of-N that is set against a single answer, 2 to samples; paper 002 has 5
-output_dir: str = "runs/05_reward_model"  # where the run leaves its numbers, figures and the reward model
+output_dir: str = "runs/05_reward_model"  # where the results go: a folder
 
 # %%
 from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), methods.reward_model.Settings, pairs_in_view=parameters.Whole(1),
-                     held_out=parameters.Whole(20), test_prompts=parameters.Whole(20, 100_000),
-                     draws=parameters.Whole(1, 64), samples=parameters.Whole(4, 256), temperature=parameters.Number(0.01, 2),
+p = parameters.check(globals(), methods.reward_model.Settings, course.Judging,
+                     pairs_in_view=parameters.Whole(1), held_out=parameters.Whole(20),
+                     samples=parameters.Whole(4, 256), temperature=parameters.Number(0.01, 2),
                      best_of=parameters.Whole(2, 256))
 if p.best_of > p.samples:
     raise parameters.ParameterError(f"'best_of' is {p.best_of}, but there are {p.samples} samples to pick from: give at "

@@ -31,26 +31,27 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the paper's model and data and wants a GPU
-seed: int = 0  # any whole number; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # preference pairs: "pocket", a local file or a hub name; None takes the preset's
-pairs: int = None  # training pairs, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
-epochs: float = None  # passes over the pairs, above 0, may be a fraction; None takes the preset's (1)
-batch_size: int = None  # pairs per optimiser step, 1 to 4096; None takes the preset's
-learning_rate: float = None  # above 0, up to 1; None takes the preset's (qwen 5e-6)
-beta: float = None  # DPO's beta, 0 to 100; None takes the preset's (pocket 0.1, qwen 0.01)
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
+pairs: int = None  # preference pairs to train on, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
+epochs: float = None  # passes over the data, 0.001 to 1000; None takes the preset's (1)
+batch_size: int = None  # examples per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's
+beta: float = None  # how strongly the reference holds, 0 to 100; None takes the preset's (pocket 0.1, qwen 0.01)
 shares: str = "0.1,0.2,1"  # shares of pairs that get the model's own answer as rejected, above 0 to 1
 temperature: float = 0.7  # of the model's own answers, 0.01 to 2
-test_prompts: int = 520  # prompts that the policies are compared on, 20 or more
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = "runs/06_rs_dpo"  # where the run leaves its numbers and figures
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = "runs/06_rs_dpo"  # where the results go: a folder
 
 # %%
 from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), methods.dpo.Settings, shares=parameters.Numbers(above=0, high=1),
-                     temperature=parameters.Number(0.01, 2), test_prompts=parameters.Whole(20, 100_000),
-                     draws=parameters.Whole(1, 64))
+p = parameters.check(globals(), methods.dpo.Settings, course.Judging,
+                     shares=parameters.Numbers(above=0, high=1),
+                     temperature=parameters.Number(0.01, 2))
 
 # %%
 import random

@@ -30,29 +30,29 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the paper's model and data and wants a GPU
-seed: int = 0  # any whole number; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # preference pairs: "pocket", a local file or a hub name; None takes the preset's
-new_prompts: str = None  # a file of new prompts; None lets the pocket world write them, other data need a file
-pairs: int = None  # pairs that the start learns from, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
-rounds: int = None  # rounds of self-improvement, 1 to 100; None takes the preset's (3)
-weakest: int = None  # categories that get new prompts, 1 or more; None takes the preset's (2)
-prompts: int = None  # new prompts a round, 1 or more; None takes the preset's (pocket 128, qwen 1000)
-temperatures: str = "0.2,0.2,0.7,0.7,0.7,1.2,1.2,1.2"  # one sample for each, two or more, 0.01 to 2
-epochs: float = None  # passes over a round's pairs, above 0, may be a fraction; None takes the preset's (3)
-batch_size: int = None  # pairs per optimiser step, 1 to 4096; None takes the preset's
-learning_rate: float = None  # of the rounds, above 0, up to 1; None takes the preset's (qwen 5e-6)
-beta: float = None  # DPO's beta, 0 to 100; None takes the preset's (pocket 0.1, qwen 0.01)
-scout_prompts: int = None  # prompts that the categories are chosen on, 1 or more; None takes the preset's (pocket 200)
-test_prompts: int = 520  # prompts that the policies are compared on, 20 or more
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
+new_prompts: str = None  # a file of prompts (None: the pocket world writes them): 'pocket', a local file or a hub name
+pairs: int = None  # preference pairs to train on, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
+rounds: int = None  # rounds of samples, pairs and training, 1 to 100; None takes the preset's (3)
+weakest: int = None  # categories that new prompts are from, 1 to 1000; None takes the preset's (2)
+prompts: int = None  # new prompts in a round, 1 or more; None takes the preset's (pocket 128, qwen 1000)
+temperatures: str = "0.2,0.2,0.7,0.7,0.7,1.2,1.2,1.2"  # one for each sample of a prompt: numbers such as 0.1,1,10, each 0.01 to 2
+epochs: float = None  # passes over the pairs of a round, 0.001 to 1000; None takes the preset's (3)
+batch_size: int = None  # examples per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's
+beta: float = None  # how strongly the reference holds, 0 to 100; None takes the preset's (pocket 0.1, qwen 0.01)
+scout_prompts: int = None  # prompts that show which categories are weak, 1 or more; None takes the preset's
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = "runs/07_self_improvement"  # where the run leaves its numbers and figures
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = "runs/07_self_improvement"  # where the results go: a folder
 
 # %%
 from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), methods.self_improvement.RoundSettings, test_prompts=parameters.Whole(20, 100_000),
-                     draws=parameters.Whole(1, 64))
+p = parameters.check(globals(), methods.self_improvement.RoundSettings, course.Judging)
 methods.self_improvement.check_rounds(p)
 
 # %% [markdown]

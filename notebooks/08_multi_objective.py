@@ -32,34 +32,36 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the paper's model, data and judges and wants a GPU
-seed: int = 0  # any whole number; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # prompts and pairs: "pocket", a local file or a hub name; None takes the preset's
-helpfulness_model: str = None  # reward model, a folder or a hub name; None: the gold judge, or a proxy made from pairs
-fluency_model: str = None  # classifier of fluent texts, likewise; None: the gold judge, or brevity in its place
-pairs: int = None  # pairs for the preference function and for DPO, 1 or more; None takes the preset's (1536, 2000)
-steps: int = None  # optimiser steps of the policies compared, 1 or more; None: the preset's (pocket 60, ready-made)
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
+helpfulness_model: str = None  # a reward model (None: the data's own judge, or a proxy): 'pocket', a local folder or a hub name; None takes the preset's
+fluency_model: str = None  # a classifier (None: the data's own judge, or brevity): 'pocket', a local folder or a hub name; None takes the preset's
+pairs: int = None  # preference pairs that a rule is learnt from, 1 or more; None takes the preset's
+steps: int = None  # training steps, 1 to 1000000; None takes the preset's (pocket 60, qwen 1000)
 live_steps: int = 8  # optimiser steps of the two trainings that you watch, 2 or more; a second or two each
-batch_size: int = None  # prompts a step, 1 to 4096; None takes the preset's (8)
-samples: int = None  # answers a prompt, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
-learning_rate: float = None  # above 0, up to 1; None takes the preset's
-weights: str = "0.5,0.5"  # criticality weights of the first two objectives, two numbers from 0 to 1000
+batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's (8)
+samples: int = None  # samples of a prompt, K, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's
+weights: str = "0.5,0.5"  # one for each objective that counts: numbers such as 0.1,1,10, each 0 to 1000
 mixes: str = "0,0.25,0.5,0.75,1"  # the sweep: weights a of helpfulness, 0 to 1; fluency has 1 - a
-tau: float = None  # sharpness of the soft Chebyshev rule, above 0; None takes the preset's (10)
+tau: float = None  # sharpness of the soft Chebyshev rule, above 0 and at most 1000000; None takes the preset's (10)
 all_weights: str = "0.25,0.25,0.25,0.25"  # weights where all count, four from 0 to 1000; two objectives take two
 choice_prompts: int = 128  # prompts of the section on choices, 20 or more
 choice_samples: int = 16  # answers of SFT to each of them, to choose among, 2 to 1024
-test_prompts: int = 520  # prompts that the policies are compared on, 20 or more
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = "runs/08_multi_objective"  # where the run leaves its numbers and figures
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = "runs/08_multi_objective"  # where the results go: a folder
 
 # %%
 from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), methods.multi_objective.RuleSettings, live_steps=parameters.Whole(2, 1_000_000),
-                     mixes=parameters.Numbers(0, 1), all_weights=parameters.Numbers(0, 1000),
-                     choice_prompts=parameters.Whole(20, 100_000), choice_samples=parameters.Whole(2, 1024),
-                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
+p = parameters.check(globals(), methods.multi_objective.RuleSettings, course.Judging,
+                     live_steps=parameters.Whole(2, 1_000_000), mixes=parameters.Numbers(0, 1),
+                     all_weights=parameters.Numbers(0, 1000),
+                     choice_prompts=parameters.Whole(20, 100_000),
+                     choice_samples=parameters.Whole(2, 1024))
 for name, given, needed in (("weights", p.weights, 2), ("all_weights", p.all_weights, 4)):
     if len(given) != needed:
         raise parameters.ParameterError(f"'{name}' needs {needed} numbers, one per objective; it has {len(given)}.")

@@ -34,30 +34,32 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' model and data and wants a GPU
-seed: int = 0  # any whole number; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # where prompts come from: "pocket", a local file or a hub name; None takes the preset's
-prompts: int = None  # training prompts to choose from, 1 or more; None takes the preset's
-steps: int = None  # optimiser steps of the policies compared, 1 or more; None: the preset's (pocket 60, ready-made)
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
+prompts: int = None  # training prompts to sample answers for, 1 or more; None takes the preset's
+steps: int = None  # training steps, 1 to 1000000; None takes the preset's (pocket 60, qwen 1000)
 live_steps: int = 6  # optimiser steps of the two trainings that you watch, 2 or more; a second or two each
 batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's (8)
-samples: int = None  # answers to each prompt of a step, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
-learning_rate: float = None  # above 0, up to 1; None takes the preset's
-kl_weight: float = None  # weight of the KL from SFT, 0 to 100; None takes the preset's
-reward: str = None  # "gold" or "proxy"; None is gold in the pocket world, else proxy
-max_response_tokens: int = None  # an answer is cut there, 1 or more; None takes the preset's
+samples: int = None  # samples of a prompt, K, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's
+kl_weight: float = None  # price of moving away from the reference, 0 to 100; None takes the preset's
+reward: str = None  # whose scores are the rewards: 'gold' or 'proxy'; None takes the preset's
+max_response_tokens: int = None  # longer samples are cut off, 4 or more tokens; None takes the preset's
 variance_prompts: int = 8  # prompts of the variance measurement, 1 or more
 variance_samples: int = 16  # answers to each of them, 8 or more
-test_prompts: int = 520  # prompts that the policies are compared on, 20 or more
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = "runs/09_rloo"  # where the run leaves its numbers and figures
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = "runs/09_rloo"  # where the results go: a folder
 
 # %%
 from prefnb import course, data, methods, parameters
 
-p = parameters.check(globals(), methods.rloo.Settings, live_steps=parameters.Whole(2, 1_000_000),
-                     variance_prompts=parameters.Whole(1, 1000), variance_samples=parameters.Whole(8, 4096),
-                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
+p = parameters.check(globals(), methods.rloo.Settings, course.Judging,
+                     live_steps=parameters.Whole(2, 1_000_000),
+                     variance_prompts=parameters.Whole(1, 1000),
+                     variance_samples=parameters.Whole(8, 4096))
 gold = data.Source(p.dataset).judge
 if reward is None and not gold:
     p.reward = "proxy"  # no program knows the answers of other data

@@ -33,34 +33,36 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the paper's model with real data and wants a GPU
-seed: int = 0  # any whole number; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # where prompts come from: "pocket", a local file or a hub name; None takes the preset's
-reward: str = None  # "gold" (pocket prompts only) or "proxy", a trained reward model; None takes what the data allow
-prompts: int = None  # training prompts, 1 or more; None takes the preset's (pocket 1000, qwen 50, as the paper)
-batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's
-samples: int = None  # answers per prompt, 2 to 1024; None takes the preset's
-steps: int = None  # optimiser steps of the policies compared, 1 or more; None: the preset's (pocket 60, ready-made)
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
+reward: str = None  # whose scores are the rewards: 'gold' or 'proxy'; None takes the preset's
+prompts: int = None  # training prompts to sample answers for, 1 or more; None takes the preset's
+batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's (8)
+samples: int = None  # samples of a prompt, K, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
+steps: int = None  # training steps, 1 to 1000000; None takes the preset's (pocket 60, qwen 1000)
 live_steps: int = 8  # optimiser steps of the training that you watch, 2 or more; a second or two each
-learning_rate: float = None  # above 0, up to 1; None takes the preset's
-kl_weight: float = None  # weight of the KL from the SFT policy, 0 to 100; None takes the preset's (qwen 0.1)
-clip: float = 0.2  # how far pi / pi_old may go from 1 and still be rewarded for it, above 0, up to 1
-scale_rewards: str = "group"  # whose deviation divides the advantages: "group", "batch" or "none"
-loss_type: str = "sequence"  # what divides a sample's tokens: "sequence", "token" or "constant"
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's
+kl_weight: float = None  # price of moving away from the reference, 0 to 100; None takes the preset's
+clip: float = 0.2  # how far a token's probability ratio counts, above 0 and at most 1
+scale_rewards: str = "group"  # whose deviation scales rewards: 'group', 'batch' or 'none'
+loss_type: str = "sequence"  # what tokens are divided by: 'sequence', 'token' or 'constant'
 varied: str = "0.7,1.3"  # temperatures that share a group in one section; samples is a multiple of their number
 more_updates: int = 3  # updates per batch of samples in the section on them, 2 to 64
 update_batches: int = 3  # batches of samples in that section, 1 or more; each takes more_updates optimiser steps
-test_prompts: int = 520  # prompts that the policies are compared on, 20 or more
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = "runs/10_grpo"  # where the run leaves its numbers and figures
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = "runs/10_grpo"  # where the results go: a folder
 
 # %%
 from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), methods.grpo.Settings, live_steps=parameters.Whole(2, 1_000_000),
-                     varied=parameters.Numbers(above=0, high=5), more_updates=parameters.Whole(2, 64),
-                     update_batches=parameters.Whole(1, 1_000_000),
-                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
+p = parameters.check(globals(), methods.grpo.Settings, course.Judging,
+                     live_steps=parameters.Whole(2, 1_000_000),
+                     varied=parameters.Numbers(above=0, high=5),
+                     more_updates=parameters.Whole(2, 64),
+                     update_batches=parameters.Whole(1, 1_000_000))
 for name in ("temperatures", "varied"):
     if p.samples % len(getattr(p, name)):
         raise parameters.ParameterError(f"{p.samples} samples cannot be shared evenly among {len(getattr(p, name))} "

@@ -53,15 +53,20 @@ class ParameterError(ValueError):
 # --- Where data and models come from ------------------------------------------------------------------------
 
 
-def _local_or_hub(value: str, what: str, is_there) -> str:
+def _local_or_hub(value: str, what: str, is_there, known: tuple[str, ...] = ("pocket",)) -> str:
     """A path that is not absolute is looked for from the folder that the notebook runs in."""
-    if value == "pocket" or is_there(os.path.expanduser(value)):
+    if value in known or is_there(os.path.expanduser(value)):
         return value
     if value.endswith(FILE_SUFFIXES) or value.startswith((".", "/", "~")) or value.count("/") > 1:
         raise ValueError(f"There is no such {what} (looked from {os.getcwd()}). {_near_path(value)}")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+(:[\w.-]+)?", value):
-        raise ValueError(_did_you_mean(value, ["pocket"]) or _near_path(value))
+        raise ValueError(_did_you_mean(value, known) or _near_path(value))
     return value
+
+
+def _judge(value: str) -> str:
+    remote = re.fullmatch(r"https?://\S+#\S+", value)
+    return value if remote else _local_or_hub(value, "folder", os.path.isdir, ("gold", "proxy"))
 
 
 def _writable(value: str) -> str:
@@ -72,16 +77,23 @@ def _writable(value: str) -> str:
 
 _DATA = AfterValidator(lambda value: _local_or_hub(value, "file", os.path.isfile))
 _MODEL = AfterValidator(lambda value: _local_or_hub(value, "folder", os.path.isdir))
+_JUDGE = AfterValidator(_judge)
 _FOLDER = AfterValidator(_writable)
 _SOURCE = "'pocket', a {} that exists or a hub name like 'owner/name'"
 _PLACES = {  # what each may be, and the same in few words
     _DATA: (_SOURCE.format("file"), "'pocket', a local file or a hub name"),
     _MODEL: (_SOURCE.format("folder"), "'pocket', a local folder or a hub name"),
+    _JUDGE: (
+        "'gold', 'proxy', a reward model's folder that exists, its hub name like 'owner/name', or an endpoint like "
+        "'https://host/v1#model'",
+        "'gold', 'proxy', or a reward model",
+    ),
     _FOLDER: ("a folder that can be written", "a folder"),
 }
 
 DataName = Annotated[str, _DATA]
 ModelName = Annotated[str, _MODEL]
+JudgeName = Annotated[str, _JUDGE]
 FolderName = Annotated[str, _FOLDER]
 
 
@@ -250,31 +262,6 @@ Whole = partial(Number, kind=int)  # 10.0 and "10" are the whole number 10
 Numbers = partial(Number, kind=list[float])  # a list, or text such as "0.1,1,10"
 
 
-def Choice(*names: str):
-    """One of several names."""
-    return Literal[names], ...
-
-
-def Flag():
-    """True or False, also written as text."""
-    return bool, ...
-
-
-def Text():
-    """Any text but the empty one."""
-    return str, ...
-
-
-def Source(what: str = "file"):
-    """Where data (a "file") or a model (a "folder") come from."""
-    return {"file": DataName, "folder": ModelName}[what], ...
-
-
-def Folder():
-    """A folder that can be written, there or not."""
-    return FolderName, ...
-
-
 # --- What a parameter is, in words --------------------------------------------------------------------------
 
 
@@ -344,7 +331,7 @@ _LIMITS = {  # pydantic's limits in words, and in few
 
 
 def _range(bounds: Mapping[str, float], brief: bool) -> str:
-    bounds = {one: _plain(bounds[one]) for one in _LIMITS if one in bounds and not (brief and bounds[one] == MOST)}
+    bounds = {one: _plain(bounds[one]) for one in _LIMITS if one in bounds and not (brief and bounds[one] >= MOST)}
     if {"ge", "le"} <= set(bounds):
         return f"{'' if brief else 'from '}{bounds['ge']} to {bounds['le']}"
     return " and ".join(_LIMITS[one][brief].format(bound) for one, bound in bounds.items())

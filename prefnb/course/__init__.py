@@ -19,3 +19,4 @@ from prefnb.course.fitting import fit
 from prefnb.course.own_samples import on_policy, rollouts, training_prompts
 from prefnb.course.policies import Trained
 from prefnb.course.records import record
+from prefnb.course.settings import Judging

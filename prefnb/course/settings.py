@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from prefnb.parameters import DataName, ModelName, Settings, setting
+from prefnb.parameters import DataName, JudgeName, ModelName, Settings, setting
 
 ULTRAFEEDBACK = "HuggingFaceH4/ultrafeedback_binarized"
 
@@ -21,8 +21,8 @@ class Training(Settings):
     model: ModelName = setting("the model that training starts from", pocket="pocket", qwen="Qwen/Qwen2.5-0.5B")
     dataset: DataName = setting("where the rows come from", pocket="pocket", qwen=ULTRAFEEDBACK)
     batch_size: int = setting("examples per step", low=1, high=4096, pocket=16, qwen=32)
-    learning_rate: float = setting("Adam's learning rate", above=0, high=1, pocket=2e-4, qwen=5e-6)
-    schedule: Schedule = setting("how the learning rate goes on after its warm-up", every="linear")
+    learning_rate: float = setting("Adam's rate", above=0, high=1, pocket=2e-4, qwen=5e-6)
+    schedule: Schedule = setting("how the rate goes on after its warm-up", every="linear")
     accumulation: int = setting("micro-batches that a step is computed in", low=1, high=4096, pocket=1, qwen=8)
     gradient_checkpointing: bool = setting(
         "less memory for a third more computing; the numbers stay", pocket=False, qwen=True
@@ -58,8 +58,8 @@ class FromRewards(FromSFT):
     batch_size: int = setting("prompts per step", low=1, high=4096, every=8)
     samples: int = setting("samples of a prompt, K", low=2, high=1024, pocket=8, qwen=4)
     temperatures: list[float] = setting("shared out among the samples", low=0.01, high=5, every=[1.0])
-    learning_rate: float = setting("Adam's learning rate", above=0, high=1, pocket=6e-4, qwen=1e-6)
-    schedule: Schedule = setting("how the learning rate goes on after its warm-up", every="constant")
+    learning_rate: float = setting("Adam's rate", above=0, high=1, pocket=6e-4, qwen=1e-6)
+    schedule: Schedule = setting("how the rate goes on after its warm-up", every="constant")
     accumulation: int = setting("micro-batches that a step is computed in", low=1, high=4096, pocket=2, qwen=8)
     max_response_tokens: int = setting("longer samples are cut off", unit="tokens", low=4, pocket=112, qwen=256)
     kl_weight: float = setting("price of moving away from the reference", low=0, high=100, pocket=0.02, qwen=0.1)
@@ -70,8 +70,4 @@ class Judging(Training):
 
     test_prompts: int = setting("held-out prompts to answer", low=20, high=100_000, every=520)
     draws: int = setting("answers per prompt and policy", low=1, high=64, every=4)
-    judge: str | None = setting(
-        "who scores the answers: 'gold', 'proxy' (a reward model learnt from the pairs), or a reward model's folder or "
-        "hub name; by default gold, where the data have it",
-        every=None,
-    )
+    judge: JudgeName | None = setting("who scores the answers (None: the data's own judge)", every=None)

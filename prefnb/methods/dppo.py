@@ -180,7 +180,7 @@ def dppo(
 
 
 class Settings(DpoSettings):
-    alpha: float = setting("strength of the penalty; 0 is DPO", low=0, high=10_000, every=10.0)
+    alpha: float = setting("strength of the penalty (0 is DPO)", low=0, high=10_000, every=10.0)
     zeta: float = setting("the expectile weight's share of right votes", low=0, high=1, every=0.5)
     penalty: Literal[tuple(PENALTIES)] = setting("what is added to DPO's loss", every="minimum_likelihood")
     weight: Literal[tuple(WEIGHTS)] = setting("how a vote becomes a weight", every="linear")

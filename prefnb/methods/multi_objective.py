@@ -180,9 +180,11 @@ class RuleSettings(FromRewards):
     weights: list[float] = setting("one for each objective that counts", low=0, high=1000, every=[0.5, 0.5])
     tau: float = setting("sharpness of the soft Chebyshev rule", above=0, high=1e6, every=10.0)
     helpfulness_model: ModelName | None = setting(
-        "a reward model", pocket=None, qwen="OpenAssistant/reward-model-deberta-v3-large-v2"
+        "a reward model (None: the data's own judge, or a proxy)", pocket=None, qwen="OpenAssistant/reward-model-deberta-v3-large-v2"
     )
-    fluency_model: ModelName | None = setting("a classifier", pocket=None, qwen="4i-ai/BERT_disfluency_cls")
+    fluency_model: ModelName | None = setting(
+        "a classifier (None: the data's own judge, or brevity)", pocket=None, qwen="4i-ai/BERT_disfluency_cls"
+    )
     # as others who use that model read it; its card names no classes, so try a sentence of each kind first
     fluent_class: int = setting("the fluent one of a classifier's two classes", low=0, high=1, every=1)
 

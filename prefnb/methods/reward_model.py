@@ -54,7 +54,7 @@ def two_classes(policy, reference=None, *, label):
 
 class Settings(PairTraining):
     pairs: int = setting("preference pairs to train on", low=1, pocket=2000, qwen=61_000)
-    learning_rate: float = setting("Adam's learning rate", above=0, high=1, pocket=2e-4, qwen=1e-5)
+    learning_rate: float = setting("Adam's rate", above=0, high=1, pocket=2e-4, qwen=1e-5)
 
 
 def recipe(**given) -> Trained:

@@ -46,7 +46,7 @@ class RoundSettings(rs_dpo.Settings):
         "one for each sample of a prompt", low=0.01, high=2, every=[0.2] * 2 + [0.7] * 3 + [1.2] * 3
     )
     scout_prompts: int = setting("prompts that show which categories are weak", low=1, pocket=200, qwen=1000)
-    new_prompts: DataName | None = setting("a file of prompts; the pocket world writes its own", every=None)
+    new_prompts: DataName | None = setting("a file of prompts (None: the pocket world writes them)", every=None)
 
 
 class Settings(RoundSettings):

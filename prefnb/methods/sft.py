@@ -54,7 +54,7 @@ class Settings(DataTraining):
     # 004 §4: one epoch, batch 4 x 8, learning rate 1e-6. 002 §4.1.1: 255 and 420 tokens, at least 75 characters.
     dataset: DataName = setting("where the dialogs come from", pocket="pocket", qwen="HuggingFaceTB/smoltalk")
     dialogs: int = setting("dialogs to train on", low=1, pocket=9000, qwen=460_000)
-    learning_rate: float = setting("Adam's learning rate", above=0, high=1, pocket=2e-3, qwen=1e-6)
+    learning_rate: float = setting("Adam's rate", above=0, high=1, pocket=2e-3, qwen=1e-6)
     max_prompt_tokens: int = setting("longer prompts are left out", unit="tokens", low=1, pocket=160, qwen=255)
     max_response_tokens: int = setting("longer responses are cut", unit="tokens", low=4, pocket=112, qwen=420)
     min_response_chars: int = setting("shorter responses are left out", unit="characters", low=0, pocket=0, qwen=75)
@@ -76,9 +76,10 @@ def recipe(**given) -> Trained:
 def examples_of(p: Settings, tokenizer, split: str = "train") -> Examples:
     """Tokenised first exchanges, those with very short responses left out (002 §4.1.1)."""
     rows = data.Source(p.dataset).dialogs(split, limit=p.dialogs if split == "train" else None, seed=p.seed)
-    kept = rows.filter(lambda row: len(row["response"]) >= p.min_response_chars)
+    shortest = p.min_response_chars
+    kept = rows.filter(lambda row: len(row["response"]) >= shortest)
     if len(kept) < len(rows):
-        print(f"{len(rows) - len(kept)} of {len(rows)} dialogs left out: under {p.min_response_chars} characters.")
+        print(f"{len(rows) - len(kept)} of {len(rows)} dialogs left out: response under {shortest} characters.")
     limits = dict(max_prompt_tokens=p.max_prompt_tokens, max_response_tokens=p.max_response_tokens)
     return tokenize(kept, tokenizer, ("response",), **limits)
 
