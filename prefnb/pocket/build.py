@@ -1,13 +1,10 @@
-"""Build the pocket world's files: data, data card, tokenizer and base model, all from one seed."""
+"""What the pocket world's files hold, from one seed: rows of data, raw text for the base model, the judge's words."""
 
 import gzip
 import hashlib
 import json
 import math
 import random
-import sys
-import time
-from pathlib import Path
 
 from . import facts, judge, tasks, writers
 from .text import words_of
@@ -251,52 +248,3 @@ def write_gzip(path, text):
     """Write text compressed, with no time or name in the header, so that the bytes depend on the text alone."""
     with open(path, "wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
         packed.write(text.encode())
-
-
-def build_data(out, seed=SEED, say=print):
-    """Write all data files and the data card to the folder `out`; return {file name: (rows, sha256)}."""
-    out.mkdir(parents=True, exist_ok=True)
-    if seed == SEED:
-        (Path(__file__).parent / "words.txt").write_text("\n".join(world_words()) + "\n", encoding="utf-8")
-        judge.vocabulary.cache_clear()
-    made = {}
-    for name in SIZES:
-        start = time.perf_counter()
-        rows = rows_of(name, seed)
-        text = as_text(rows)
-        path = out / f"{name}.jsonl.gz"
-        write_gzip(path, text)
-        made[name] = (rows, digest(text))
-        say(
-            f"{path.name:28} {len(rows):6} rows {path.stat().st_size / 1e6:6.2f} MB "
-            f"{time.perf_counter() - start:6.1f} s"
-        )
-    from . import card
-
-    (out / "README.md").write_text(card.data_card(made, seed), encoding="utf-8")
-    return made
-
-
-def main(arguments):
-    import argparse
-
-    from . import DATA
-
-    parser = argparse.ArgumentParser(prog="python -m prefnb.pocket", description=__doc__)
-    parser.add_argument("--out", type=Path, default=DATA, help="folder to write to (default: the shipped data)")
-    parser.add_argument("--data-only", action="store_true", help="leave the base model as it is")
-    parser.add_argument("--seed", type=int, default=SEED, help=f"seed of the world (default {SEED})")
-    options = parser.parse_args(arguments)
-    start = time.perf_counter()
-    build_data(options.out, options.seed)
-    if not options.data_only:
-        from . import pretrain
-
-        pretrain.build_model(options.out / "base_model", options.seed)
-    size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
-    print(f"The pocket world is in {options.out}: {size / 1e6:.1f} MB, made in {time.perf_counter() - start:.0f} s.")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
