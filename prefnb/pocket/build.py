@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import random
+from pathlib import Path
 
 from . import facts, judge, tasks, writers
 from .text import words_of
@@ -184,7 +185,7 @@ def archive_passage(rng):
 def world_words(seed=SEED):
     """Every word that prompts and writers use, sorted: the judge's vocabulary, with some everyday English."""
     rng = rng_for("words", seed)
-    words = set(EVERYDAY.split())
+    words = set(Path(__file__).with_name("everyday.txt").read_text(encoding="utf-8").split())
     for category in tasks.CATEGORIES:
         for _ in range(1500):
             combination = tasks.CATEGORIES[category].draw(rng)
@@ -196,43 +197,6 @@ def world_words(seed=SEED):
                 if not {"stutter", "break off"} & set(writer.habits):
                     words.update(words_of(writer.write(category, combination, rng)))
     return sorted(word for word in words if not word.isdigit())
-
-
-EVERYDAY = """
-a about above after again all also always am an and another any are around as at away back be because been
-before began behind being below best better between big both but by call came can cannot come could day did
-different do does done don't down each early easy eat end enough even evening ever every example far few
-find first five for found four from full gave get give go goes going good great had half happy has have he
-hello help her here high him his hour hours how i if in into is isn't it it's its just keep kind know known
-large last late later left less let like little live lives long look made make makes man many may me means
-mine minutes more morning most much must my name near need neither never new next night no nobody not
-nothing now of off often old on once one only open or other our out over own part people place please put
-quite rather really right said same say says second see seen seven several she short should show side simple
-since six small so some something soon sorry start step still such take taken ten than thank thanks that the
-their them then there these they thing things think third this those three through time to today together
-too total two under until up upon us use used usually very was way we well went were what when where which
-while white who whole whose why will wish with without word words work world would write year yes yet you
-young your yours sincerely regards sir madam add adds added among across air animal arms art bad bag ball
-bank base bear beautiful bed begin begins behind bird black blue boat body book bottom box boy bright bring
-brings brown build built buy car care carry catch cause center change city class clean clear close cold
-colour come comes common cool corner cost country cover cross cry cut dance dark deep die dinner door draw
-dream drink drinks drive dry ear earth eat edge eight else eyes face fact fall falls family farm fast father
-fear feel feels feet field fill fine finish fire fish floor flow fly follow food foot forest free fresh
-friend friends fruit game garden gives glass goes gold grass green grew ground group grow grows hair hand
-hands hang hard head hear heard heart heat heavy hill hills hit hold home hope horse hot house hundred hunt
-hunts ice idea inside itself job join jump kitchen lady lake land laugh lay lead learn leave leg lie lies
-light line listen lot love low map mark market matter mean measure meet meets middle mile milk mind moment
-money moon mother mountain move music nature nice noise nose note nouns offer ocean oil open order outside
-paint pair paper pass path pay picture piece plain plan plant play plays point poor pretty pull push
-question quick quiet rain reach read ready reason red rest rich ride ring rise rises river road rock room
-round run runs safe sail sand sea season seat seed sell send sentence serve seven shape ship shoe shop sing
-sings sit sits size skin sky sleep sleeps slow slowly smell smile snow soft soil song sound space speak
-stand star stars stay stone stood store storm story street strong summer sun sure sweet swim swims table
-talk tall taste teach tell tells test top town travel tree trees trip true try turn turns village voice wait
-waits wake walk walks wall warm wash watch water weather week wet wheel wide wild win wind window winter
-wood yellow although on however instead hence thus because subtract equals gives leaves minus plus answer
-result dear cheers greetings faithfully step
-"""
 
 
 # --- files ----------------------------------------------------------------------------------------
