@@ -9,8 +9,8 @@ MODULES = {".".join(["prefnb", *path.with_suffix("").parts]).removesuffix(".__in
 
 
 def arrows(module: str) -> set[str]:
-    """The modules that this one imports from, anywhere in it. A name that another package hands on counts as an arrow to
-    the module that defines it; one that its own package hands on, as an arrow to the package."""
+    """The modules that this one imports from, anywhere in it. A name that another package hands on is an arrow to the
+    module that defines it; one that its own package hands on is an arrow to the package."""
     found = set()
     for node in ast.walk(ast.parse(source.TEXTS[MODULES[module]])):
         if isinstance(node, ast.Import):
