@@ -1,12 +1,10 @@
-"""Build the pocket world's files: data, data card, tokenizer and base model, all from one seed."""
+"""What the pocket world's files hold, from one seed: rows of data, raw text for the base model, the judge's words."""
 
 import gzip
 import hashlib
 import json
 import math
 import random
-import sys
-import time
 from pathlib import Path
 
 from . import facts, judge, tasks, writers
@@ -187,7 +185,7 @@ def archive_passage(rng):
 def world_words(seed=SEED):
     """Every word that prompts and writers use, sorted: the judge's vocabulary, with some everyday English."""
     rng = rng_for("words", seed)
-    words = set(EVERYDAY.split())
+    words = set(Path(__file__).with_name("everyday.txt").read_text(encoding="utf-8").split())
     for category in tasks.CATEGORIES:
         for _ in range(1500):
             combination = tasks.CATEGORIES[category].draw(rng)
@@ -199,43 +197,6 @@ def world_words(seed=SEED):
                 if not {"stutter", "break off"} & set(writer.habits):
                     words.update(words_of(writer.write(category, combination, rng)))
     return sorted(word for word in words if not word.isdigit())
-
-
-EVERYDAY = """
-a about above after again all also always am an and another any are around as at away back be because been
-before began behind being below best better between big both but by call came can cannot come could day did
-different do does done don't down each early easy eat end enough even evening ever every example far few
-find first five for found four from full gave get give go goes going good great had half happy has have he
-hello help her here high him his hour hours how i if in into is isn't it it's its just keep kind know known
-large last late later left less let like little live lives long look made make makes man many may me means
-mine minutes more morning most much must my name near need neither never new next night no nobody not
-nothing now of off often old on once one only open or other our out over own part people place please put
-quite rather really right said same say says second see seen seven several she short should show side simple
-since six small so some something soon sorry start step still such take taken ten than thank thanks that the
-their them then there these they thing things think third this those three through time to today together
-too total two under until up upon us use used usually very was way we well went were what when where which
-while white who whole whose why will wish with without word words work world would write year yes yet you
-young your yours sincerely regards sir madam add adds added among across air animal arms art bad bag ball
-bank base bear beautiful bed begin begins behind bird black blue boat body book bottom box boy bright bring
-brings brown build built buy car care carry catch cause center change city class clean clear close cold
-colour come comes common cool corner cost country cover cross cry cut dance dark deep die dinner door draw
-dream drink drinks drive dry ear earth eat edge eight else eyes face fact fall falls family farm fast father
-fear feel feels feet field fill fine finish fire fish floor flow fly follow food foot forest free fresh
-friend friends fruit game garden gives glass goes gold grass green grew ground group grow grows hair hand
-hands hang hard head hear heard heart heat heavy hill hills hit hold home hope horse hot house hundred hunt
-hunts ice idea inside itself job join jump kitchen lady lake land laugh lay lead learn leave leg lie lies
-light line listen lot love low map mark market matter mean measure meet meets middle mile milk mind moment
-money moon mother mountain move music nature nice noise nose note nouns offer ocean oil open order outside
-paint pair paper pass path pay picture piece plain plan plant play plays point poor pretty pull push
-question quick quiet rain reach read ready reason red rest rich ride ring rise rises river road rock room
-round run runs safe sail sand sea season seat seed sell send sentence serve seven shape ship shoe shop sing
-sings sit sits size skin sky sleep sleeps slow slowly smell smile snow soft soil song sound space speak
-stand star stars stay stone stood store storm story street strong summer sun sure sweet swim swims table
-talk tall taste teach tell tells test top town travel tree trees trip true try turn turns village voice wait
-waits wake walk walks wall warm wash watch water weather week wet wheel wide wild win wind window winter
-wood yellow although on however instead hence thus because subtract equals gives leaves minus plus answer
-result dear cheers greetings faithfully step
-"""
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -251,52 +212,3 @@ def write_gzip(path, text):
     """Write text compressed, with no time or name in the header, so that the bytes depend on the text alone."""
     with open(path, "wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
         packed.write(text.encode())
-
-
-def build_data(out, seed=SEED, say=print):
-    """Write all data files and the data card to the folder `out`; return {file name: (rows, sha256)}."""
-    out.mkdir(parents=True, exist_ok=True)
-    if seed == SEED:
-        (Path(__file__).parent / "words.txt").write_text("\n".join(world_words()) + "\n", encoding="utf-8")
-        judge.vocabulary.cache_clear()
-    made = {}
-    for name in SIZES:
-        start = time.perf_counter()
-        rows = rows_of(name, seed)
-        text = as_text(rows)
-        path = out / f"{name}.jsonl.gz"
-        write_gzip(path, text)
-        made[name] = (rows, digest(text))
-        say(
-            f"{path.name:28} {len(rows):6} rows {path.stat().st_size / 1e6:6.2f} MB "
-            f"{time.perf_counter() - start:6.1f} s"
-        )
-    from . import card
-
-    (out / "README.md").write_text(card.data_card(made, seed), encoding="utf-8")
-    return made
-
-
-def main(arguments):
-    import argparse
-
-    from . import DATA
-
-    parser = argparse.ArgumentParser(prog="python -m prefnb.pocket", description=__doc__)
-    parser.add_argument("--out", type=Path, default=DATA, help="folder to write to (default: the shipped data)")
-    parser.add_argument("--data-only", action="store_true", help="leave the base model as it is")
-    parser.add_argument("--seed", type=int, default=SEED, help=f"seed of the world (default {SEED})")
-    options = parser.parse_args(arguments)
-    start = time.perf_counter()
-    build_data(options.out, options.seed)
-    if not options.data_only:
-        from . import pretrain
-
-        pretrain.build_model(options.out / "base_model", options.seed)
-    size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
-    print(f"The pocket world is in {options.out}: {size / 1e6:.1f} MB, made in {time.perf_counter() - start:.0f} s.")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

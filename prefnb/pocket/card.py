@@ -3,7 +3,7 @@
 import collections
 from dataclasses import replace
 
-from . import judge, tasks, writers
+from . import build, judge, pretrain, tasks, writers
 
 HEAD = """# The pocket world's data
 
@@ -138,10 +138,7 @@ def data_card(made, seed):
     categories = "".join(
         f"**{name}**\n\n> {row['prompt']}\n\n{_quoted(row['reference'])}\n\n" for name, row in first.items()
     )
-    from . import pretrain
-    from .build import rng_for
-
-    rng = rng_for("card 2", seed)
+    rng = build.rng_for("card 2", seed)
     combination = tasks.draw("general_knowledge", rng)
     prompt = tasks.render("general_knowledge", combination, rng)
     examples = ""

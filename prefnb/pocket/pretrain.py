@@ -11,8 +11,6 @@ import random
 import time
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.utils.data import DataLoader, Dataset, Subset
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
@@ -157,12 +155,8 @@ def pretrain(model, tokenizer, seed, checkpoint, say=print):
 
 def save_checkpoint(path, model, optimizer, history):
     """Weights, Adam's moments and the history, whole or not at all."""
-    tensors = {f"model.{name}": value for name, value in model.named_parameters()}
-    for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"adam.{number}.{name}": value for name, value in state.items()}
     part = path.with_suffix(".part")
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    save_file(tensors, part, {"history": json.dumps(history)})
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history}, part)
     os.replace(part, path)
 
 
@@ -170,18 +164,10 @@ def load_checkpoint(path, model, optimizer):
     """Put a checkpoint's tensors where they belong, and return its history; [] if there is no checkpoint."""
     if not path.exists():
         return []
-    with safe_open(path, "pt") as file:
-        tensors, history = {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["history"])
-    state = {}
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[f"model.{name}"])
-    for name, value in tensors.items():
-        if name.startswith("adam."):
-            _, number, key = name.split(".")
-            state.setdefault(int(number), {})[key] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return history
+    kept = torch.load(path, map_location="cpu", weights_only=True)
+    model.load_state_dict(kept["model"])
+    optimizer.load_state_dict(kept["optimizer"])
+    return kept["history"]
 
 
 def build_model(out, seed):
@@ -194,7 +180,7 @@ def build_model(out, seed):
         f"{sum(p.numel() for p in model.parameters()):,} parameters"
     )
     out.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(f"{out.name}.unfinished.safetensors")
+    unfinished = out.with_name(f"{out.name}.unfinished.pt")
     history = pretrain(model, tokenizer, seed, unfinished)
     model.generation_config.eos_token_id = [0, 2]
     model.generation_config.pad_token_id = 0
