@@ -438,9 +438,9 @@ if judged:
     rows, fluent = one_by_one(view_rows)
     single = tokenize(rows, tokenizer, ("response",), max_prompt_tokens=p.max_prompt_tokens,
                       max_response_tokens=p.max_response_tokens)
+    single.labels["label"] = fluent[single.kept].tolist()
     start = models.reward_model_from(sft, tokenizer, p.seed, classes=("disfluent", "fluent"))
-    classifier, histories["fluency"] = course.fit(start, single, two_classes, p, scorer=RewardScorer,
-                                                   labels={"label": fluent[single.kept].tolist()})
+    classifier, histories["fluency"] = course.fit(start, single, two_classes, p, scorer=RewardScorer)
     fluency = judges.RewardModel(classifier, tokenizer)
     display(watch(histories["fluency"]))
 

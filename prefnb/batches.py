@@ -88,13 +88,15 @@ class Batch:
 class Examples:
     """Tokenised rows: one prompt and, per role, one response each.
 
-    report: what was left out or cut, in words; kept: the numbers of the rows that are here.
+    report: what was left out or cut, in words; kept: the numbers of the rows that are here; labels: one number for each
+    example, under every name that the objective takes besides log-probs.
     """
 
     prompt_ids: list[list[int]]
     responses: dict[str, list[list[int]]]
     kept: list[int]
     report: list[str] = field(default_factory=list)
+    labels: dict[str, list] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.prompt_ids)
@@ -144,17 +146,15 @@ class Batches:
     again: every example is seen once an epoch, in random company of its own length. The order is a function of
     (seed, epoch) alone.
     batch_size: examples per optimiser step; accumulation: micro-batches in each, to save memory.
-    reference: a `DatasetLogprobs` of the same examples, or None. extras: (examples,) tensors, such as labels, whose
-    part of a batch the objective takes by name.
+    reference: a `DatasetLogprobs` of the same examples, or None.
     """
 
-    def __init__(
-        self, examples: Examples, batch_size: int, *, accumulation: int = 1, seed: int = 0, reference=None, **extras
-    ):
+    def __init__(self, examples: Examples, batch_size: int, *, accumulation: int = 1, seed: int = 0, reference=None):
         if len(examples) == 0:
             raise ValueError("There is no example to train on; choose other data or a larger limit.")
         self.examples, self.batch_size, self.accumulation = examples, batch_size, accumulation
-        self.seed, self.reference, self.extras = seed, reference, extras
+        self.seed, self.reference = seed, reference
+        self.labels = {name: torch.tensor(values) for name, values in examples.labels.items()}
 
     def __len__(self) -> int:
         return -(-len(self.examples) // self.batch_size)
@@ -190,11 +190,11 @@ class Batches:
             ]
 
     def _with_what_belongs(self, batch: Batch) -> Batch:
-        """The batch with its part of the reference and of the extras."""
+        """The batch with its part of the reference and of the labels."""
         return replace(
             batch,
             reference=self.reference.batch(batch.index) if self.reference else None,
-            extras={name: values[batch.index] for name, values in self.extras.items()},
+            extras={name: values[batch.index] for name, values in self.labels.items()},
         )
 
 

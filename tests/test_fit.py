@@ -1,5 +1,6 @@
 """`course.fit`: trained once for the same loss, pairs and settings; anew for any other; kept in half precision."""
 
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -98,10 +99,10 @@ def test_supervised_runs_and_reward_models_need_no_reference(model, tokenizer, p
     for _ in range(2):
         _, history = course.fit(model, single, sft, P, average="token")
         scored, _ = course.fit(start, tokenize(pairs, tokenizer), bradley_terry, P, scorer=RewardScorer)
-        course.fit(two, single, two_classes, P, scorer=RewardScorer, labels={"label": label})
+        course.fit(two, replace(single, labels={"label": label}), two_classes, P, scorer=RewardScorer)
     assert len(trainings) == 3 and history.rows[0]["logp"] < 0
     assert not list(cache.cache_folder().glob("reference-*"))
-    course.fit(two, single, two_classes, P, scorer=RewardScorer, labels={"label": label[::-1]})
+    course.fit(two, replace(single, labels={"label": label[::-1]}), two_classes, P, scorer=RewardScorer)
     assert len(trainings) == 4
     assert isinstance(scored, type(start)) and not torch.equal(weights_of(scored), weights_of(start))
 

@@ -10,11 +10,12 @@ import pytest
 import torch
 from conftest import random_model
 
-from prefnb import batches, data, decoding, methods, models, pairs, parameters, pocket, sampling, unfinished
+from prefnb import batches, data, decoding, methods, models, pairs, parameters, pocket, sampling
 from prefnb.batches import prompt_ids
 from prefnb.course import fitting
 from prefnb.evaluate import win_rate
 from prefnb.pocket import tasks
+from prefnb.training import unfinished
 
 SMALL = dict(
     max_response_tokens=12, rounds=2, prompts=4, scout_prompts=6, epochs=1, steps=2, reward="proxy"

@@ -1,6 +1,7 @@
 """Reward models: the loss, the scores on shared-prompt rows, loading, the judge and the recipe."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -167,7 +168,7 @@ def test_a_classifier_learns_labels_in_the_one_loop(model, tokenizer, pairs):
     examples = tokenize(pairs, tokenizer, ("chosen",))
     examples.responses = {"response": examples.responses["chosen"]}
     learner = models.reward_model_from(model, tokenizer, classes=("bad", "good"))
-    batches = Batches(examples, 4, accumulation=2, label=label)
+    batches = Batches(replace(examples, labels={"label": label.tolist()}), 4, accumulation=2)
     assert all(piece.extras["label"].tolist() == label[piece.index].tolist() for cut in batches.epoch(0) for piece in cut)
     train(learner, batches, two_classes, scorer=RewardScorer, epochs=40, learning_rate=3e-3, progress=False)
     found = RewardModel(learner, tokenizer)([row["prompt"] for row in pairs], [row["chosen"] for row in pairs]).total

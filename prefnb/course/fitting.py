@@ -29,7 +29,6 @@ def fit(
     reference_model=None,
     live=None,
     scorer: type = Scorer,
-    labels: dict[str, list] | None = None,
     average: str = "example",
     also: dict | None = None,
     told: object = None,
@@ -38,9 +37,8 @@ def fit(
     """A copy of `start` trained on `examples`; returns it with its history.
 
     `objective(policy, reference)` gets the log-probs of `reference_model`, which is `start` if none is named; None with
-    `average="token"` (SFT) or another `scorer` (RewardScorer, whose `start` is a reward model), which need none. labels:
-    one number for each example under every name that the objective takes besides. p: the training's settings; `changed`
-    are those that differ here, of epochs, learning_rate, schedule, batch_size.
+    `average="token"` (SFT) or another `scorer` (RewardScorer, whose `start` is a reward model), which need none. p: the
+    training's settings; `changed` are those that differ here, of epochs, learning_rate, schedule, batch_size.
     With a `live` figure it is trained before your eyes. Without one, a run that was made before, with the very same loss
     (its own code and all that it calls), settings and pairs, comes from the cache or with the package.
     also: what `train` takes besides, a monitor or a term on_policy. What these do cannot be seen from outside, so such a
@@ -57,8 +55,7 @@ def fit(
         policy, more = models.copy_model(start), also or {"checkpoint": unfinished}
         frozen = reference(reference_model or start, examples) if compared else None
         size, loop = settings["batch_size"], {name: value for name, value in settings.items() if name != "batch_size"}
-        tensors = {name: torch.tensor(values) for name, values in (labels or {}).items()}
-        batches = Batches(examples, size, accumulation=p.accumulation, seed=p.seed, reference=frozen, **tensors)
+        batches = Batches(examples, size, accumulation=p.accumulation, seed=p.seed, reference=frozen)
         return policy, train(policy, batches, objective, scorer=scorer, average=average, live=live, **loop, **more)
 
     def save(made: tuple[object, History], folder: Path) -> None:
@@ -80,7 +77,7 @@ def fit(
         "examples": digest([examples.prompt_ids, examples.responses]),
         "objective": digest(loss),
         "scorer": [scorer.__name__, code_of(f"{scorer.__module__}.{scorer.__name__}")],
-        "labels": digest(labels),
+        "labels": digest(examples.labels),
         "average": average,
         "also": [sorted(also or {}), digest(besides)],
         "accumulation": p.accumulation,
