@@ -11,12 +11,13 @@ import torch
 from conftest import random_model
 from test_recipes import small_world  # noqa: F401
 
-from prefnb import batches, data, decoding, models, pairs, parameters, pocket, recipes, sampling, unfinished
+from prefnb import batches, data, decoding, models, pairs, parameters, pocket, recipes, sampling
 from prefnb.__main__ import METHODS
 from prefnb.batches import prompt_ids
 from prefnb.evaluate import win_rate
 from prefnb.pocket import tasks
 from prefnb.recipes import training
+from prefnb.training import unfinished
 
 SMALL = dict(
     max_response_tokens=12, rounds=2, prompts=4, scout_prompts=6, epochs=1, steps=2, reward="proxy"
