@@ -162,7 +162,7 @@ widgets.show_table(
 # %%
 cut = {side: int(np.percentile(lengths[side], p.percentile)) for side in lengths}
 cut = {"prompt": min(cut["prompt"], p.max_prompt_tokens), "response": min(cut["response"], p.max_response_tokens)}
-to_tokens = partial(tokenize, tokenizer=tokenizer, roles=("response",), max_prompt_tokens=cut["prompt"],
+to_tokens = partial(tokenize, tokenizer=tokenizer, names=("response",), max_prompt_tokens=cut["prompt"],
                     max_response_tokens=cut["response"])
 examples = to_tokens(rows)
 print(f"{len(examples)} demonstrations remain; cut at {cut['prompt']} prompt and {cut['response']} response tokens.")

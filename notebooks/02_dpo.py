@@ -201,7 +201,7 @@ display(Markdown(f"**{len(examples)} pairs to train on, {len(held_out)} held out
                      widgets.escaped(text[:600])
                      for text in (first["prompt"][-1]["content"], first["chosen"], first["rejected"])) + " |"))
 plots.plot_lengths({"prompt": [len(ids) for ids in examples.prompt_ids],
-                    **{role: [len(ids) for ids in rows] for role, rows in examples.responses.items()}})
+                    **{side: [len(ids) for ids in rows] for side, rows in examples.responses.items()}})
 
 # %% [markdown]
 # Compare the medians of chosen and rejected: whatever differs between the two columns, length included, is
@@ -332,7 +332,7 @@ the margins are no longer small, and with a high beta that is sooner.""")
 # move apart, and how much they still overlap; the sentence below the picture says where their means lie.
 
 # %%
-rewards = [{role: state[f"reward_{role}"].numpy() for role in ("chosen", "rejected")} for state in (before, after)]
+rewards = [{side: state[f"reward_{side}"].numpy() for side in ("chosen", "rejected")} for state in (before, after)]
 rewards_figure = plots.plot_rewards(*rewards)
 display(rewards_figure)
 Markdown(f"""The chosen responses' mean is {evaluate.mean_and_interval(rewards[1]['chosen'])}, the rejected ones'
@@ -350,7 +350,7 @@ above. (The annotator errs now and then, so 100% would not be right either.)""" 
 # (mean and 95% interval; where it knows no answers, the accuracy on held-out pairs).
 
 # %%
-some = Examples(examples.prompt_ids[:p.few], {role: ids[:p.few] for role, ids in examples.responses.items()},
+some = Examples(examples.prompt_ids[:p.few], {side: ids[:p.few] for side, ids in examples.responses.items()},
                 examples.kept[:p.few])
 farther, histories["further"] = course.fit(sft, some, partial(dpo, beta=p.beta), p, epochs=p.longer,
                                             learning_rate=min(1.0, p.faster * p.learning_rate))
@@ -443,9 +443,9 @@ variant_rows = [[label, float((pairs_seen["d_chosen"] > pairs_seen["d_rejected"]
 shift_figure, axis = plots.subplots(figsize=(8, 2.4))
 for position, (label, shifts) in enumerate(reversed(variant_shifts.items())):
     axis.plot([d.mean() for d in shifts], [position] * 2, color="#BBBBBB", zorder=0)
-    for role, d in zip(("chosen", "rejected"), shifts):
-        axis.hlines(position, *evaluate.bootstrap_interval(d.numpy()), color=plots.ROLES[role], linewidth=2)
-        axis.plot(d.mean(), position, "o", color=plots.ROLES[role], label=role if position == 0 else None)
+    for side, d in zip(("chosen", "rejected"), shifts):
+        axis.hlines(position, *evaluate.bootstrap_interval(d.numpy()), color=plots.MEANINGS[side], linewidth=2)
+        axis.plot(d.mean(), position, "o", color=plots.MEANINGS[side], label=side if position == 0 else None)
 axis.axvline(0, color="black", linewidth=1)
 axis.set_yticks(range(len(variant_shifts)), list(reversed(variant_shifts)))
 axis.set_xlabel("change of log-prob from the reference, $d(y)$ (nats, mean and 95% interval)")

@@ -231,8 +231,8 @@ def watched(objective):
     """The same loss; the metrics have d, the change of S from SFT, as well."""
     def with_changes(policy, reference):
         loss, metrics = objective(policy, reference)
-        changes = {f"d_{role}": (getattr(policy, role).sum - getattr(reference, role).sum).detach()
-                   for role in ("chosen", "rejected")}
+        changes = {f"d_{side}": (getattr(policy, side).sum - getattr(reference, side).sum).detach()
+                   for side in ("chosen", "rejected")}
         return loss, {**metrics, **changes}
     return with_changes
 
@@ -242,7 +242,7 @@ def dpo_of_02():
     shared = {name: value for name, value in vars(p).items() if name in methods.dpo.Settings.model_fields}
     made = methods.dpo.recipe(**shared | {"beta": p.dpo_beta, "learning_rate": dpo_rate})
     for row in made.history.rows:
-        row |= {f"d_{role}": row[f"reward_{role}"] / p.dpo_beta for role in ("chosen", "rejected")}
+        row |= {f"d_{side}": row[f"reward_{side}"] / p.dpo_beta for side in ("chosen", "rejected")}
     return made.model, made.history
 
 
@@ -335,8 +335,8 @@ import types
 
 def swapped(responses):
     """The same responses with sum and mean exchanged: the mistake."""
-    return types.SimpleNamespace(**{role: types.SimpleNamespace(sum=one.mean, mean=one.sum)
-                                    for role, one in vars(responses).items()})
+    return types.SimpleNamespace(**{side: types.SimpleNamespace(sum=one.mean, mean=one.sum)
+                                    for side, one in vars(responses).items()})
 
 
 def mistaken(policy, reference, objective):

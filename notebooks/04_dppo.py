@@ -75,7 +75,7 @@ from IPython.display import Markdown, display
 from torch.nn.functional import logsigmoid
 
 from prefnb import data, evaluate, plots, widgets
-from prefnb.logprobs import DatasetLogprobs, Response, from_tokens
+from prefnb.logprobs import DatasetLogprobs, ResponseLogprobs, from_tokens
 from prefnb.methods.dpo import dpo
 
 plt.style.use("prefnb.book")
@@ -240,7 +240,7 @@ def dppo(policy, reference, *, alpha, beta, penalty="minimum_likelihood", weight
 
     metrics = {"margin": margin, "accuracy": (margin > 0).to(margin.dtype), "vote": (r < 0).to(r.dtype), "weight": f,
                "penalty": loss - dpo_loss, "reward_chosen": reward_chosen, "reward_rejected": reward_rejected}
-    metrics |= {f"logp_{role}": response.sum for role, response in vars(policy).items()}
+    metrics |= {f"logp_{which}": response.sum for which, response in vars(policy).items()}
     metrics = {name: value.detach() for name, value in metrics.items()}
     return loss, metrics
 
@@ -276,7 +276,7 @@ widgets.show_table(*rows)
 logp = torch.linspace(-8, -0.02, 200, requires_grad=True)
 fixed = from_tokens(chosen=[[-9.0]] * 200, rejected=[[-1.0]] * 200, generated=[[math.log(0.5)]] * 200)
 policy = SimpleNamespace(chosen=fixed.chosen, rejected=fixed.rejected,
-                         generated=Response(logp[:, None], fixed.generated.mask))
+                         generated=ResponseLogprobs(logp[:, None], fixed.generated.mask))
 figure, (left, right) = plots.subplots(1, 2)
 for name in ("minimum_likelihood", "unlikelihood", "contrastive"):
     loss, metrics = dppo(policy, fixed, alpha=1.0, beta=p.beta, penalty=name)
@@ -304,7 +304,7 @@ figure
 def unlikelihood_gradient(tokens, level):
     """The size of the gradient of -log(1 - pi) with respect to each token's log-prob: (number of tokens,)."""
     tokens = tokens.clone().requires_grad_()
-    response = Response(tokens[None], torch.ones(1, len(tokens), dtype=torch.bool))
+    response = ResponseLogprobs(tokens[None], torch.ones(1, len(tokens), dtype=torch.bool))
     return torch.autograd.grad(-log_otherwise(response, level).sum(), tokens)[0]
 
 
@@ -332,8 +332,8 @@ start = reference.all()  # the log-probs of every response before training
 # %%
 rows = [["", "tokens (mean)", "$S(y)$ (mean, nats)", "$S(y) / \\lvert y \\rvert$ (mean, nats per token)"]]
 NAMES = {"chosen": "chosen $y_w$", "rejected": "rejected $y_l$", "generated": "the model's own $y_{gen}$"}
-for role, name in NAMES.items():
-    response = getattr(start, role)
+for which, name in NAMES.items():
+    response = getattr(start, which)
     rows.append([name, *(f"{value.mean():.2f}" for value in (response.length, response.sum, response.mean))])
 widgets.show_table(*rows)
 prompt_tokens = np.mean([len(ids) for ids in pairs_only.prompt_ids])
@@ -373,7 +373,7 @@ if data.Source(p.dataset).judge:
     drawn = course.answers_of(policy_start, tokenizer, pairs_only.prompt_ids, draws=1, temperature=0.7,
                                max_new_tokens=p.max_response_tokens)
     found = {"$y_{gen}$, greedy": list(map(plain, generated)), "a sample at 0.7": [one.text for one in drawn],
-             **{NAMES[role]: list(map(plain, pairs_only.responses[role])) for role in ("chosen", "rejected")}}
+             **{NAMES[which]: list(map(plain, pairs_only.responses[which])) for which in ("chosen", "rejected")}}
     found = {name: flaws_of(texts) for name, texts in found.items()}
     own_flaws, _, chosen_flaws, _ = found.values()
     widgets.show_table(["", *own_flaws], *[[name, *values.values()] for name, values in found.items()])
@@ -389,13 +389,13 @@ votes = vote(start, p.normalize)
 wrong = [i for i in range(len(pairs_only)) if votes[i] < 0][:3]
 
 
-def shown(role, i):
-    response = getattr(start, role)
-    return f"{plain(with_generated.responses[role][i])}\n\nS = {response.sum[i]:.1f} nats over {response.length[i]:.0f} tokens"
+def shown(which, i):
+    response = getattr(start, which)
+    return f"{plain(with_generated.responses[which][i])}\n\nS = {response.sum[i]:.1f} nats over {response.length[i]:.0f} tokens"
 
 
 widgets.show_responses([rows[pairs_only.kept[i]]["prompt"] for i in wrong],
-                       {name: [shown(role, i) for i in wrong] for role, name in
+                       {name: [shown(which, i) for i in wrong] for which, name in
                         (("chosen", "chosen"), ("rejected", "rejected"), ("generated", "ygen"))})
 
 # %% [markdown]
@@ -414,8 +414,8 @@ widgets.show_responses([rows[pairs_only.kept[i]]["prompt"] for i in wrong],
 figure, axes = plots.subplots(1, 3, figsize=(8, 2.4), sharey=True)
 for axis, name in zip(axes, ("tanh_mean", "tanh", "batch_max")):
     found = vote(start, name)
-    for side, role in ((found < 0, "rejected"), (found >= 0, "chosen")):
-        axis.hist(found[side].numpy(), np.linspace(-1, 1, 41), color=plots.ROLES[role])
+    for side, which in ((found < 0, "rejected"), (found >= 0, "chosen")):
+        axis.hist(found[side].numpy(), np.linspace(-1, 1, 41), color=plots.MEANINGS[which])
     axis.set(title=f"{name}: {(found < 0).float().mean():.0%} wrong", xlabel="vote $r$")
 axes[0].set_ylabel("pairs")
 per_token, printed = (vote(start, name) < 0 for name in ("tanh_mean", "tanh"))
@@ -507,9 +507,9 @@ seen = {"SFT": course.reference(policy_start, heldout).all()}
 seen |= {label: DatasetLogprobs.compute(policies[label], heldout).all() for label in histories}
 rows = [["mean log-prob, held-out", "$S(y_w)$", "$S(y_l)$", "$S(y_{gen})$"]]
 for label, found in seen.items():
-    rows.append([label, *(f"{getattr(found, role).sum.mean():.1f}" for role in heldout.roles)])
+    rows.append([label, *(f"{getattr(found, which).sum.mean():.1f}" for which in heldout.names)])
 widgets.show_table(*rows)
-moved = {label: {role: (getattr(seen[label], role).sum - getattr(seen["SFT"], role).sum).numpy() for role in heldout.roles}
+moved = {label: {which: (getattr(seen[label], which).sum - getattr(seen["SFT"], which).sum).numpy() for which in heldout.names}
          for label in histories}
 say(" ".join(f"Under **{label}** the model's own answer {evaluate.change(found['generated'])} "
              f"({evaluate.mean_and_interval(found['generated'])} nats) and the chosen one "

@@ -126,7 +126,7 @@ line = torch.linspace(-4, 4, 200)
 for axis, curve, dots, title in zip(axes, (line.sigmoid(), -logsigmoid(line)), columns[1:3],
                                     ("probability that the chosen one wins", "loss")):
     axis.plot(line, curve, color="#555555")
-    axis.plot(columns[0][:2], dots[:2], "o", color=plots.ROLES["chosen"], markersize=6)
+    axis.plot(columns[0][:2], dots[:2], "o", color=plots.MEANINGS["chosen"], markersize=6)
     axis.set(xlabel="difference  $s(y_w) - s(y_l)$", title=title)
 figure
 

@@ -139,7 +139,7 @@ per_token = {"chosen $y_w$": known["dpo"].all().chosen.mean.numpy(),
 shortcut_figure, axis = plots.subplots(figsize=(7, 2.6))
 everything = np.concatenate(list(per_token.values()))
 edges = np.linspace(np.quantile(everything, 0.01), 0, 40)  # the least likely hundredth is off to the left
-for (label, values), colour in zip(per_token.items(), (plots.ROLES["chosen"], plots.ROLES["rejected"], "#555555")):
+for (label, values), colour in zip(per_token.items(), (plots.MEANINGS["chosen"], plots.MEANINGS["rejected"], "#555555")):
     axis.hist(values, edges, histtype="step", linewidth=1.6, color=colour, label=label)
 axis.set(xlabel="log-prob per token under the reference (nats)", ylabel="responses")
 axis.legend(loc="upper left")

@@ -125,7 +125,7 @@ def toy_pair(letters, seed=0):
         made = best_and_worst([[0]], [[[ord(one)] for one in letters]], [[TOY[one] for one in letters]], seed=seed)
     except made_pairs.NoPairs as nothing:
         return str(nothing)
-    return " over ".join(chr(made.responses[role][0][0]) for role in ("chosen", "rejected"))
+    return " over ".join(chr(made.responses[side][0][0]) for side in ("chosen", "rejected"))
 
 
 seen = [toy_pair("ABCD", seed) for seed in range(300)]
@@ -134,7 +134,7 @@ widgets.show_table(["samples", "pair"], ["A B C D", counted], ["A B B A", toy_pa
                    ["B B B B", toy_pair("BBBB")])
 toy_figure, axis = plots.subplots(figsize=(6, 1.5))
 for letter, score in TOY.items():
-    axis.plot(score, 0, "o", markersize=12, color=plots.ROLES["chosen" if letter == "B" else "rejected"])
+    axis.plot(score, 0, "o", markersize=12, color=plots.MEANINGS["chosen" if letter == "B" else "rejected"])
     axis.text(score, 0.35, letter, ha="center")
     axis.text(score, -0.6, "chosen" if letter == "B" else "rejected?", ha="center", fontsize=9)
 axis.set(xlabel="score", yticks=[], ylim=(-1, 1), xlim=(0, 3.5))
@@ -218,10 +218,10 @@ widgets.show_table(*rows)
 # %%
 id_groups = [[one.ids for one in group] for group in groups]
 made = best_and_worst(first_ids, id_groups, scores["proxy"], seed=p.seed + 1)
-texts = {role: [tokenizer.decode(ids, skip_special_tokens=True) for ids in made.responses[role]]
-         for role in made.roles}
+texts = {side: [tokenizer.decode(ids, skip_special_tokens=True) for ids in made.responses[side]]
+         for side in made.names}
 pair_prompts = [first[n] for n in made.kept]
-pair_scores = {role: watching[judge_shown](pair_prompts, texts[role]) for role in texts}
+pair_scores = {side: watching[judge_shown](pair_prompts, texts[side]) for side in texts}
 widgets.show_responses(pair_prompts, texts, pair_scores)
 distinct = np.array([len({tuple(ids) for ids in group}) for group in id_groups])
 told = (f"{len(made)} of {len(first)} prompts gave a pair; of {len(p.temperatures)} samples a prompt, "

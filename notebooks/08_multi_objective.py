@@ -167,8 +167,8 @@ for label, advantages in {"as printed": plain, "leave-one-out": leave_one_out}.i
     pushes[label] = (advantages(reward[drawn])[:, :, None] * score).mean(1)
 exact = probability * (reward - (probability * reward).sum())
 toy_figure, axis = plots.subplots(figsize=(7, 2.4))
-for shift, (label, push), role in zip((-0.12, 0.12), pushes.items(), ("rejected", "policy")):
-    axis.errorbar(np.arange(4) + shift, push.mean(0), push.std(0), fmt="o", capsize=3, color=plots.ROLES[role],
+for shift, (label, push), meaning in zip((-0.12, 0.12), pushes.items(), ("rejected", "policy")):
+    axis.errorbar(np.arange(4) + shift, push.mean(0), push.std(0), fmt="o", capsize=3, color=plots.MEANINGS[meaning],
                   label=label)
 axis.plot(range(4), exact, "k_", markersize=22, label="exact average")
 axis.axhline(0, color="#888888", linewidth=0.8)
@@ -458,7 +458,7 @@ if gold:
 # %%
 weights_figure, axis = plots.subplots(figsize=(7, 0.25 * len(f.weights) + 0.6), layout="constrained")
 order = f.weights.abs().argsort()
-axis.barh([feature_names(names)[i] for i in order], f.weights[order], color=plots.ROLES["policy"])
+axis.barh([feature_names(names)[i] for i in order], f.weights[order], color=plots.MEANINGS["policy"])
 axis.set(xlabel="weight of the standardised feature")
 display(weights_figure)
 interval = lambda hits: "{:.3f} to {:.3f}".format(*evaluate.bootstrap_interval(hits))

@@ -213,8 +213,8 @@ clip_figure, axes = plots.subplots(1, 2, figsize=(7, 2.5), sharex=True)
 for axis, a, title in zip(axes, (1.0, -1.0), ("better than its group: A = +1", "worse than its group: A = -1")):
     at = from_tokens(sample=line.log()[:, None])
     loss, _ = grpo(at, advantage=torch.full_like(line, a), old=torch.zeros(len(line), 1), clip=p.clip)
-    axis.plot(line, line * a, ":", color=plots.ROLES["reference"], label="without the clip")
-    axis.plot(line, -loss, color=plots.ROLES["policy"], label="with it")
+    axis.plot(line, line * a, ":", color=plots.MEANINGS["reference"], label="without the clip")
+    axis.plot(line, -loss, color=plots.MEANINGS["policy"], label="with it")
     axis.axvspan(1 - p.clip, 1 + p.clip, color="#888888", alpha=0.15)
     axis.set(xlabel="ratio  $\\pi_\\theta / \\pi_{old}$", title=title)
 axes[0].set_ylabel("gain of the token")
@@ -269,7 +269,7 @@ for number, (label, ones) in enumerate(coarse.items()):
     counts = np.bincount(ones.sum(1), minlength=p.samples + 1)
     right.bar(np.arange(p.samples + 1) + 0.4 * number, counts, 0.4, color=plots.CYCLE[number], label=label)
 for end in (0, p.samples):
-    right.axvspan(end - 0.25, end + 0.65, color=plots.ROLES["rejected"], alpha=0.15)
+    right.axvspan(end - 0.25, end + 0.65, color=plots.MEANINGS["rejected"], alpha=0.15)
 right.set(xlabel=f"answers of {p.samples} with reward 1", ylabel="prompts", title="all or nothing: dead at both ends")
 right.legend()
 display(groups_figure)
@@ -548,10 +548,10 @@ last_ratios = torch.cat(ratios[-parts:]).numpy()
 
 # %%
 updates_figure, (left, middle) = plots.subplots(1, 2, figsize=(8, 2.7))
-left.plot(range(1, p.more_updates + 1), held.mean(0), "o-", color=plots.ROLES["policy"])
+left.plot(range(1, p.more_updates + 1), held.mean(0), "o-", color=plots.MEANINGS["policy"])
 left.set(xlabel="update on the same samples", ylabel="tokens that the clip holds", xticks=range(1, p.more_updates + 1))
 low, high = min(0.5, 1 - 1.5 * p.clip), max(1.5, 1 + 1.5 * p.clip)
-middle.hist(np.clip(last_ratios, low, high), np.linspace(low, high, 50), color=plots.ROLES["policy"])
+middle.hist(np.clip(last_ratios, low, high), np.linspace(low, high, 50), color=plots.MEANINGS["policy"])
 middle.axvspan(1 - p.clip, 1 + p.clip, color="#888888", alpha=0.2)
 middle.set(xlabel=f"ratio at update {p.more_updates}", ylabel="tokens (log scale)", yscale="log")
 updates_figure

@@ -10,7 +10,7 @@ import pytest
 import torch
 from toy_policy import gradcheck, random_responses, tokens_of
 
-from prefnb.logprobs import Response, from_tokens
+from prefnb.logprobs import ResponseLogprobs, from_tokens
 from prefnb.methods.dpo import dpo, dpo_kl_as_printed, dpo_positive
 
 PAIR = ("chosen", "rejected")
@@ -72,8 +72,8 @@ def test_metrics_are_detached_and_per_example(objective):
 def test_a_fully_masked_row_is_not_nan(objective):
     """Guards against a division by a length of zero."""
     masked = torch.zeros(1, 2, dtype=torch.bool)
-    policy = SimpleNamespace(chosen=Response(torch.zeros(1, 2, requires_grad=True), masked),
-                             rejected=Response(torch.zeros(1, 2, requires_grad=True), masked))
+    policy = SimpleNamespace(chosen=ResponseLogprobs(torch.zeros(1, 2, requires_grad=True), masked),
+                             rejected=ResponseLogprobs(torch.zeros(1, 2, requires_grad=True), masked))
     loss, _ = objective(policy, policy)
     assert loss.isfinite().all() and all(gradient.isfinite().all() for gradient in gradients(loss, policy))
 

@@ -89,7 +89,7 @@ def test_the_loss_is_trls(reward_model, tokenizer, pairs, tmp_path):
 
     examples = tokenize(pairs, tokenizer)
     rows = [
-        {f"{role}_ids": prompt + examples.responses[role][i] for role in examples.roles}
+        {f"{role}_ids": prompt + examples.responses[role][i] for role in examples.names}
         for i, prompt in enumerate(examples.prompt_ids)
     ]
     trainer = RewardTrainer(
@@ -129,7 +129,7 @@ def test_scores_on_shared_prompt_rows_are_the_plain_forwards(reward_model, token
     examples = tokenize(pairs, tokenizer)
     index = [0, 5, 11]
     scored = RewardScorer(reward_model)(examples.batch(index))
-    for role in examples.roles:
+    for role in examples.names:
         alone = [plain_score(reward_model, examples.prompt_ids[i] + examples.responses[role][i]) for i in index]
         found = getattr(scored, role)
         assert found.shape == (3,) and found.dtype == torch.float32

@@ -8,19 +8,19 @@ from types import SimpleNamespace
 
 import torch
 
-from prefnb.logprobs import Response
+from prefnb.logprobs import ResponseLogprobs
 
 END = 2  # tokens 0 and 1 are words
 RESPONSES = [(END,), (0, END), (0, 0), (0, 1), (1, END), (1, 0), (1, 1)]  # cut off after two tokens
 
 
 def samples(logits: torch.Tensor, responses=RESPONSES) -> SimpleNamespace:
-    """The log-probs of `responses` as role "sample". Rows of logits: first token; second after 0; after 1."""
+    """The log-probs of `responses` as the response "sample". Rows of logits: first token; second after 0; after 1."""
     logp = logits.log_softmax(-1)
     zero = logits.new_zeros(())
     token = [torch.stack([logp[0, y[0]], logp[1 + y[0], y[1]] if len(y) == 2 else zero]) for y in responses]
     mask = torch.tensor([[True, len(y) == 2] for y in responses])
-    return SimpleNamespace(sample=Response(torch.stack(token), mask))
+    return SimpleNamespace(sample=ResponseLogprobs(torch.stack(token), mask))
 
 
 def probabilities(logits: torch.Tensor) -> torch.Tensor:
@@ -58,7 +58,7 @@ def random_responses(roles, seed: int, batch: int = 4, time: int = 5, dtype=torc
         lengths = torch.randint(1, time + 1, (batch, 1), generator=generator)
         mask = torch.arange(time) < lengths
         token = -2 * torch.rand(batch, time, generator=generator, dtype=dtype) - 0.05
-        setattr(namespace, role, Response(token.masked_fill(~mask, 0).requires_grad_(), mask))
+        setattr(namespace, role, ResponseLogprobs(token.masked_fill(~mask, 0).requires_grad_(), mask))
     return namespace
 
 
@@ -72,7 +72,7 @@ def gradcheck(objective, policy: SimpleNamespace) -> bool:
     roles, responses = vars(policy).keys(), vars(policy).values()
 
     def loss(*tokens):
-        return objective(SimpleNamespace(**{role: Response(token, response.mask) for role, token, response
+        return objective(SimpleNamespace(**{role: ResponseLogprobs(token, response.mask) for role, token, response
                                             in zip(roles, tokens, responses)}))[0]
 
     return torch.autograd.gradcheck(loss, tokens_of(policy))

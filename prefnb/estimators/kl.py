@@ -6,7 +6,7 @@ With r_t = log ref(y_t | x, y_<t) - log pi(y_t | x, y_<t):
     k1 = sum_t -r_t                    the log-ratio itself; noisy, and negative for many a sample
     k3 = sum_t (exp(r_t) - 1 - r_t)    never negative, and far less noisy while the two models are close
 
-They read the role "sample" and no other: a log-ratio averaged over a data set's responses is not a KL.
+They read the response "sample" and no other: a log-ratio averaged over a data set's responses is not a KL.
 """
 
 from __future__ import annotations
