@@ -14,8 +14,8 @@ def named(name: str | None, own: Judge | None, make_proxy: Callable[[], Judge]) 
     """The judge of this name; its `.name` is fit for a sentence that says whose verdict is told.
 
     "gold" is `own`, the judge that knows the data's right answers (`data.Source.judge`); "proxy" is `make_proxy()`, a
-    reward model trained on the data's pairs; "https://host/v1#model" is a remote one (`RemoteRewardModel`); any other name
-    is a reward model's local folder or hub name. None is `own` as well, and stays None where there is none. Raises
+    reward model trained on the data's pairs; "https://host/v1#model" is a remote one (`RemoteRewardModel`); any other
+    name is a reward model's local folder or hub name. None is `own` as well, and stays None where there is none. Raises
     ValueError for "gold" where there is none, and for a model that cannot be had.
     """
     if name == "gold" and own is None:

@@ -33,8 +33,8 @@ class _Remote:
     """One model at one address; `url` is the part before "/chat/completions", mostly ending in "/v1".
 
     concurrency: requests under way at once. timeout: seconds to wait for an answer. retries: further tries after a
-    time-out, a lost connection, a 429 or a 5xx, waiting as long as the server's Retry-After says, else about .5, 1, 2, 4,
-    8, 8... seconds. Raises ParameterError (a ValueError) with one sentence for whatever cannot be used.
+    time-out, a lost connection, a 429 or a 5xx, waiting as long as the server's Retry-After says, else about .5, 1, 2,
+    4, 8, 8... seconds. Raises ParameterError (a ValueError) with one sentence for whatever cannot be used.
     """
 
     tie = 0.0
@@ -63,7 +63,7 @@ class _Remote:
         return np.array([read(known[key]) for key in keys], dtype=float)
 
     def _ask(self, missing: dict[str, list[dict]], known: dict[str, str], file, read) -> None:
-        """Ask for what is missing, several at once; each answer goes into `known` and the file as soon as it is there."""
+        """Ask for what is missing, several at once; each answer goes into `known` and the file as it arrives."""
         import openai  # takes a second, and only who judges remotely has it
 
         key, writing = _key(), threading.Lock()
@@ -146,9 +146,9 @@ class RemoteRewardModel(_Remote):
 
 
 def _reward(text: str) -> float:
-    """The number of "reward:-12.3". NVIDIA's reward models answer the dialog with "attribute:number", comma-separated if
-    there are several, as message content (docs.nvidia.com/nim/large-language-models/latest/reward-model.html); this one
-    has a single attribute."""
+    """The number of "reward:-12.3". NVIDIA's reward models answer a dialog with "attribute:number" as message content,
+    comma-separated if there are several (docs.nvidia.com/nim/large-language-models/1.2.0/reward-model.html); this one
+    gives a single score."""
     number = re.fullmatch(r"\s*reward:\s*(-?\d+\.?\d*(?:e[+-]?\d+)?)\s*", text, re.IGNORECASE)
     return float(number[1]) if number else math.nan
 
