@@ -4,7 +4,9 @@ Expectations over its samples are sums over seven terms, so estimators can be he
 """
 
 from itertools import product
+from collections import defaultdict
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import torch
 
@@ -76,3 +78,23 @@ def gradcheck(objective, policy: SimpleNamespace) -> bool:
                                             in zip(roles, tokens, responses)}))[0]
 
     return torch.autograd.gradcheck(loss, tokens_of(policy))
+
+
+def trl_dpo(policy: SimpleNamespace, reference: SimpleNamespace, loss_type: str, *, beta: float, label_smoothing=0.0):
+    """(loss, logged metrics) of TRL's own DPOTrainer on these log-probs of chosen and rejected."""
+    from trl import DPOTrainer
+
+    trainer = MagicMock(beta=beta, loss_types=[loss_type], loss_weights=[1.0], f_divergence_type="reverse_kl",
+                        label_smoothing=label_smoothing, ld_alpha=None, use_weighting=False, precompute_ref_logps=True,
+                        aux_loss_enabled=False, _tp_size=1, _total_train_tokens=0)
+    trainer.accelerator.gather = trainer.accelerator.gather_for_metrics = lambda x: x
+    logged = defaultdict(list)
+    trainer._metrics = {"train": logged}
+    # TRL stacks chosen over rejected, and shifts by one: the first column belongs to the prompt
+    token = torch.cat([policy.chosen.token, policy.rejected.token])
+    mask = torch.cat([policy.chosen.mask, policy.rejected.mask])
+    outputs = SimpleNamespace(log_probs=token, entropy=token, mean_logits=token, is_top1=mask)
+    shifted = torch.nn.functional.pad(mask, (1, 0)).long()
+    inputs = {"input_ids": shifted, "attention_mask": shifted, "completion_mask": shifted,
+              "ref_chosen_logps": reference.chosen.sum, "ref_rejected_logps": reference.rejected.sum}
+    return DPOTrainer._compute_loss(trainer, lambda **_: outputs, inputs, return_outputs=False), logged
