@@ -51,13 +51,7 @@ class Writer:
     habits: dict = field(default_factory=dict)
     mistakes: float = 0.04
 
-    def write(
-        self,
-        category: str,
-        combination: dict[str, str],
-        rng: random.Random,
-        dialect: tuple[int, int | None] = (0, None),
-    ) -> str:
+    def write(self, category: str, combination: dict[str, str], rng: random.Random, dialect: tuple = (0, None)) -> str:
         """An answer to this combination in this writer's hand, as text."""
         pen = tasks.Pen(rng, self.mistakes, dialect)
         sentences = tasks.CATEGORIES[category].answer(combination, pen)
@@ -193,13 +187,7 @@ class House:
     habits: tuple
     mistakes: float = 0.04
 
-    def write(
-        self,
-        category: str,
-        combination: dict[str, str],
-        rng: random.Random,
-        dialect: tuple[int, int | None] = (0, None),
-    ) -> str:
+    def write(self, category: str, combination: dict[str, str], rng: random.Random, dialect: tuple = (0, None)) -> str:
         """An answer to this combination in the style of the house, as text."""
         sentences = tasks.CATEGORIES[category].answer(combination, tasks.Pen(rng, self.mistakes, dialect))
         for habit in self.habits:
