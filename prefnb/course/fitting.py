@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import torch
 from safetensors.torch import load_model, save_model
@@ -21,13 +21,13 @@ from prefnb.training.unfinished import forget
 
 
 def fit(
-    start,
+    start: torch.nn.Module,
     examples: Examples,
     objective: Callable,
     p: DataTraining,
     *,
-    reference_model=None,
-    live=None,
+    reference_model: torch.nn.Module | None = None,
+    live: Any = None,
     scorer: type = Scorer,
     average: str = "example",
     also: dict | None = None,
