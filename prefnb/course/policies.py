@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Callable
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from prefnb import models, pocket
 from prefnb.cache import cache_folder, cached, digest, entry
@@ -23,7 +24,7 @@ class Trained:
     """A trained policy with what it took: `model`, `tokenizer`, `history`."""
 
     model: torch.nn.Module
-    tokenizer: object
+    tokenizer: PreTrainedTokenizerBase
     history: History
 
 

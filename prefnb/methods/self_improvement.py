@@ -187,7 +187,7 @@ class Round:
     """One round: the policy it made, the prompts it asked, each prompt's K samples with scores (prompts, K), and the
     pairs of them that DPO was trained on."""
 
-    model: object
+    model: torch.nn.Module
     prompts: list[list[dict]]
     groups: list[list[Sample]]
     scores: np.ndarray

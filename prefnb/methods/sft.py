@@ -92,7 +92,7 @@ def examples_of(p: Settings, tokenizer: PreTrainedTokenizerBase, split: str = "t
     return tokenize(kept, tokenizer, ("response",), **limits)
 
 
-def starting_policy(p: FromSFT) -> tuple[torch.nn.Module, object]:
+def starting_policy(p: FromSFT) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
     """(model, tokenizer) that training starts from: the preset's base model after SFT, or
     `p.model` as it is."""
     if p.sft and p.model == Settings.of(p.preset)["model"]:
