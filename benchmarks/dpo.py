@@ -46,14 +46,14 @@ def main() -> None:
 
 def prepare() -> None:
     """Make the SFT policy that all start from, outside of any timing."""
-    from prefnb import course, methods
+    from prefnb import methods
 
     methods.sft.recipe()
 
 
 def run_one(way: str, pairs: int) -> dict:
     """Set up and train one way; seconds, first and last losses, and peak memory in GB."""
-    from prefnb import course, data, methods
+    from prefnb import data, methods
 
     start = methods.sft.recipe()
     rows = data.Source("pocket").pairs(limit=pairs)
@@ -67,7 +67,7 @@ def here(start, rows, cached: bool, folder: str) -> dict:
     """prefnb's own loop, as the notebooks use it."""
     from functools import partial
 
-    from prefnb import course, methods
+    from prefnb import course
     from prefnb.batches import Batches, tokenize
     from prefnb.methods.dpo import dpo
     from prefnb.training import train

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from prefnb import cache, course, made, methods, models
+from prefnb import cache, course, made, models
 from prefnb.course import fitting
 from prefnb.batches import tokenize
 from prefnb.judges import RewardModel

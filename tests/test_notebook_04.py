@@ -8,7 +8,7 @@ import torch
 from notebook_source import NOTEBOOKS, load
 from toy_policy import random_responses, tokens_of
 
-from prefnb import methods, parameters
+from prefnb import course, methods, parameters
 from prefnb.methods import dppo as library
 from prefnb.methods.dpo import dpo
 
@@ -68,8 +68,7 @@ def test_parameters_are_the_recipes(notebook):
     source = ast.parse((NOTEBOOKS / "04_dppo.py").read_text())
     declared = {line.target.id: ast.literal_eval(line.value) for line in source.body if isinstance(line, ast.AnnAssign)}
     asked = {"preset", "seed", "model", "dataset", "sft", "pairs", "epochs", "batch_size", "learning_rate", "alpha", "beta", "penalty",
-             "weight", "zeta", "level", "normalize", "alphas", "test_prompts", "draws", "output_dir"}
+             "weight", "zeta", "level", "normalize", "alphas", "test_prompts", "draws", "judge", "output_dir"}
     assert set(declared) == asked
-    p = parameters.check(declared, methods.dppo.Settings, alphas=parameters.Numbers(0, 10_000), test_prompts=parameters.Whole(20),
-                         draws=parameters.Whole(1))
+    p = parameters.check(declared, methods.dppo.Settings, course.Judging, alphas=parameters.Numbers(0, 10_000))
     assert p.alpha == 10 and p.alphas

@@ -19,7 +19,7 @@ def notebook():
 def test_the_notebook_s_loss_is_the_library_s(notebook, kl_weight):
     """In value, gradient and metrics: what readers see is what the recipes train with."""
     advantage, found = torch.tensor([-0.5, -0.1, 0.2, 0.0], dtype=torch.float64), []
-    for module in (notebook, policy_gradient):
+    for module in (notebook, rloo):
         policy, reference = random_responses(["sample"], 1), random_responses(["sample"], 1)
         reference.sample.token.data *= 1.1
         loss, metrics = module.reinforce(policy, reference, advantage=advantage, kl_weight=kl_weight)

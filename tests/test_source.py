@@ -16,7 +16,7 @@ EDITS = {  # what is edited, and which recipes must notice
     "methods/reward_model.py": {"reward_model", "rloo", "grpo", "multi_objective", "self_improvement"},
     "training/loop.py": METHODS,
     "batches.py": METHODS,
-    "pocket/judge.py": {"rloo", "grpo", "multi_objective"},
+    "pocket/judge.py": METHODS,  # a source of data knows its judge
     "plots.py": set(),
     "parameters.py": set(),
 }

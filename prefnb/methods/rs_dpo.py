@@ -14,7 +14,6 @@ from prefnb.course.examples import pair_examples
 from prefnb.course.policies import Trained
 from prefnb.methods import dpo
 from prefnb.methods._pairs import learn_from_pairs
-from prefnb.methods.sft import starting_policy
 from prefnb.parameters import setting
 
 LABEL = "RS-DPO"
