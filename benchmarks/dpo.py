@@ -46,17 +46,17 @@ def main() -> None:
 
 def prepare() -> None:
     """Make the SFT policy that all start from, outside of any timing."""
-    from prefnb import recipes
+    from prefnb import course, methods
 
-    recipes.sft()
+    methods.sft.recipe()
 
 
 def run_one(way: str, pairs: int) -> dict:
     """Set up and train one way; seconds, first and last losses, and peak memory in GB."""
-    from prefnb import data, recipes
+    from prefnb import course, data, methods
 
-    start = recipes.sft()
-    rows = data.load_pairs("pocket", limit=pairs)
+    start = methods.sft.recipe()
+    rows = data.Source("pocket").pairs(limit=pairs)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PREFNB_CACHE"] = folder  # the reference is computed here, not loaded
         found = {"prefnb": here, "trl": in_trl, "trl_cached": in_trl}[way](start, rows, way == "trl_cached", folder)
@@ -67,14 +67,14 @@ def here(start, rows, cached: bool, folder: str) -> dict:
     """prefnb's own loop, as the notebooks use it."""
     from functools import partial
 
-    from prefnb import recipes
+    from prefnb import course, methods
     from prefnb.batches import Batches, tokenize
-    from prefnb.objectives.dpo import dpo
+    from prefnb.methods.dpo import dpo
     from prefnb.training import train
 
     began = time.perf_counter()
     examples = tokenize(rows, start.tokenizer, quiet=True)
-    batches = Batches(examples, SETTINGS["batch_size"], reference=recipes.reference(start.model, examples))
+    batches = Batches(examples, SETTINGS["batch_size"], reference=course.reference(start.model, examples))
     ready = time.perf_counter()
     history = train(
         start.model,

@@ -48,17 +48,17 @@ def main() -> None:
 
 def prepare() -> None:
     """Make the SFT policy that all start from, outside of any timing."""
-    from prefnb import recipes
+    from prefnb import methods
 
-    recipes.sft()
+    methods.sft.recipe()
 
 
 def run_one(way: str, method: str, steps: int) -> dict:
     """Train one way; seconds of each step after the first, and the mean reward of each step."""
-    from prefnb import data, recipes
+    from prefnb import data, methods
 
-    start = recipes.sft()
-    prompts = list(data.load_prompts("pocket", limit=PROMPTS * steps)["prompt"])
+    start = methods.sft.recipe()
+    prompts = list(data.Source("pocket").prompts(limit=PROMPTS * steps)["prompt"])
     return {"prefnb": here, "trl": in_trl}[way](start, prompts, method)
 
 
@@ -68,16 +68,15 @@ def here(start, prompts: list, method: str) -> dict:
     from types import SimpleNamespace
 
     from prefnb.judges import GoldJudge
+    from prefnb.methods import grpo, rloo
     from prefnb.models import copy_model
-    from prefnb.objectives import policy_gradient as objectives
-    from prefnb.recipes import RLOO
     from prefnb.rollouts import Rollouts
     from prefnb.training import train
 
     weight = KL[method]
     advantages, objective = {
-        "rloo": (objectives.leave_one_out, partial(objectives.reinforce, kl_weight=weight)),
-        "grpo": (objectives.group_relative, partial(objectives.grpo, kl_weight=weight)),
+        "rloo": (rloo.leave_one_out, partial(rloo.reinforce, kl_weight=weight)),
+        "grpo": (grpo.group_relative, partial(grpo.grpo, kl_weight=weight)),
     }[method]
     source = Rollouts(
         start.model,
@@ -89,7 +88,7 @@ def here(start, prompts: list, method: str) -> dict:
         samples=SAMPLES,
         max_new_tokens=MAX_TOKENS,
         reference_model=copy_model(start.model) if weight else None,
-        accumulation=RLOO.presets["pocket"]["accumulation"],
+        accumulation=rloo.Settings.of("pocket")["accumulation"],
     )
     clock = Clock()
     live = SimpleNamespace(update=lambda history: clock.tick(), finish=lambda history: None)

@@ -125,8 +125,8 @@ def here(folder: str, tokenizer, data: list[dict], pairs: int) -> dict:
     from prefnb import models
     from prefnb.batches import Batches, tokenize
     from prefnb.logprobs import DatasetLogprobs
-    from prefnb.objectives.dpo import dpo
-    from prefnb.recipes.common import with_checkpointing
+    from prefnb.methods.dpo import dpo
+    from prefnb.course.policies import with_checkpointing
     from prefnb.training import train
 
     model = with_checkpointing(models.load_model(folder), SimpleNamespace(gradient_checkpointing=True))

@@ -32,11 +32,11 @@ def main() -> None:
 
 def run(rounds: int) -> dict[str, dict]:
     """Per case: seconds of every round for each way, the tokens of all responses, and the rows that differ."""
-    from prefnb import data, recipes, sampling
+    from prefnb import data, methods, sampling
     from prefnb.batches import prompt_ids
 
-    start = recipes.sft()
-    prompts = [prompt_ids(start.tokenizer, prompt) for prompt in data.load_prompts("pocket", limit=PROMPTS)["prompt"]]
+    start = methods.sft.recipe()
+    prompts = [prompt_ids(start.tokenizer, prompt) for prompt in data.Source("pocket").prompts(limit=PROMPTS)["prompt"]]
     ways = {"written out": sampling.can_decode, "generate": lambda model: False}
     found = {name: dict(seconds={way: [] for way in ways}) for name in CASES}
     for number in range(rounds + 1):

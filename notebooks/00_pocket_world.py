@@ -42,12 +42,18 @@ output_dir: str = None  # where this run's files go; None means runs/00_pocket_w
 
 # %%
 from prefnb import parameters
-from prefnb.parameters import Number, Schema, Whole
+from prefnb.parameters import ModelName, Settings, setting
 
-fields = {"test_prompts": Whole(20, 520), "draws": Whole(1, 64), "temperature": Number(0.01, 2),
-          "max_response_tokens": Whole(8, 512)}
-defaults = {"model": "pocket", "test_prompts": 520, "draws": 4, "temperature": 0.7, "max_response_tokens": 112}
-p = parameters.check(globals(), Schema(fields, {"pocket": defaults}))
+
+class Looking(Settings):
+    model: ModelName = setting("the model that continues text below", pocket="pocket")
+    test_prompts: int = setting("test prompts that the writers and the models answer", low=20, high=520, pocket=520)
+    draws: int = setting("answers of a model to each prompt", low=1, high=64, pocket=4)
+    temperature: float = setting("the models' sampling temperature", low=0.01, high=2, pocket=0.7)
+    max_response_tokens: int = setting("longest answer of a model", unit="tokens", low=8, high=512, pocket=112)
+
+
+p = parameters.check(globals(), Looking)
 
 # %%
 import collections
@@ -62,7 +68,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import HTML, Markdown, display
 
-from prefnb import data, models, plots, pocket, recipes, widgets
+from prefnb import course, data, methods, models, plots, pocket, widgets
 from prefnb.batches import end_of_turn_id, prompt_ids, tokenize
 from prefnb.evaluate import bootstrap_interval, mean_and_interval, win_rate
 from prefnb.judges import GoldJudge, score_samples
@@ -89,9 +95,9 @@ plt.style.use("prefnb.book")
 
 # %%
 rows = {
-    "prompts and demonstrations": ("SmolTalk", data.load_dialogs("pocket", "train")),
-    "preference pairs": ("UltraFeedback", data.load_pairs("pocket", "train")),
-    "test prompts": ("held-out prompts", data.load_prompts("pocket", "test")),
+    "prompts and demonstrations": ("SmolTalk", data.Source("pocket").dialogs("train")),
+    "preference pairs": ("UltraFeedback", data.Source("pocket").pairs("train")),
+    "test prompts": ("held-out prompts", data.Source("pocket").prompts("test")),
 }
 policy, tokenizer = models.load_model(p.model), models.load_tokenizer(p.model)
 weights = sum(weight.numel() for weight in policy.parameters())
@@ -194,7 +200,7 @@ qualities = list(judge.WEIGHTS)
 table = np.array([[scores.parts[quality].mean() for quality in qualities] for scores in by_writer.values()])
 
 # %%
-writers_figure, axis = plt.subplots(figsize=(7, 3.4))
+writers_figure, axis = plots.subplots(figsize=(7, 3.4))
 axis.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto")
 for (row, column), value in np.ndenumerate(table):
     axis.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.6 else "black")
@@ -204,7 +210,6 @@ axis.set_title(f"What the judge sees of each writer, mean over {len(prompts)} pr
 axis.grid(False)
 axis.tick_params(length=0)
 axis.spines[:].set_visible(False)
-plt.close(writers_figure)
 display(writers_figure)
 totals = {name: scores.total.mean() for name, scores in by_writer.items()}
 best, worst = max(totals, key=totals.get), min(totals, key=totals.get)
@@ -365,7 +370,7 @@ for prompt, answer in slips.items():
 
 # %%
 starts = ["The fox lives in the", "The owl eats", "In French the moon is", "The hammer is made of", "The ibis eats"]
-for start, one in zip(starts, recipes.samples_of(policy, tokenizer, [tokenizer.encode(start) for start in starts],
+for start, one in zip(starts, course.samples_of(policy, tokenizer, [tokenizer.encode(start) for start in starts],
                                                  temperature=0, max_new_tokens=16)):
     display(Markdown(f"**{start}**{widgets.escaped(one.text)}"))
 
@@ -395,17 +400,16 @@ known["long sums"] = [(f"{a} plus {b} is", str(a + b)) for a in range(103, 900, 
 # %%
 shares = {}
 for kind, asked_for in known.items():
-    said = recipes.samples_of(policy, tokenizer, [tokenizer.encode(start) for start, _ in asked_for],
+    said = course.samples_of(policy, tokenizer, [tokenizer.encode(start) for start, _ in asked_for],
                               temperature=0, max_new_tokens=12)
     right = [words_of(one.text)[:len(words_of(value))] == words_of(value) for one, (_, value) in zip(said, asked_for)]
     shares[f"{kind} ({len(right)})"] = np.mean(right)
-figure, axis = plt.subplots(figsize=(7, 2.3))
+figure, axis = plots.subplots(figsize=(7, 2.3))
 axis.barh(list(shares), list(shares.values()), color=plots.METHODS["base"])
 for row, share in enumerate(shares.values()):
     axis.text(share + 0.01, row, f"{share:.2f}", va="center")
 axis.set(xlim=(0, 1.08), xlabel="share that the model completes rightly (in brackets: how many)")
 axis.invert_yaxis()
-plt.close(figure)
 display(figure)
 least, most = min(shares, key=shares.get), max(shares, key=shares.get)
 display(Markdown(f"**It completes most of {most.split(' (')[0]}** ({shares[most]:.0%} right) **and least of "
@@ -422,8 +426,8 @@ display(Markdown(f"**It completes most of {most.split(' (')[0]}** ({shares[most]
 texts = [prompt[-1]["content"] for prompt in prompts]
 settings = dict(temperature=p.temperature, max_new_tokens=p.max_response_tokens)
 as_text = [tokenizer.encode(f"Question: {text}\nAnswer:") for text in texts]
-ways = {"plain text": recipes.answers_of(policy, tokenizer, as_text, draws=1, **settings),
-        "chat": recipes.answers_of(policy, tokenizer, prompts, draws=p.draws, **settings)}
+ways = {"plain text": course.answers_of(policy, tokenizer, as_text, draws=1, **settings),
+        "chat": course.answers_of(policy, tokenizer, prompts, draws=p.draws, **settings)}
 replies = {**ways, "a careful writer": references}
 scores = {way: score_samples(gold, prompts, drawn) for way, drawn in ways.items()}
 scores["a careful writer"] = gold(prompts, references)
@@ -454,10 +458,10 @@ for way, drawn in ways.items():
 # its answers at temperature 0.7. (The model comes ready-made; [notebook 01](01_sft.ipynb) trains such a one.)
 
 # %%
-made = {"SFT": recipes.sft(), "DPO": recipes.dpo()}
-sampled = {name: recipes.answers_of(one.model, one.tokenizer, prompts, draws=4, temperature=0.7, max_new_tokens=112)
+made = {"SFT": methods.sft.recipe(), "DPO": methods.dpo.recipe()}
+sampled = {name: course.answers_of(one.model, one.tokenizer, prompts, draws=4, temperature=0.7, max_new_tokens=112)
            for name, one in made.items()}
-greedy = recipes.answers_of(made["SFT"].model, made["SFT"].tokenizer, prompts, draws=1, temperature=0, max_new_tokens=112)
+greedy = course.answers_of(made["SFT"].model, made["SFT"].tokenizer, prompts, draws=1, temperature=0, max_new_tokens=112)
 by_hand = {"its house": [housed(text, p.seed) for text in texts], "SFT, first choice": [one.text for one in greedy],
            "SFT at 0.7": [one.text for one in sampled["SFT"]], "a careful writer": references}
 
@@ -473,7 +477,7 @@ flawed = {label: flaws_in(found) for label, found in by_hand.items()}
 
 
 # %%
-styles_figure, axes = plt.subplots(1, 3, figsize=(8, 3.6), sharey=True, layout="constrained")
+styles_figure, axes = plots.subplots(1, 3, figsize=(8, 3.6), sharey=True, layout="constrained")
 for axis, (label, found) in zip(axes, flawed.items()):
     shown = np.array([found[np.array(categories) == category].mean(0) for category in pocket.CATEGORIES])
     axis.imshow(shown, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
@@ -486,7 +490,6 @@ for axis, (label, found) in zip(axes, flawed.items()):
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
 axes[0].set_yticks(range(len(pocket.CATEGORIES)), [name.replace("_", " ") for name in pocket.CATEGORIES])
-plt.close(styles_figure)
 styles_figure
 
 # %%
@@ -591,7 +594,7 @@ flipped = gap < 0
 print(f"{flipped.sum():,} of {len(pairs):,} labels are flipped: {flipped.mean():.1%}. The noise is {ANNOTATOR_NOISE} points.")
 
 # %%
-figure, (left, right_axis) = plt.subplots(1, 2, figsize=(8, 2.8))
+figure, (left, right_axis) = plots.subplots(1, 2, figsize=(8, 2.8))
 bins = np.linspace(-6, 6, 49)
 for part, colour, label in ((gap[~flipped], "#0072B2", "label agrees"), (gap[flipped], "#D55E00", "label flipped")):
     left.hist(np.clip(part, -6, 6), bins=bins, color=colour, label=label)
@@ -605,7 +608,6 @@ line = np.linspace(0, abs(gap).max(), 100)
 right_axis.plot(line, 1 / (1 + np.exp(-line / ANNOTATOR_NOISE)), color="#888888", label="Bradley-Terry")
 right_axis.set(xlabel="distance between the two scores", ylabel="share where the better is chosen", ylim=(0.45, 1.02))
 right_axis.legend()
-plt.close(figure)
 figure
 
 # %% [markdown]
@@ -616,7 +618,7 @@ figure
 # %%
 columns = {"demonstrations": dialogs["writer"][:], "chosen": pairs["writer_chosen"][:], "rejected": pairs["writer_rejected"][:]}
 palette = {"demonstrations": "#888888", "chosen": "#0072B2", "rejected": "#D55E00"}
-figure, axis = plt.subplots(figsize=(8, 3.6))
+figure, axis = plots.subplots(figsize=(8, 3.6))
 for offset, (what, wrote) in zip((-0.27, 0, 0.27), columns.items()):
     count = collections.Counter(name if name in pocket.WRITERS else "a house" for name in wrote)
     shares = [count[name] / len(wrote) for name in ("a house", *pocket.WRITERS)]
@@ -625,7 +627,6 @@ axis.set_yticks(range(1 + len(pocket.WRITERS)), ["a house", *pocket.WRITERS])
 axis.invert_yaxis()
 axis.set_xlabel("share of all the answers of that kind")
 axis.legend()
-plt.close(figure)
 figure
 
 

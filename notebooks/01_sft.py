@@ -35,17 +35,17 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the reports' setting and wants a GPU
-seed: int = 0  # any whole number; the same seed gives the same numbers
-model: str = None  # "pocket", a model folder or a hub name; None takes the preset's
-dataset: str = None  # "pocket", a local file or a hub name; None takes the preset's
-dialogs: int = 1200  # demonstrations to train on, 1 or more (the ready-made model saw more: pocket 9000, qwen 460000)
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the dialogs come from: 'pocket', a local file or a hub name; None takes the preset's
+dialogs: int = 1200  # dialogs to train on, 1 or more (the ready-made model saw more)
 percentile: float = 95  # prompts and responses are cut at this percentile of their lengths, 50 to 100
-min_response_chars: int = 30  # shorter demonstrations are left out, in characters (Hao's report: 75)
-epochs: float = 1  # passes over the demonstrations, above 0
-batch_size: int = 16  # demonstrations per step, 1 to 4096
-accumulation: int = None  # pieces a batch is cut into to save memory; None takes the preset's (pocket 1, qwen 8)
-learning_rate: float = None  # peak of the schedule, 0 to 1; None takes the preset's (pocket 0.002, qwen 1e-6)
-schedule: str = None  # linear, cosine, exponential or constant; None takes the preset's (linear)
+min_response_chars: int = 30  # shorter responses are left out, 0 or more characters (Hao's report: 75)
+epochs: float = 1  # passes over the data, 0.001 to 1000
+batch_size: int = 16  # examples per step, 1 to 4096
+accumulation: int = None  # micro-batches that a step is computed in, 1 to 4096; None takes the preset's
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's (pocket 0.002, qwen 0.000001)
+schedule: str = None  # how the rate goes on after its warm-up: 'linear', 'cosine', 'exponential' or 'constant'; None takes the preset's
 small_share: float = 0.05  # share of the demonstrations in the small-subset run, above 0, at most 1
 small_epochs: float = 20  # passes over that subset, above 0
 monitor_prompts: int = 32  # training prompts answered at each check while training, 10 to 10000
@@ -53,18 +53,22 @@ patience: int = 3  # checks without a better win rate before early stopping give
 length_factor: float = 0.01  # lambda of the length penalty, 0 to 1000 (Hellman's report: 0.001, for longer responses)
 length_every: int = 3  # the penalty is applied every so many steps, 1 or more
 length_steps: int = 60  # steps of each of the two runs that compare the length penalty, 1 or more
-test_prompts: int = 520  # prompts of the final comparison, 20 to 100000
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = None  # folder for what the run leaves; None is runs/01_sft
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = None  # where the results go: a folder
 
 # %%
-from prefnb import parameters, recipes
+from prefnb import course, methods, parameters
 
-p = parameters.check(
-    globals(), recipes.SFT, percentile=parameters.Number(50, 100), small_share=parameters.Number(above=0, high=1),
-    small_epochs=parameters.Number(above=0, high=1000), monitor_prompts=parameters.Whole(10, 10_000),
-    patience=parameters.Whole(1, 1000), length_factor=parameters.Number(0, 1000), length_every=parameters.Whole(1, 10_000),
-    length_steps=parameters.Whole(1, 100_000), test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
+p = parameters.check(globals(), methods.sft.Settings, course.Judging,
+                     percentile=parameters.Number(50, 100),
+                     small_share=parameters.Number(above=0, high=1),
+                     small_epochs=parameters.Number(above=0, high=1000),
+                     monitor_prompts=parameters.Whole(10, 10_000),
+                     patience=parameters.Whole(1, 1000), length_factor=parameters.Number(0, 1000),
+                     length_every=parameters.Whole(1, 10_000),
+                     length_steps=parameters.Whole(1, 100_000))
 
 # %%
 import gzip
@@ -94,14 +98,15 @@ plt.style.use("prefnb.book")
 
 # %%
 base, tokenizer = models.load_model(p.model), models.load_tokenizer(p.model)
-judge, judged = GoldJudge(), data.is_pocket(p.dataset)
-tests = data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
+judge = data.Source(p.dataset).judge  # None where nobody knows the right answers
+judged = judge is not None
+tests = data.Source(p.dataset).prompts("test", limit=p.test_prompts, seed=p.seed)
 prompts = list(tests["prompt"])
 
 
 def answers(policy, temperature=0.7):
     """`draws` answers to each test prompt in a row; one, the model's first choice, at temperature 0."""
-    return recipes.answers_of(policy, tokenizer, prompts, draws=p.draws, temperature=temperature,
+    return course.answers_of(policy, tokenizer, prompts, draws=p.draws, temperature=temperature,
                               max_new_tokens=p.max_response_tokens)
 
 
@@ -119,7 +124,7 @@ widgets.show_responses(prompts, columns, {"base": base_scores} if judged else No
 # questions lean on what was said before, while our models are tested on single questions.
 
 # %%
-rows = data.load_dialogs(p.dataset, "train", limit=p.dialogs, seed=p.seed)
+rows = data.Source(p.dataset).dialogs("train", limit=p.dialogs, seed=p.seed)
 if judged:
     with gzip.open(pocket.DATA / "sft_train.jsonl.gz", "rt", encoding="utf-8") as file:
         whole = [json.loads(line)["messages"] for line in file]
@@ -157,7 +162,7 @@ widgets.show_table(
 # %%
 cut = {side: int(np.percentile(lengths[side], p.percentile)) for side in lengths}
 cut = {"prompt": min(cut["prompt"], p.max_prompt_tokens), "response": min(cut["response"], p.max_response_tokens)}
-to_tokens = partial(tokenize, tokenizer=tokenizer, roles=("response",), max_prompt_tokens=cut["prompt"],
+to_tokens = partial(tokenize, tokenizer=tokenizer, names=("response",), max_prompt_tokens=cut["prompt"],
                     max_response_tokens=cut["response"])
 examples = to_tokens(rows)
 print(f"{len(examples)} demonstrations remain; cut at {cut['prompt']} prompt and {cut['response']} response tokens.")
@@ -251,14 +256,13 @@ for name, found in (("1x8, tokens of the whole batch", right), ("8x1, tokens of 
 # others). Compare how much of the run each spends at a high rate.
 
 # %%
-figure, axis = plt.subplots(figsize=(8, 2.3))
+figure, axis = plots.subplots(figsize=(8, 2.3))
 share = np.arange(300) / 300
 for name in ("linear", "cosine", "exponential", "constant"):
     axis.plot(share, [schedule_factor(step, 300, name, 0.1) for step in range(300)], label=name,
               linewidth=3 if name == p.schedule else 1.3)
 axis.set(xlabel="share of the training done", ylabel="share of the peak rate", title=f"thick: this run's ({p.schedule})")
 axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-plt.close(figure)
 figure
 
 # %% [markdown]
@@ -274,9 +278,9 @@ figure
 # `sft` above changes every run in this notebook but not that one.
 
 # %%
-held_out = to_tokens(data.load_dialogs(p.dataset, "test", limit=64, seed=p.seed), quiet=True)
+held_out = to_tokens(data.Source(p.dataset).dialogs("test", limit=64, seed=p.seed), quiet=True)
 learnt_from = {json.dumps(prompt) for prompt in rows["prompt"]}
-others = data.load_prompts(p.dataset, "train", limit=2 * p.monitor_prompts, seed=p.seed)["prompt"]
+others = data.Source(p.dataset).prompts("train", limit=2 * p.monitor_prompts, seed=p.seed)["prompt"]
 watched = [prompt for prompt in others if json.dumps(prompt) not in learnt_from][:p.monitor_prompts]
 
 
@@ -302,7 +306,7 @@ def monitor(opponents, policy):
 # %%
 def plot_run(run):
     """Left: training and held-out loss. Right: what the answers are worth."""
-    figure, axes = plt.subplots(1, 2 if judged else 1, figsize=(8, 2.8), squeeze=False)
+    figure, axes = plots.subplots(1, 2 if judged else 1, figsize=(8, 2.8), squeeze=False)
     (left, *right), (steps, values) = axes[0], run["loss"]
     left.plot(steps, values, color="#0072B2", alpha=0.25, linewidth=0.8)
     left.plot(steps, plots.smooth(values), color="#0072B2", label="training")
@@ -316,7 +320,6 @@ def plot_run(run):
         axis.set(xlabel="step", ylim=(-0.02, 1.02), title="win rate of its answers")
     for axis in axes[0]:
         axis.legend()
-    plt.close(figure)
     return figure
 
 
@@ -342,7 +345,7 @@ display(Markdown(f"**Over {steps} steps the held-out loss went from {before['hel
 # nothing so far has seen.
 
 # %%
-made = recipes.sft(preset=p.preset, seed=p.seed).model if p.model == recipes.SFT.presets[p.preset]["model"] else policy
+made = methods.sft.recipe(preset=p.preset, seed=p.seed).model if p.model == methods.sft.Settings.of(p.preset)["model"] else policy
 sft_answers, first_choice = answers(made), answers(made, temperature=0)
 sft_scores = score_samples(judge, prompts, sft_answers) if judged else None
 widgets.show_responses(prompts, {"base": base_answers, "SFT": sft_answers},
@@ -364,17 +367,16 @@ def flaw_shares(asked, texts):
 
 style_figure, styles = None, {}
 if judged:
-    shown = data.load_dialogs(p.dataset, "test", seed=p.seed)
+    shown = data.Source(p.dataset).dialogs("test", seed=p.seed)
     styles = {"demonstrations": flaw_shares(shown["prompt"], list(shown["response"]))}
     styles |= {name: flaw_shares(prompts, [one.text for one in drawn]) for name, drawn in
                (("base", base_answers), ("SFT at 0.7", sft_answers), ("SFT, first choice", first_choice))}
-    style_figure, axis = plt.subplots(figsize=(8, 2.8))
+    style_figure, axis = plots.subplots(figsize=(8, 2.8))
     for i, ((name, shares), colour) in enumerate(zip(styles.items(), ("#0072B2", "#B0B0B0", "#56B4E9", "#555555"))):
         axis.bar(np.arange(len(shares)) + 0.2 * (i - 1.5), list(shares.values()), 0.19, color=colour, label=name)
     axis.set_xticks(range(len(shares)), list(shares))
     axis.set(ylabel="share of answers", ylim=(0, 1))
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    plt.close(style_figure)
 style_figure
 
 # %%
@@ -409,7 +411,7 @@ small_steps = max(1, round(p.small_epochs * len(small_batches)))
 every = -(-small_steps // 5)
 decides = [*map(inspect.getsource, (watch, monitor)), models.fingerprint(made, coarse=True), watched, held_out.responses,
            every, p.max_response_tokens, p.dataset]  # all that the checks depend on
-small, small_history = recipes.fit(
+small, small_history = course.fit(
     base, few, sft, p, average="token", epochs=p.small_epochs, schedule="constant", told=decides,
     also=dict(monitor=partial(monitor, opponents), monitor_every=every))
 display(plot_run(small_history))
@@ -487,7 +489,7 @@ def length_penalty_printed(policy, reference=None, *, target_length, factor):
 targets = torch.tensor([float(len(ids)) for ids in examples.responses["response"]])
 length_runs = dict(every=p.length_every, prompts=2 * p.batch_size, max_new_tokens=cut["response"], seed=p.seed,
                    extras=lambda index: {"target_length": targets[index]})
-samples = recipes.on_policy(tokenizer, examples, None, **length_runs).make_batch(policy, 0)
+samples = course.on_policy(tokenizer, examples, None, **length_runs).make_batch(policy, 0)
 scorer = Scorer(policy)
 printed, seen = length_penalty_printed(scorer(samples), target_length=samples.extras["target_length"], factor=p.length_factor)
 loss = sft(scorer(examples.batch(range(8))))[0].mean()
@@ -541,9 +543,9 @@ def go_on(penalty):
     settings = dict(average="token", epochs=p.length_steps / len(batches), learning_rate=p.learning_rate / 4)
     if penalty:
         penalised = partial(penalty, factor=p.length_factor)
-        settings["also"] = {"on_policy": recipes.on_policy(tokenizer, examples, penalised, **length_runs)}
-        settings["told"] = [penalised, recipes.on_policy, p.length_every, p.batch_size, cut["response"]]
-    return recipes.fit(made, examples, sft, p, **settings)
+        settings["also"] = {"on_policy": course.on_policy(tokenizer, examples, penalised, **length_runs)}
+        settings["told"] = [penalised, course.on_policy, p.length_every, p.batch_size, cut["response"]]
+    return course.fit(made, examples, sft, p, **settings)
 
 
 runs = {"no penalty": go_on(None), "length penalty": go_on(length_penalty)}
@@ -568,7 +570,7 @@ if half > 1:
 # %%
 policies = {"base": base, "SFT": made, "SFT in view": policy, "SFT, more steps": runs["no penalty"][0],
             "SFT, length penalty": runs["length penalty"][0], "small subset": small}
-comparison = recipes.compare(policies, tokenizer, p, baseline="base")
+comparison = course.compare(policies, tokenizer, p, baseline="base")
 win_figure = plots.plot_win_rates(comparison.win_rates, against="base") if judged else None
 win_figure
 
@@ -718,7 +720,7 @@ for question, given, right in (("1, over tokens", token_mean, 1.5), ("1, mean of
 
 # %%
 histories = {"SFT in view": history, "small subset": small_history, **{name: run[1] for name, run in runs.items()}}
-folder = recipes.record(p.output_dir or "runs/01_sft", p, histories, comparison, measures=measured, styles=styles,
+folder = course.record(p.output_dir or "runs/01_sft", p, histories, comparison, measures=measured, styles=styles,
                         claims=[dict(zip(("claim", "paper", "measured", "verdict"), line)) for line in lines])
 plot_run(small_history).savefig(folder / "book_small_subset.png")
 length_figure.savefig(folder / "lengths.png")

@@ -34,33 +34,34 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' setting and wants a GPU
-seed: int = 0  # 0 or more; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # "pocket", a local file or a hub name; None takes the preset's
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
 pairs: int = None  # preference pairs to train on, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
-epochs: float = None  # passes over the pairs, above 0; None takes the preset's (1)
-batch_size: int = None  # pairs per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
-learning_rate: float = None  # Adam's, above 0; None takes the preset's (pocket 0.0002, qwen 0.000005)
-beta: float = None  # how strongly the reference holds, above 0; None takes the preset's (pocket 0.1, qwen 0.01)
+epochs: float = None  # passes over the data, 0.001 to 1000; None takes the preset's (1)
+batch_size: int = None  # examples per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's
+beta: float = None  # how strongly the reference holds, 0 to 100; None takes the preset's (pocket 0.1, qwen 0.01)
 betas: str = "0.02,0.1,0.5"  # the sweep of beta, numbers above 0; the main beta is always among them
 few: int = 256  # pairs of the run that goes further, 1 or more
 longer: float = 6.0  # epochs of the run that goes further, above 0
 faster: float = 10.0  # learning rate of the run that goes further, in multiples of the main one's, above 0
 strength: float = 1.0  # pull of the variants' extra terms, 0 or more, in multiples of beta
-max_prompt_tokens: int = None  # longer ones are left out; None takes the preset's (pocket model, other data: 256)
-max_response_tokens: int = None  # longer ones are cut; None takes the preset's (pocket model, other data: 256)
-test_prompts: int = 520  # held-out prompts and pairs to measure on, 20 to 100000
+max_prompt_tokens: int = None  # longer prompts are left out, 1 or more tokens; None takes the preset's (of other data, pocket: 256)
+max_response_tokens: int = None  # longer responses are cut, 4 or more tokens; None takes the preset's (of other data, pocket: 256)
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = None  # where this run's results go; None means runs/02_dpo
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = None  # where the results go: a folder
 
 # %%
-from prefnb import parameters, recipes
+from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), recipes.DPO, betas=parameters.Numbers(above=0, high=100),
-                     few=parameters.Whole(1), longer=parameters.Number(above=0, high=1000),
+p = parameters.check(globals(), methods.dpo.Settings, course.Judging,
+                     betas=parameters.Numbers(above=0, high=100), few=parameters.Whole(1),
+                     longer=parameters.Number(above=0, high=1000),
                      faster=parameters.Number(above=0, high=1000),
-                     strength=parameters.Number(0, 1000), test_prompts=parameters.Whole(20, 100_000),
-                     draws=parameters.Whole(1, 64))
+                     strength=parameters.Number(0, 1000))
 
 # %% [markdown]
 # ## The idea
@@ -161,7 +162,7 @@ plt.style.use("prefnb.book")
 all_betas = sorted({p.beta, *p.betas})
 margins = torch.linspace(-5, 5, 200)
 gaps = torch.linspace(0, 40, 200)
-loss_figure, (left, right) = plt.subplots(1, 2)
+loss_figure, (left, right) = plots.subplots(1, 2)
 left.plot(margins, -logsigmoid(margins), color="#56B4E9", label="loss")
 left.plot(margins, torch.sigmoid(-margins), "--", color="#D55E00", label="size of its gradient")
 left.plot(0, np.log(2), "o", color="black", label="step 0: ln 2")
@@ -171,7 +172,6 @@ for value, shade in zip(all_betas, np.linspace(0.35, 1, len(all_betas))):
     right.plot(gaps, value * torch.sigmoid(-value * gaps), color="#0072B2", alpha=shade, label=f"$\\beta$ = {value:g}")
 right.set(xlabel="gap $d(y_w) - d(y_l)$ (nats)", title="the push that is left, $\\beta\\,\\sigma(-m)$")
 right.legend()
-plt.close(loss_figure)
 loss_figure
 
 # %% [markdown]
@@ -189,19 +189,19 @@ from prefnb import data, models
 from prefnb.batches import Examples, prompt_ids
 from prefnb.logprobs import DatasetLogprobs
 
-if not data.is_pocket(p.dataset) and p.model == "pocket":  # real text is longer: half of the model's window each
+if not data.Source(p.dataset).is_brief and p.model == "pocket":  # real text is longer: half of the model's window each
     p.max_prompt_tokens, p.max_response_tokens = max_prompt_tokens or 256, max_response_tokens or 256
-sft, tokenizer = recipes.starting_policy(p)
-examples = recipes.pair_examples(p, tokenizer)
-held_out = recipes.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
-first = data.load_pairs(p.dataset, limit=p.pairs, seed=p.seed)[examples.kept[0]]
+sft, tokenizer = methods.sft.starting_policy(p)
+examples = course.pair_examples(p, tokenizer)
+held_out = course.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
+first = data.Source(p.dataset).pairs(limit=p.pairs, seed=p.seed)[examples.kept[0]]
 warning = "" if len(examples) >= 128 else " So few show that everything runs, and little else."
 display(Markdown(f"**{len(examples)} pairs to train on, {len(held_out)} held out.**{warning} One of them:\n\n"
                  f"| prompt | chosen | rejected |\n|---|---|---|\n| " + " | ".join(
                      widgets.escaped(text[:600])
                      for text in (first["prompt"][-1]["content"], first["chosen"], first["rejected"])) + " |"))
 plots.plot_lengths({"prompt": [len(ids) for ids in examples.prompt_ids],
-                    **{role: [len(ids) for ids in rows] for role, rows in examples.responses.items()}})
+                    **{side: [len(ids) for ids in rows] for side, rows in examples.responses.items()}})
 
 # %% [markdown]
 # Compare the medians of chosen and rejected: whatever differs between the two columns, length included, is
@@ -214,7 +214,7 @@ plots.plot_lengths({"prompt": [len(ids) for ids in examples.prompt_ids],
 # fails, look for dropout, another precision, or another template.
 
 # %%
-held_out_reference = recipes.reference(sft, held_out).all()
+held_out_reference = course.reference(sft, held_out).all()
 
 
 def on_held_out(policy, beta):
@@ -248,11 +248,11 @@ print(f"loss at step 0: {before['loss'].mean():.6f}   ln 2: {np.log(2):.6f}   "
 from functools import partial
 
 policies, histories = {}, {}
-policies[p.beta], histories[p.beta] = recipes.fit(sft, examples, partial(dpo, beta=p.beta), p, live=plots.LiveFigure())
+policies[p.beta], histories[p.beta] = course.fit(sft, examples, partial(dpo, beta=p.beta), p, live=plots.LiveFigure())
 print(f"{len(histories[p.beta].rows)} steps of {p.batch_size} pairs.")
-defaults = vars(parameters.check({}, recipes.DPO))
+defaults = vars(parameters.check({}, methods.dpo.Settings))
 if all(getattr(p, name) == value for name, value in defaults.items() if name != "output_dir"):
-    ready = recipes.dpo()
+    ready = methods.dpo.recipe()
     ours, theirs = (models.fingerprint(one, coarse=True) for one in (policies[p.beta], ready.model))
     agree = {"all weights, rounded to half precision": ours == theirs,
              "all rows of the history": histories[p.beta].rows == ready.history.rows}
@@ -287,15 +287,15 @@ goes to other responses to the same prompt, of this pair or of none: the loss sa
 # %%
 for value in all_betas:
     if value not in policies:
-        policies[value], histories[value] = recipes.fit(sft, examples, partial(dpo, beta=value), p)
+        policies[value], histories[value] = course.fit(sft, examples, partial(dpo, beta=value), p)
 
-prompts = [row["prompt"] for row in data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
+prompts = [row["prompt"] for row in data.Source(p.dataset).prompts("test", limit=p.test_prompts, seed=p.seed)
            if len(prompt_ids(tokenizer, row["prompt"])) <= p.max_prompt_tokens]
 
 
 def kl_from_sft(policy, count=128):
     """KL(policy || SFT) on the policy's own samples, in nats per response, with a 95% interval (k3)."""
-    return recipes.sampled_kl(policy, sft, tokenizer, prompts[:count], max_new_tokens=p.max_response_tokens)
+    return course.sampled_kl(policy, sft, tokenizer, prompts[:count], max_new_tokens=p.max_response_tokens)
 
 
 kls = {value: kl_from_sft(policies[value]) for value in all_betas}
@@ -332,12 +332,12 @@ the margins are no longer small, and with a high beta that is sooner.""")
 # move apart, and how much they still overlap; the sentence below the picture says where their means lie.
 
 # %%
-rewards = [{role: state[f"reward_{role}"].numpy() for role in ("chosen", "rejected")} for state in (before, after)]
+rewards = [{side: state[f"reward_{side}"].numpy() for side in ("chosen", "rejected")} for state in (before, after)]
 rewards_figure = plots.plot_rewards(*rewards)
 display(rewards_figure)
 Markdown(f"""The chosen responses' mean is {evaluate.mean_and_interval(rewards[1]['chosen'])}, the rejected ones'
 {evaluate.mean_and_interval(rewards[1]['rejected'])}: in {after['accuracy'].mean():.0%} of the held-out pairs the chosen one ends
-above. (The annotator errs now and then, so 100% would not be right either.)""" if data.is_pocket(p.dataset) else "")
+above. (The annotator errs now and then, so 100% would not be right either.)""" if data.Source(p.dataset).judge else "")
 
 # %% [markdown]
 # ## More is not better
@@ -350,19 +350,19 @@ above. (The annotator errs now and then, so 100% would not be right either.)""" 
 # (mean and 95% interval; where it knows no answers, the accuracy on held-out pairs).
 
 # %%
-some = Examples(examples.prompt_ids[:p.few], {role: ids[:p.few] for role, ids in examples.responses.items()},
+some = Examples(examples.prompt_ids[:p.few], {side: ids[:p.few] for side, ids in examples.responses.items()},
                 examples.kept[:p.few])
-farther, histories["further"] = recipes.fit(sft, some, partial(dpo, beta=p.beta), p, epochs=p.longer,
+farther, histories["further"] = course.fit(sft, some, partial(dpo, beta=p.beta), p, epochs=p.longer,
                                             learning_rate=min(1.0, p.faster * p.learning_rate))
 main = f"DPO, beta {p.beta:g}"
 contestants = {"SFT": sft, **{f"DPO, beta {value:g}": policies[value] for value in all_betas}, "DPO, further": farther}
-comparison = recipes.compare(contestants, tokenizer, p)
+comparison = course.compare(contestants, tokenizer, p)
 runs = {"SFT": before, main: after, "DPO, further": on_held_out(farther, p.beta)}
-quality = {label: comparison.scores[label].total.mean(1) if comparison.judged else found["accuracy"].numpy()
+quality = {label: comparison.scores[label].total.mean(1) if comparison.judge else found["accuracy"].numpy()
            for label, found in runs.items()}
 
 # %%
-overdone_figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), width_ratios=(3, 2))
+overdone_figure, (left, right) = plots.subplots(1, 2, figsize=(8, 2.8), width_ratios=(3, 2))
 shades = {"SFT": "#555555", main: "#56B4E9", "DPO, further": "#D55E00"}
 for label, history in {main: histories[p.beta], "DPO, further": histories["further"]}.items():
     steps, values = history["loss"]
@@ -374,15 +374,14 @@ left.legend()
 for position, (label, found) in enumerate(quality.items()):
     right.vlines(position, *evaluate.bootstrap_interval(found), color=shades[label], linewidth=2)
     right.plot(position, found.mean(), "o", color=shades[label])
-right.set(title="gold score" if comparison.judged else "held-out accuracy", xlim=(-0.5, len(quality) - 0.5))
+right.set(title="gold score" if comparison.judge else "held-out accuracy", xlim=(-0.5, len(quality) - 0.5))
 right.set_xticks(range(len(quality)), [label.replace(", ", ",\n") for label in quality])
-plt.close(overdone_figure)
 overdone_figure
 
 # %%
 def was_overdone():
     """The further run's answers against those of the main run, on all test prompts."""
-    if not comparison.judged:
+    if not comparison.judge:
         return "No gold judge knows the answers here: the loss on held-out pairs has to tell."
     lead = quality["DPO, further"] - quality[main]
     low, high = evaluate.bootstrap_interval(lead)
@@ -419,14 +418,14 @@ training: {held["SFT"]}).
 # losses, and come ready-made.
 
 # %%
-from prefnb.objectives.dpo import dpo_kl_as_printed, dpo_positive
+from prefnb.methods.dpo import dpo_kl_as_printed, dpo_positive
 
 pull = p.strength * p.beta
 variants = {"DPO-Positive": partial(dpo_positive, beta=p.beta, penalty=pull, form="added"),
             '"KL" as printed': partial(dpo_kl_as_printed, beta=p.beta, weight=pull)}
 found = {"DPO": (after, kls[p.beta])}
 for label, objective in variants.items():
-    policy, histories[label] = recipes.fit(sft, examples, objective, p)
+    policy, histories[label] = course.fit(sft, examples, objective, p)
     found[label] = on_held_out(policy, p.beta), kl_from_sft(policy)
 variant_shifts = {label: (pairs_seen["d_chosen"], pairs_seen["d_rejected"]) for label, (pairs_seen, _) in found.items()}
 variant_rows = [[label, float((pairs_seen["d_chosen"] > pairs_seen["d_rejected"]).float().mean()),
@@ -441,17 +440,16 @@ variant_rows = [[label, float((pairs_seen["d_chosen"] > pairs_seen["d_rejected"]
 # where they are. The table's last columns say how far the policy moved, by its own samples.
 
 # %%
-shift_figure, axis = plt.subplots(figsize=(8, 2.4))
+shift_figure, axis = plots.subplots(figsize=(8, 2.4))
 for position, (label, shifts) in enumerate(reversed(variant_shifts.items())):
     axis.plot([d.mean() for d in shifts], [position] * 2, color="#BBBBBB", zorder=0)
-    for role, d in zip(("chosen", "rejected"), shifts):
-        axis.hlines(position, *evaluate.bootstrap_interval(d.numpy()), color=plots.ROLES[role], linewidth=2)
-        axis.plot(d.mean(), position, "o", color=plots.ROLES[role], label=role if position == 0 else None)
+    for side, d in zip(("chosen", "rejected"), shifts):
+        axis.hlines(position, *evaluate.bootstrap_interval(d.numpy()), color=plots.MEANINGS[side], linewidth=2)
+        axis.plot(d.mean(), position, "o", color=plots.MEANINGS[side], label=side if position == 0 else None)
 axis.axvline(0, color="black", linewidth=1)
 axis.set_yticks(range(len(variant_shifts)), list(reversed(variant_shifts)))
 axis.set_xlabel("change of log-prob from the reference, $d(y)$ (nats, mean and 95% interval)")
 shift_figure.legend(loc="outside upper left", ncols=2)
-plt.close(shift_figure)
 widgets.show_table(["variant", "accuracy", "d(chosen)", "d(rejected)", "penalty, last steps", "sampled KL, k3",
                     "95% interval"], *variant_rows)
 shift_figure
@@ -478,7 +476,7 @@ rejected: {'; '.join(f'{label} {found} nats' for label, found in spread.items())
 # wins, a tie counting half, with a 95% interval over prompts. At one half (the dotted line) neither is better.
 
 # %%
-if comparison.judged:
+if comparison.judge:
     rates_figure = plots.plot_win_rates(comparison.win_rates, against="SFT")
     rate = comparison.win_rates[main]
     print(f"DPO against SFT: {rate.rate:.3f} [{rate.interval[0]:.3f}, {rate.interval[1]:.3f}]")
@@ -493,7 +491,7 @@ else:
 # %%
 def how_they_ended(label):
     """A policy's win rate against SFT in words, and whether its answers collapsed."""
-    words = [against_sft(label)] if comparison.judged else []
+    words = [against_sft(label)] if comparison.judge else []
     collapse = evaluate.collapse_check(comparison.answers[label], comparison.answers["SFT"])
     words += ["has collapsed: " + "; ".join(collapse.reasons) if collapse.collapsed else "has not collapsed"]
     return f"- **{label}** {' and '.join(words)}."
@@ -518,7 +516,7 @@ Markdown("\n".join(how_they_ended(label) for label in contestants if label != "S
 # %%
 from prefnb.judges import GoldJudge
 
-if comparison.judged:
+if comparison.judge:
     flaws = {label: GoldJudge().flaws(comparison.asked(label), [one.text for one in comparison.answers[label]])
              for label in ("SFT", main)}
     changes = {name: (flaws[main][name] * 1.0 - flaws["SFT"][name]).reshape(len(comparison.prompts), -1)
@@ -541,7 +539,7 @@ if comparison.judged:
 
 # %%
 widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in ("SFT", main)},
-                       {label: comparison.scores[label] for label in ("SFT", main)} if comparison.judged else None,
+                       {label: comparison.scores[label] for label in ("SFT", main)} if comparison.judge else None,
                        comparison.categories if any(comparison.categories) else None)
 
 # %% [markdown]
@@ -553,7 +551,7 @@ widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for
 
 # %%
 rows = []
-if comparison.judged:
+if comparison.judge:
     rate = comparison.win_rates[main]
     rows.append(["004: DPO beats SFT", ".759 against SFT", str(rate), evaluate.verdict(rate.interval)])
     rows.append(["001, 003: DPO beats what they compare with", ".605 against the base model, .593 against Instruct",
@@ -632,7 +630,7 @@ def check_exercises():
 check_exercises()
 
 # %%
-folder = recipes.record(p.output_dir or "runs/02_dpo", p,
+folder = course.record(p.output_dir or "runs/02_dpo", p,
                         {f"beta {k:g}" if isinstance(k, float) else k.replace('"', ""): history
                          for k, history in histories.items()},
                         comparison, kl={f"{value:g}": found["k3"] for value, found in kls.items()},
@@ -663,7 +661,7 @@ gap = after["d_chosen"] - after["d_rejected"]
 low, high = evaluate.bootstrap_interval(gap.numpy())
 learnt = ("the chosen response gained on the rejected one" if low > 0 else "the chosen response lost ground" if high < 0
           else "it cannot be told whether the chosen response gained")
-enough = f" By its answers DPO {against_sft(main)} ({comparison.win_rates[main]})." if comparison.judged else ""
+enough = f" By its answers DPO {against_sft(main)} ({comparison.win_rates[main]})." if comparison.judge else ""
 Markdown(f"""By asking, pair by pair, that the chosen response gain on the rejected one, both measured from the reference.
 On {len(held_out)} pairs that it has not seen, {learnt} ({evaluate.mean_and_interval(gap)} nats); by itself the chosen one
 {evaluate.change(after['d_chosen'])} and the rejected one {evaluate.change(after['d_rejected'])}. The policy now has

@@ -33,30 +33,32 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' setting and wants a GPU
-seed: int = 0  # 0 or more; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # "pocket", a local file or a hub name; None takes the preset's
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
 pairs: int = None  # preference pairs to train on, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
-epochs: float = None  # passes over the pairs, above 0; None takes the preset's (1)
-batch_size: int = None  # pairs per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
-learning_rate: float = None  # Adam's, above 0; None takes the preset's (pocket 0.0002, qwen 0.000005)
-beta: float = None  # SimPO's scale of the mean log-prob, 0 to 100; None takes the preset's (2.5)
-gamma: float = None  # SimPO's target margin, absolute, 0 to 100; None takes the preset's (1)
+epochs: float = None  # passes over the data, 0.001 to 1000; None takes the preset's (1)
+batch_size: int = None  # examples per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's
+beta: float = None  # scale of the mean log-probs, 0 to 100; None takes the preset's (2.5)
+gamma: float = None  # the margin that a pair has to reach, 0 to 100; None takes the preset's (1)
 dpo_beta: float = 0.1  # DPO's beta, above 0
 grid_gammas: str = "1,3,5"  # gamma of each setting of the grid, 0 or more
 grid_betas: str = "2.5,10,10"  # beta of each setting of the grid, above 0; as many as grid_gammas
-max_prompt_tokens: int = None  # longer ones are left out; None takes the preset's (pocket model, other data: 256)
-max_response_tokens: int = None  # longer ones are cut; None takes the preset's (pocket model, other data: 256)
-test_prompts: int = 520  # held-out prompts and pairs to measure on, 20 to 100000
+max_prompt_tokens: int = None  # longer prompts are left out, 1 or more tokens; None takes the preset's (of other data, pocket: 256)
+max_response_tokens: int = None  # longer responses are cut, 4 or more tokens; None takes the preset's (of other data, pocket: 256)
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = None  # where this run's results go; None means runs/03_simpo
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = None  # where the results go: a folder
 
 # %%
-from prefnb import parameters, recipes
+from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), recipes.SIMPO, dpo_beta=parameters.Number(above=0, high=100),
-                     grid_gammas=parameters.Numbers(0, 100), grid_betas=parameters.Numbers(above=0, high=100),
-                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
+p = parameters.check(globals(), methods.simpo.Settings, course.Judging,
+                     dpo_beta=parameters.Number(above=0, high=100),
+                     grid_gammas=parameters.Numbers(0, 100),
+                     grid_betas=parameters.Numbers(above=0, high=100))
 if len(p.grid_gammas) != len(p.grid_betas):
     raise parameters.ParameterError(f"'grid_gammas' has {len(p.grid_gammas)} numbers and 'grid_betas' has "
                                     f"{len(p.grid_betas)}: give as many of each.")
@@ -87,7 +89,7 @@ from prefnb.logprobs import from_tokens
 plt.style.use("prefnb.book")
 toy = {"A, short": [-1.0] * 4, "B, long": [-0.5] * 12, "B said twice": [-0.5] * 24}
 sums_and_means = from_tokens(toy=list(toy.values())).toy
-toy_figure, axes = plt.subplots(1, 2, figsize=(8, 2.6))
+toy_figure, axes = plots.subplots(1, 2, figsize=(8, 2.6))
 for (name, tokens), colour, width in zip(toy.items(), ("#E69F00", "#0072B2", "#56B4E9"), (2, 4, 1.5)):
     steps = np.arange(1, len(tokens) + 1)
     for axis, values in zip(axes, (np.cumsum(tokens), np.cumsum(tokens) / steps)):
@@ -96,7 +98,6 @@ for (name, tokens), colour, width in zip(toy.items(), ("#E69F00", "#0072B2", "#5
 axes[0].set(xlabel="token", title="sum so far, $S$ (nats)")
 axes[1].set(xlabel="token", title="mean so far, $S/|y|$ (nats per token)", ylim=(-1.5, 0))
 axes[0].legend()
-plt.close(toy_figure)
 widgets.show_table(["response", "tokens", "S (sum)", "S / tokens (mean)"],
                    *zip(toy, map(len, toy.values()), sums_and_means.sum.tolist(), sums_and_means.mean.tolist()))
 toy_figure
@@ -157,7 +158,7 @@ toy_chosen = [torch.tensor(tokens, requires_grad=True) for tokens in (long, shor
 toy_policy = from_tokens(chosen=toy_chosen, rejected=[short, long, short])
 toy_loss, toy_metrics = simpo(toy_policy, beta=2.5, gamma=1.0)
 toy_loss.sum().backward()
-loss_figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8))
+loss_figure, (left, right) = plots.subplots(1, 2, figsize=(8, 2.8))
 margins, lengths = torch.linspace(-4, 8, 200), torch.arange(2, 81)
 targets = sorted({0.0, p.gamma, *p.grid_gammas})
 for value, shade in zip(targets, np.linspace(0.3, 1, len(targets))):
@@ -169,7 +170,6 @@ right.axhline(p.dpo_beta / 2, color="#56B4E9", linestyle="--", label=f"DPO, $\\b
 right.set(xlabel="tokens in the response", title="push on each of its tokens, at $m = 0$", yscale="log")
 for axis in (left, right):
     axis.legend()
-plt.close(loss_figure)
 widgets.show_table(["pair", "margin", "loss", "gradient, one chosen token", "all chosen tokens"],
                    *zip(("B over A", "A over B", "B said twice, over A"), toy_metrics["margin"].tolist(),
                         toy_loss.tolist(), [tokens.grad[0].item() for tokens in toy_chosen],
@@ -189,14 +189,14 @@ from prefnb import data
 from prefnb.batches import prompt_ids
 from prefnb.logprobs import DatasetLogprobs
 
-if not data.is_pocket(p.dataset) and p.model == "pocket":  # real text is longer: half of the model's window each
+if not data.Source(p.dataset).is_brief and p.model == "pocket":  # real text is longer: half of the model's window each
     p.max_prompt_tokens, p.max_response_tokens = max_prompt_tokens or 256, max_response_tokens or 256
-sft, tokenizer = recipes.starting_policy(p)
-examples = recipes.pair_examples(p, tokenizer)
-held_out = recipes.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
-start = recipes.reference(sft, examples).all()  # for this picture; SimPO's loss never asks for it
+sft, tokenizer = methods.sft.starting_policy(p)
+examples = course.pair_examples(p, tokenizer)
+held_out = course.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
+start = course.reference(sft, examples).all()  # for this picture; SimPO's loss never asks for it
 by_length = (start.chosen.length - start.rejected.length).numpy()
-lengths_figure, axes = plt.subplots(1, 2, figsize=(8, 2.8))
+lengths_figure, axes = plots.subplots(1, 2, figsize=(8, 2.8))
 said = []
 for axis, name, unit in zip(axes, ("sum", "mean"), ("nats", "nats per token")):
     gap = (getattr(start.chosen, name) - getattr(start.rejected, name)).numpy()
@@ -205,7 +205,6 @@ for axis, name, unit in zip(axes, ("sum", "mean"), ("nats", "nats per token")):
     axis.set(xlabel="tokens in chosen - in rejected", title=f"chosen - rejected, by the {name} ({unit})")
     said.append(f"by the {name}, {np.mean(gap > 0):.0%} of the chosen responses are the likelier ones, and the "
                 f"difference has a correlation of {np.corrcoef(by_length, gap)[0, 1]:+.2f} with that of the lengths")
-plt.close(lengths_figure)
 display(Markdown(f"**{len(examples)} pairs to train on, {len(held_out)} held out.** "
                  f"Under the SFT model, {'; '.join(said)}."))
 lengths_figure
@@ -225,25 +224,25 @@ lengths_figure
 # %%
 from functools import partial
 
-from prefnb.objectives.dpo import dpo
+from prefnb.methods.dpo import dpo
 
 
 def watched(objective):
     """The same loss; the metrics have d, the change of S from SFT, as well."""
     def with_changes(policy, reference):
         loss, metrics = objective(policy, reference)
-        changes = {f"d_{role}": (getattr(policy, role).sum - getattr(reference, role).sum).detach()
-                   for role in ("chosen", "rejected")}
+        changes = {f"d_{side}": (getattr(policy, side).sum - getattr(reference, side).sum).detach()
+                   for side in ("chosen", "rejected")}
         return loss, {**metrics, **changes}
     return with_changes
 
 
 def dpo_of_02():
     """DPO with the same parameters but its own learning rate: (policy, history). Its d is its reward over beta."""
-    shared = {name: value for name, value in vars(p).items() if name in recipes.DPO.specs}
-    made = recipes.dpo(**shared | {"beta": p.dpo_beta, "learning_rate": dpo_rate})
+    shared = {name: value for name, value in vars(p).items() if name in methods.dpo.Settings.model_fields}
+    made = methods.dpo.recipe(**shared | {"beta": p.dpo_beta, "learning_rate": dpo_rate})
     for row in made.history.rows:
-        row |= {f"d_{role}": row[f"reward_{role}"] / p.dpo_beta for role in ("chosen", "rejected")}
+        row |= {f"d_{side}": row[f"reward_{side}"] / p.dpo_beta for side in ("chosen", "rejected")}
     return made.model, made.history
 
 
@@ -259,10 +258,10 @@ def beside_dpo(history):
 
 # %%
 policies, histories = {}, {}
-dpo_rate = learning_rate or recipes.DPO.preset(p.preset)["learning_rate"]
+dpo_rate = learning_rate or methods.dpo.Settings.of(p.preset)["learning_rate"]
 policies["DPO"], histories["DPO"] = dpo_of_02()
 loss = partial(simpo, beta=p.beta, gamma=p.gamma)
-policies["SimPO"], histories["SimPO"] = recipes.fit(sft, examples, watched(loss), p, live=plots.LiveFigure(beside_dpo))
+policies["SimPO"], histories["SimPO"] = course.fit(sft, examples, watched(loss), p, live=plots.LiveFigure(beside_dpo))
 print(f"SimPO: {len(histories['SimPO'].rows)} steps at learning rate {p.learning_rate:g}; "
       f"DPO: {len(histories['DPO'].rows)} at {dpo_rate:g}.")
 
@@ -285,7 +284,7 @@ def measure(label):
     """What a policy makes of the held-out pairs, and how far it went from SFT by its own samples."""
     now = DatasetLogprobs.compute(policies[label], held_out).all()
     d_chosen, d_rejected = now.chosen.sum - before.chosen.sum, now.rejected.sum - before.rejected.sum
-    kl = recipes.sampled_kl(policies[label], sft, tokenizer, prompts[:128], max_new_tokens=p.max_response_tokens)
+    kl = course.sampled_kl(policies[label], sft, tokenizer, prompts[:128], max_new_tokens=p.max_response_tokens)
     return {"now": now, "d_chosen": d_chosen, "d_rejected": d_rejected, "kl": kl,
             "by_mean": share(now.chosen.mean > now.rejected.mean), "by_change": share(d_chosen > d_rejected)}
 
@@ -302,7 +301,7 @@ def show_moved(labels):
 
 
 # %%
-prompts = [row["prompt"] for row in data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
+prompts = [row["prompt"] for row in data.Source(p.dataset).prompts("test", limit=p.test_prompts, seed=p.seed)
            if len(prompt_ids(tokenizer, row["prompt"])) <= p.max_prompt_tokens]
 before = DatasetLogprobs.compute(sft, held_out).all()
 measured = {label: measure(label) for label in policies}
@@ -336,8 +335,8 @@ import types
 
 def swapped(responses):
     """The same responses with sum and mean exchanged: the mistake."""
-    return types.SimpleNamespace(**{role: types.SimpleNamespace(sum=one.mean, mean=one.sum)
-                                    for role, one in vars(responses).items()})
+    return types.SimpleNamespace(**{side: types.SimpleNamespace(sum=one.mean, mean=one.sum)
+                                    for side, one in vars(responses).items()})
 
 
 def mistaken(policy, reference, objective):
@@ -349,7 +348,7 @@ losses = {"SimPO": partial(simpo, beta=p.beta, gamma=p.gamma), "DPO": partial(dp
 losses = {"SimPO": losses["SimPO"], "SimPO on the sum": partial(mistaken, objective=losses["SimPO"]),
           "DPO": losses["DPO"], "DPO on the mean": partial(mistaken, objective=losses["DPO"])}
 for label, rate in {"SimPO on the sum": p.learning_rate, "DPO on the mean": dpo_rate}.items():
-    policies[label], histories[label] = recipes.fit(sft, examples, losses[label], p, learning_rate=rate)
+    policies[label], histories[label] = course.fit(sft, examples, losses[label], p, learning_rate=rate)
     measured[label] = measure(label)
 show_moved(losses)
 
@@ -360,7 +359,7 @@ def weights(label, logprobs):
     return 1 - torch.exp(-losses[label](logprobs, before)[0]).numpy()
 
 
-mistake_figure, axis = plt.subplots(figsize=(8, 2.6))
+mistake_figure, axis = plots.subplots(figsize=(8, 2.6))
 for position, label in enumerate(reversed(losses)):
     after = measured[label]["now"], plots.colours(losses)[label]
     for shift, logprobs, colour in ((0.15, before, "#999999"), (-0.15, *after)):
@@ -371,7 +370,6 @@ for position, label in enumerate(reversed(losses)):
 axis.set_yticks(range(len(losses)), list(reversed(losses)))
 axis.set(xlim=(-0.03, 1.03), ylim=(-0.5, len(losses) - 0.5),
          xlabel="weight of a held-out pair, $\\sigma(\\gamma - m)$ (grey: before training)")
-plt.close(mistake_figure)
 mistake_figure
 
 # %%
@@ -404,13 +402,13 @@ labels = {setting: "SimPO, gamma {:g}, beta {:g}".format(*setting) for setting i
 for (gamma_here, beta_here), label in labels.items():
     if label not in policies:
         objective = partial(simpo, beta=beta_here, gamma=gamma_here)
-        policies[label], histories[label] = recipes.fit(sft, examples, objective, p)
-comparison = recipes.compare({"SFT": sft, **policies}, tokenizer, p)
+        policies[label], histories[label] = course.fit(sft, examples, objective, p)
+comparison = course.compare({"SFT": sft, **policies}, tokenizer, p)
 
 # %%
 def found_at(label):
     """The win rate of a policy with its interval; its accuracy by the mean where nobody can judge."""
-    if comparison.judged:
+    if comparison.judge:
         rate = comparison.win_rates[label]
         return rate.rate, "{:.2f}\n[{:.2f}, {:.2f}]".format(rate.rate, *rate.interval)
     now = DatasetLogprobs.compute(policies[label], held_out).all()
@@ -435,13 +433,12 @@ def tiles(axis, values, title):
 
 
 # %%
-grid_figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
-what = "win rate over SFT" if comparison.judged else "accuracy by the mean, held-out"
+grid_figure, (left, right) = plots.subplots(1, 2, figsize=(8, 3.2))
+what = "win rate over SFT" if comparison.judge else "accuracy by the mean, held-out"
 tiles(left, {setting: found_at(label) for setting, label in labels.items()},
       f"ours, {what} (DPO {found_at('DPO')[0]:.2f})")
 tiles(right, {setting: (rate, f"{rate:.3f}") for setting, rate in PAPER.items()},
       f"paper 004, win rate over SFT (DPO {PAPER_DPO})")
-plt.close(grid_figure)
 display(grid_figure)
 numbers = {setting: found_at(label)[0] for setting, label in labels.items()}
 Markdown("Best of ours: gamma {:g}, beta {:g}, at {:.2f}; ".format(*(top := max(numbers, key=numbers.get)), numbers[top])
@@ -458,7 +455,7 @@ Markdown("Best of ours: gamma {:g}, beta {:g}, at {:.2f}; ".format(*(top := max(
 def how_it_ended(label):
     """A policy's win rate against SFT in words, and whether its answers collapsed."""
     words = []
-    if comparison.judged:
+    if comparison.judge:
         low, high = comparison.win_rates[label].interval
         words += ["wins against SFT" if low > 0.5 else "loses against SFT" if high < 0.5 else "cannot be told from SFT"]
     collapse = evaluate.collapse_check(comparison.answers[label], comparison.answers["SFT"])
@@ -468,7 +465,7 @@ def how_it_ended(label):
             f"{evaluate.mean_length(comparison.answers['SFT']):.1f}; {evaluate.finished_share(drawn):.0%} end).")
 
 
-if comparison.judged:
+if comparison.judge:
     display(plots.plot_win_rates(comparison.win_rates, against="SFT"))
     rate = comparison.win_rates["DPO"]
     print(f"DPO against SFT: {rate.rate:.3f} [{rate.interval[0]:.3f}, {rate.interval[1]:.3f}]")
@@ -476,7 +473,7 @@ answer_lengths = {label: comparison.lengths(label).ravel() for label in ("SFT", 
 display(plots.plot_lengths(answer_lengths), Markdown("\n".join(map(how_it_ended, policies))))
 shown = ("SFT", "DPO", "SimPO")
 widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in shown},
-                       {label: comparison.scores[label] for label in shown} if comparison.judged else None,
+                       {label: comparison.scores[label] for label in shown} if comparison.judge else None,
                        comparison.categories if any(comparison.categories) else None)
 
 # %% [markdown]
@@ -496,7 +493,7 @@ def overall(verdicts):
 
 # %%
 rows = []
-for (gamma_here, beta_here), label in labels.items() if comparison.judged else ():
+for (gamma_here, beta_here), label in labels.items() if comparison.judge else ():
     lead = comparison.outcomes("DPO") - comparison.outcomes(label)  # over SFT, prompt by prompt
     printed = PAPER.get((gamma_here, beta_here))
     rows.append([f"gamma {gamma_here:g}, beta {beta_here:g}",
@@ -517,7 +514,7 @@ else:
 # %%
 at_main = f" At the paper's best setting by itself: {rows[0][-1]}." if rows else ""
 mistakes = ""
-if comparison.judged:
+if comparison.judge:
     leads = {label: comparison.outcomes(label) - comparison.outcomes(label.split()[0])
              for label in ("SimPO on the sum", "DPO on the mean")}
     words = {"holds here": "better than the method itself", "does not hold here": "worse than the method itself",
@@ -584,7 +581,7 @@ def check_exercises():
 check_exercises()
 
 # %%
-folder = recipes.record(p.output_dir or "runs/03_simpo", p, histories, comparison, claim_6=conclusion,
+folder = course.record(p.output_dir or "runs/03_simpo", p, histories, comparison, claim_6=conclusion,
                         kl={label: found["kl"]["k3"] for label, found in measured.items()},
                         held_out_accuracy={label: found["by_mean"] for label, found in measured.items()})
 for name, figure in {"lengths": lengths_figure, "book_mistake": mistake_figure, "book_grid": grid_figure}.items():
@@ -616,7 +613,7 @@ TO_LEARN = {"holds here": "No, not to learn from them: SimPO, which has none, be
 TO_DO_BETTER = {"holds here": "the reference helps: DPO is ahead of SimPO",
                 "cannot be told": "the two are not to be told apart",
                 "does not hold here": "it does better without: SimPO is ahead of DPO"}
-if comparison.judged:
+if comparison.judge:
     rate, lead = comparison.win_rates["SimPO"], comparison.outcomes("DPO") - comparison.outcomes("SimPO")
     found = evaluate.verdict(evaluate.bootstrap_interval(lead), 0)
     said = (f"{TO_LEARN[evaluate.verdict(rate.interval)]} ({rate}). Against DPO at these settings, "

@@ -35,31 +35,32 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the report's model and data and wants a GPU
-seed: int = 0  # any whole number; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # preference pairs: "pocket", a local file or a hub name; None takes the preset's
-sft: bool = None  # fine-tune the model on demonstrations first? None takes the preset's (True)
-pairs: int = None  # training pairs, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
-epochs: float = None  # passes over the pairs, above 0, may be a fraction; None takes the preset's (1)
-batch_size: int = None  # pairs per optimiser step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
-learning_rate: float = None  # above 0, up to 1; None takes the preset's (pocket 0.0002, qwen 0.000005)
-alpha: float = 10.0  # strength, 0 (DPO) to 10000; the report's best: 10 for minimum_likelihood, else 0.1
-beta: float = None  # DPO's beta, 0 to 100, higher stays closer; None takes the preset's (pocket 0.1, qwen 0.01)
-penalty: str = "minimum_likelihood"  # "minimum_likelihood", "unlikelihood" or "contrastive"
-weight: str = "linear"  # f(r): "linear", "quadratic", "square_root" or "expectile"
-zeta: float = 0.5  # the expectile's asymmetry, 0 to 1; other weights ignore it
-level: str = "token"  # unlikelihood of each "token" or of the whole "sequence"
-normalize: str = "tanh_mean"  # how the vote gets into -1..1: "tanh_mean", "tanh" or "batch_max"
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
+sft: bool = None  # supervised fine-tuning first, of the preset's own model: True or False; None takes the preset's
+pairs: int = None  # preference pairs to train on, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
+epochs: float = None  # passes over the data, 0.001 to 1000; None takes the preset's (1)
+batch_size: int = None  # examples per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's
+alpha: float = 10.0  # strength of the penalty (0 is DPO), 0 to 10000; the report's best: 10, of other penalties 0.1
+beta: float = None  # how strongly the reference holds, 0 to 100; None takes the preset's (pocket 0.1, qwen 0.01)
+penalty: str = "minimum_likelihood"  # what is added to DPO's loss: 'minimum_likelihood', 'unlikelihood' or 'contrastive'
+weight: str = "linear"  # how a vote becomes a weight: 'linear', 'quadratic', 'square_root' or 'expectile'
+zeta: float = 0.5  # the expectile weight's share of right votes, 0 to 1
+level: str = "token"  # what unlikelihood counts: 'token' or 'sequence'
+normalize: str = "tanh_mean"  # how a log-ratio becomes a vote: 'tanh_mean', 'tanh' or 'batch_max'
 alphas: str = "0.1,1"  # more strengths to try, 0 to 10000, with commas; 0 and alpha are always in the sweep
-test_prompts: int = 520  # prompts that the policies are compared on, 20 or more
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = "runs/04_dppo"  # where the run leaves its numbers and figures
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = "runs/04_dppo"  # where the results go: a folder
 
 # %%
-from prefnb import parameters, recipes
+from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), recipes.DPPO, alphas=parameters.Numbers(0, 10_000),
-                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
+p = parameters.check(globals(), methods.dppo.Settings, course.Judging,
+                     alphas=parameters.Numbers(0, 10_000))
 
 # %%
 import math
@@ -74,8 +75,8 @@ from IPython.display import Markdown, display
 from torch.nn.functional import logsigmoid
 
 from prefnb import data, evaluate, plots, widgets
-from prefnb.logprobs import DatasetLogprobs, Response, from_tokens
-from prefnb.objectives.dpo import dpo
+from prefnb.logprobs import DatasetLogprobs, ResponseLogprobs, from_tokens
+from prefnb.methods.dpo import dpo
 
 plt.style.use("prefnb.book")
 
@@ -171,14 +172,13 @@ widgets.show_table(["pair", "$S(y_w)$", "$S(y_l)$", "$r$", *forms],
 
 # %%
 x = torch.linspace(-1, 1, 401)
-figure, axis = plt.subplots()
+figure, axis = plots.subplots()
 for (label, form), colour in zip(forms.items(), plots.CYCLE):
     axis.plot(x, weight_of(x, *form), "--" if "0.1" in label else "-", color=colour, label=label)
 axis.axhline(0, color="#888888", linewidth=0.8)
 axis.axvline(0, color="#888888", linewidth=0.8)
 axis.set(xlabel="vote $r$   (left: for the rejected response)", ylabel="weight $f(r)$")
 axis.legend(loc="upper right")
-plt.close(figure)
 figure
 
 # %% [markdown]
@@ -240,7 +240,7 @@ def dppo(policy, reference, *, alpha, beta, penalty="minimum_likelihood", weight
 
     metrics = {"margin": margin, "accuracy": (margin > 0).to(margin.dtype), "vote": (r < 0).to(r.dtype), "weight": f,
                "penalty": loss - dpo_loss, "reward_chosen": reward_chosen, "reward_rejected": reward_rejected}
-    metrics |= {f"logp_{role}": response.sum for role, response in vars(policy).items()}
+    metrics |= {f"logp_{which}": response.sum for which, response in vars(policy).items()}
     metrics = {name: value.detach() for name, value in metrics.items()}
     return loss, metrics
 
@@ -276,8 +276,8 @@ widgets.show_table(*rows)
 logp = torch.linspace(-8, -0.02, 200, requires_grad=True)
 fixed = from_tokens(chosen=[[-9.0]] * 200, rejected=[[-1.0]] * 200, generated=[[math.log(0.5)]] * 200)
 policy = SimpleNamespace(chosen=fixed.chosen, rejected=fixed.rejected,
-                         generated=Response(logp[:, None], fixed.generated.mask))
-figure, (left, right) = plt.subplots(1, 2)
+                         generated=ResponseLogprobs(logp[:, None], fixed.generated.mask))
+figure, (left, right) = plots.subplots(1, 2)
 for name in ("minimum_likelihood", "unlikelihood", "contrastive"):
     loss, metrics = dppo(policy, fixed, alpha=1.0, beta=p.beta, penalty=name)
     gradient, = torch.autograd.grad(loss.sum(), logp)
@@ -286,7 +286,6 @@ for name in ("minimum_likelihood", "unlikelihood", "contrastive"):
 left.set(xlabel="$\\log \\pi_\\theta(y_{gen})$", title="added to the loss")
 right.set(xlabel="$\\log \\pi_\\theta(y_{gen})$", title="gradient (log scale)", yscale="log")
 left.legend()
-plt.close(figure)
 figure
 
 # %% [markdown]
@@ -305,7 +304,7 @@ figure
 def unlikelihood_gradient(tokens, level):
     """The size of the gradient of -log(1 - pi) with respect to each token's log-prob: (number of tokens,)."""
     tokens = tokens.clone().requires_grad_()
-    response = Response(tokens[None], torch.ones(1, len(tokens), dtype=torch.bool))
+    response = ResponseLogprobs(tokens[None], torch.ones(1, len(tokens), dtype=torch.bool))
     return torch.autograd.grad(-log_otherwise(response, level).sum(), tokens)[0]
 
 
@@ -323,18 +322,18 @@ widgets.show_table(*rows)
 # policy's own greedy response to every prompt.
 
 # %%
-policy_start, tokenizer = recipes.starting_policy(p)
-pairs_only = recipes.pair_examples(p, tokenizer)
-generated = recipes.greedy_ids(policy_start, tokenizer, pairs_only, p.max_response_tokens)
+policy_start, tokenizer = methods.sft.starting_policy(p)
+pairs_only = course.pair_examples(p, tokenizer)
+generated = course.greedy_ids(policy_start, tokenizer, pairs_only, p.max_response_tokens)
 with_generated = pairs_only.plus("generated", generated)
-reference = recipes.reference(policy_start, with_generated)
+reference = course.reference(policy_start, with_generated)
 start = reference.all()  # the log-probs of every response before training
 
 # %%
 rows = [["", "tokens (mean)", "$S(y)$ (mean, nats)", "$S(y) / \\lvert y \\rvert$ (mean, nats per token)"]]
 NAMES = {"chosen": "chosen $y_w$", "rejected": "rejected $y_l$", "generated": "the model's own $y_{gen}$"}
-for role, name in NAMES.items():
-    response = getattr(start, role)
+for which, name in NAMES.items():
+    response = getattr(start, which)
     rows.append([name, *(f"{value.mean():.2f}" for value in (response.length, response.sum, response.mean))])
 widgets.show_table(*rows)
 prompt_tokens = np.mean([len(ids) for ids in pairs_only.prompt_ids])
@@ -353,10 +352,8 @@ print(f"{len(pairs_only)} pairs; a prompt has {prompt_tokens:.1f} tokens on aver
 # the pair:
 
 # %%
-from prefnb.judges import GoldJudge
-
-judge = GoldJudge()
-rows = data.load_pairs(p.dataset, "train", limit=p.pairs, seed=p.seed)
+judge = data.Source(p.dataset).judge
+rows = data.Source(p.dataset).pairs("train", limit=p.pairs, seed=p.seed)
 asked = [rows[i]["prompt"] for i in pairs_only.kept]
 
 
@@ -372,11 +369,11 @@ def flaws_of(texts):
 
 
 # %%
-if data.is_pocket(p.dataset):
-    drawn = recipes.answers_of(policy_start, tokenizer, pairs_only.prompt_ids, draws=1, temperature=0.7,
+if data.Source(p.dataset).judge:
+    drawn = course.answers_of(policy_start, tokenizer, pairs_only.prompt_ids, draws=1, temperature=0.7,
                                max_new_tokens=p.max_response_tokens)
     found = {"$y_{gen}$, greedy": list(map(plain, generated)), "a sample at 0.7": [one.text for one in drawn],
-             **{NAMES[role]: list(map(plain, pairs_only.responses[role])) for role in ("chosen", "rejected")}}
+             **{NAMES[which]: list(map(plain, pairs_only.responses[which])) for which in ("chosen", "rejected")}}
     found = {name: flaws_of(texts) for name, texts in found.items()}
     own_flaws, _, chosen_flaws, _ = found.values()
     widgets.show_table(["", *own_flaws], *[[name, *values.values()] for name, values in found.items()])
@@ -392,13 +389,13 @@ votes = vote(start, p.normalize)
 wrong = [i for i in range(len(pairs_only)) if votes[i] < 0][:3]
 
 
-def shown(role, i):
-    response = getattr(start, role)
-    return f"{plain(with_generated.responses[role][i])}\n\nS = {response.sum[i]:.1f} nats over {response.length[i]:.0f} tokens"
+def shown(which, i):
+    response = getattr(start, which)
+    return f"{plain(with_generated.responses[which][i])}\n\nS = {response.sum[i]:.1f} nats over {response.length[i]:.0f} tokens"
 
 
 widgets.show_responses([rows[pairs_only.kept[i]]["prompt"] for i in wrong],
-                       {name: [shown(role, i) for i in wrong] for role, name in
+                       {name: [shown(which, i) for i in wrong] for which, name in
                         (("chosen", "chosen"), ("rejected", "rejected"), ("generated", "ygen"))})
 
 # %% [markdown]
@@ -414,14 +411,13 @@ widgets.show_responses([rows[pairs_only.kept[i]]["prompt"] for i in wrong],
 # set by the single most extreme pair.
 
 # %%
-figure, axes = plt.subplots(1, 3, figsize=(8, 2.4), sharey=True)
+figure, axes = plots.subplots(1, 3, figsize=(8, 2.4), sharey=True)
 for axis, name in zip(axes, ("tanh_mean", "tanh", "batch_max")):
     found = vote(start, name)
-    for side, role in ((found < 0, "rejected"), (found >= 0, "chosen")):
-        axis.hist(found[side].numpy(), np.linspace(-1, 1, 41), color=plots.ROLES[role])
+    for side, which in ((found < 0, "rejected"), (found >= 0, "chosen")):
+        axis.hist(found[side].numpy(), np.linspace(-1, 1, 41), color=plots.MEANINGS[which])
     axis.set(title=f"{name}: {(found < 0).float().mean():.0%} wrong", xlabel="vote $r$")
 axes[0].set_ylabel("pairs")
-plt.close(figure)
 per_token, printed = (vote(start, name) < 0 for name in ("tanh_mean", "tanh"))
 print(f"tanh_mean has the sign of eq. 6 for {(per_token == printed).float().mean():.0%} of the pairs. "
       f"Of all pairs it calls {(per_token & ~printed).float().mean():.0%} wrong that eq. 6 calls right, and "
@@ -463,7 +459,7 @@ say(f"By sequence the push is as strong as the model is sure of its whole answer
 # does not make longer steps. It makes steps in which DPO has less of a say.
 
 # %%
-dpo_rate = learning_rate or recipes.DPO.preset(p.preset)["learning_rate"]
+dpo_rate = learning_rate or methods.dpo.Settings.of(p.preset)["learning_rate"]
 
 
 def trained_dppo(alpha, penalty=p.penalty, live=None):
@@ -471,14 +467,14 @@ def trained_dppo(alpha, penalty=p.penalty, live=None):
     objective = partial(dppo, alpha=alpha, beta=p.beta, penalty=penalty, weight=p.weight, zeta=p.zeta, level=p.level,
                         normalize=p.normalize)
     if alpha == 0:  # no penalty, no ygen: exactly what DPO sees
-        return recipes.fit(policy_start, pairs_only, objective, p, learning_rate=dpo_rate, live=live)
-    return recipes.fit(policy_start, with_generated, objective, p, live=live)
+        return course.fit(policy_start, pairs_only, objective, p, learning_rate=dpo_rate, live=live)
+    return course.fit(policy_start, with_generated, objective, p, live=live)
 
 
 # %%
 policies, histories = {"SFT": policy_start}, {}
-shared = {name: value for name, value in vars(p).items() if name in recipes.DPO.specs}
-made = recipes.dpo(**shared | {"learning_rate": dpo_rate})
+shared = {name: value for name, value in vars(p).items() if name in methods.dpo.Settings.model_fields}
+made = methods.dpo.recipe(**shared | {"learning_rate": dpo_rate})
 policies["DPO"], histories["DPO"] = made.model, made.history
 CURVES = ["loss", "margin", "accuracy", "logp_chosen", "logp_rejected", "logp_generated"]
 both = plots.LiveFigure(lambda history: plots.plot_training({"DPO": histories["DPO"], "DPPO": history}, CURVES))
@@ -505,15 +501,15 @@ plots.plot_training({"DPPO": histories["DPPO"]}, ["vote", "weight", "penalty"])
 # $y_\text{gen}$, and to $y_w$, which nobody wanted to lower?
 
 # %%
-heldout = recipes.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
-heldout = heldout.plus("generated", recipes.greedy_ids(policy_start, tokenizer, heldout, p.max_response_tokens))
-seen = {"SFT": recipes.reference(policy_start, heldout).all()}
+heldout = course.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
+heldout = heldout.plus("generated", course.greedy_ids(policy_start, tokenizer, heldout, p.max_response_tokens))
+seen = {"SFT": course.reference(policy_start, heldout).all()}
 seen |= {label: DatasetLogprobs.compute(policies[label], heldout).all() for label in histories}
 rows = [["mean log-prob, held-out", "$S(y_w)$", "$S(y_l)$", "$S(y_{gen})$"]]
 for label, found in seen.items():
-    rows.append([label, *(f"{getattr(found, role).sum.mean():.1f}" for role in heldout.roles)])
+    rows.append([label, *(f"{getattr(found, which).sum.mean():.1f}" for which in heldout.names)])
 widgets.show_table(*rows)
-moved = {label: {role: (getattr(seen[label], role).sum - getattr(seen["SFT"], role).sum).numpy() for role in heldout.roles}
+moved = {label: {which: (getattr(seen[label], which).sum - getattr(seen["SFT"], which).sum).numpy() for which in heldout.names}
          for label in histories}
 say(" ".join(f"Under **{label}** the model's own answer {evaluate.change(found['generated'])} "
              f"({evaluate.mean_and_interval(found['generated'])} nats) and the chosen one "
@@ -565,8 +561,8 @@ if p.penalty == "minimum_likelihood" and p.alpha and p.beta:
 # far a policy has moved from the reference, in nats per response, on its own samples.
 
 # %%
-comparison = recipes.compare(policies, tokenizer, p)
-kls = {label: recipes.sampled_kl(policies[label], policy_start, tokenizer, comparison.prompts[:128],
+comparison = course.compare(policies, tokenizer, p)
+kls = {label: course.sampled_kl(policies[label], policy_start, tokenizer, comparison.prompts[:128],
                                  max_new_tokens=p.max_response_tokens) for label in ("DPO", "DPPO")}
 answers = comparison.answers
 checks = {label: evaluate.collapse_check(answers[label], answers["SFT"], kls.get(label)) for label in histories}
@@ -590,7 +586,7 @@ say(f"Collapsed: **{', '.join(fallen)}**. Their win rates below are those of bro
 # counts as half. The 95% intervals are over prompts. Compare intervals, not dots.
 
 # %%
-if comparison.judged:
+if comparison.judge:
     shown = {label: comparison.win_rates[label] for label in ("DPO", *methods)}
     display(plots.plot_win_rates(shown, against="SFT"))
     for label, rate in shown.items():
@@ -610,7 +606,7 @@ def verdict(difference):
 
 
 # %%
-if comparison.judged:
+if comparison.judge:
     sweep_figure = plots.plot_sweep(list(sweep), [comparison.win_rates[label] for label in sweep.values()],
                                     f"alpha, {p.penalty.replace('_', ' ')}", against="SFT")
     display(sweep_figure)
@@ -628,10 +624,10 @@ if comparison.judged:
 # The flaws in the answers of every policy that still answers, and the share of the asked-for parts that are right.
 
 # %%
-rate_of = {label: comparison.win_rates[label].rate for label in histories if comparison.judged}
+rate_of = {label: comparison.win_rates[label].rate for label in histories if comparison.judge}
 rivals = [label for label in histories if label != "DPO"]
-best_dppo = max(rivals, key=rate_of.get) if comparison.judged else "DPPO"
-if comparison.judged:
+best_dppo = max(rivals, key=rate_of.get) if comparison.judge else "DPPO"
+if comparison.judge:
     rows = [["policy", *(name for name in own_flaws if name != "gold score"), "parts that are right", "gold score"]]
     for label in ("SFT", *(label for label in histories if label not in fallen)):
         flaws = judge.flaws(comparison.asked(label), [one.text for one in answers[label]])
@@ -644,7 +640,7 @@ if comparison.judged:
 # prompts, which flatters it a little.) Each category has few prompts: only large differences mean anything.
 
 # %%
-if comparison.judged:
+if comparison.judge:
     scores, categories = comparison.scores, comparison.categories
     found = {label: evaluate.by_category(scores[label], scores["SFT"], categories, comparison.tie)
              for label in ("DPO", best_dppo)}
@@ -704,7 +700,7 @@ rows = []
 for label, name in methods.items():
     what = f"1: {name.replace('_', ' ')} ($\\alpha$ = {strength[label]:g}) beats DPO, against SFT"
     said = f"{PAPER[name]:.3f} against {PAPER['DPO']:.3f}"
-    if comparison.judged:
+    if comparison.judge:
         found, word = verdict(comparison.outcomes(label) - comparison.outcomes("DPO"))
         rates = f"{comparison.win_rates[label].rate:.2f} against {comparison.win_rates['DPO'].rate:.2f}; {found}"
         rows.append([what, said, rates, f"**{word}**" + (" (collapsed)" if label in fallen else "")])
@@ -722,7 +718,7 @@ for label, name in methods.items():
 inner = [a for a in sweep if 0 < a < max(sweep)]
 what = f"4: {p.penalty.replace('_', ' ')} has a best $\\alpha$; larger declines or diverges"
 said = f"best at {BEST_ALPHA[p.penalty]:g}"
-if comparison.judged and inner:
+if comparison.judge and inner:
     best = max(inner, key=lambda a: comparison.win_rates[sweep[a]].rate)
     at_best = comparison.outcomes(sweep[best])
     ends = {end: verdict(at_best - comparison.outcomes(sweep[end])) for end in (0.0, max(sweep))}
@@ -732,7 +728,7 @@ if comparison.judged and inner:
     rows.append([what, said, f"best of those between at {best:g}; {found}", f"**{word}**"])
 widgets.show_table(["claim", "the paper says", "we measured", "verdict, one seed"],
                    *sorted(rows, key=lambda row: row[0][0]))
-if not comparison.judged:
+if not comparison.judge:
     print("Claims 1 and 4 are about win rates; without a judge that knows the answers they are not measured here.")
 
 # %% [markdown]
@@ -794,9 +790,9 @@ for name, (given, right) in answers.items():
 # ```python
 # first = next(label for label, name in methods.items() if name == "unlikelihood")
 # again_dpo = dict(reference_model=policy_start, learning_rate=dpo_rate)
-# after, _ = recipes.fit(policies[first], pairs_only, partial(dpo, beta=p.beta), p, **again_dpo)
-# twice, _ = recipes.fit(policies["DPO"], pairs_only, partial(dpo, beta=p.beta), p, **again_dpo)
-# again = recipes.compare({"SFT": policy_start, "unlikelihood, then DPO": after, "DPO, then DPO": twice}, tokenizer, p)
+# after, _ = course.fit(policies[first], pairs_only, partial(dpo, beta=p.beta), p, **again_dpo)
+# twice, _ = course.fit(policies["DPO"], pairs_only, partial(dpo, beta=p.beta), p, **again_dpo)
+# again = course.compare({"SFT": policy_start, "unlikelihood, then DPO": after, "DPO, then DPO": twice}, tokenizer, p)
 # plots.plot_win_rates(again.win_rates, against="SFT")
 # ```
 #
@@ -804,12 +800,12 @@ for name, (given, right) in answers.items():
 # </details>
 
 # %%
-folder = recipes.record(p.output_dir, p, histories, comparison, alpha=p.alpha, penalty=p.penalty, collapsed=fallen,
+folder = course.record(p.output_dir, p, histories, comparison, alpha=p.alpha, penalty=p.penalty, collapsed=fallen,
                         heldout_accuracy=accuracy, sampled_kl={label: kl["k3"] for label, kl in kls.items()})
 side_by_side = plots.plot_training({label: histories[label] for label in ("DPO", "DPPO")}, CURVES)
 side_by_side.savefig(Path(folder) / "training.png")
 votes_figure.savefig(Path(folder) / "book_votes.png")
-if comparison.judged:
+if comparison.judge:
     sweep_figure.savefig(Path(folder) / "book_sweep.png")
 print(f"Parameters, histories, responses with scores, summary and figures are in {folder}.")
 
@@ -830,7 +826,7 @@ print(f"Parameters, histories, responses with scores, summary and figures are in
 # ### So, does it help to unlearn your own favourite answer?
 
 # %%
-if comparison.judged:
+if comparison.judge:
     helped = {"holds here": "it helped", "does not hold here": "it did harm", "cannot be told": "it cannot be told"}
     found, word = verdict(comparison.outcomes("DPPO") - comparison.outcomes("DPO"))
     say(f"At $\\alpha$ = {p.alpha:g} ({p.penalty.replace('_', ' ')}), against DPO on {len(comparison.prompts)} prompts: "

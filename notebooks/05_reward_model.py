@@ -33,28 +33,29 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' model and data and wants a GPU
-seed: int = 0  # any whole number; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # preference pairs: "pocket", a local file or a hub name; None takes the preset's
-pairs: int = None  # pairs for the full reward model, 1 or more; None takes the preset's (pocket 2000, qwen 61000)
-epochs: float = None  # passes over the pairs, above 0, may be a fraction; None takes the preset's (both 1)
-batch_size: int = None  # pairs per optimiser step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
-learning_rate: float = None  # above 0, up to 1; None takes the preset's (pocket 2e-4, qwen 1e-5)
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
+pairs: int = None  # preference pairs to train on, 1 or more; None takes the preset's (pocket 2000, qwen 61000)
+epochs: float = None  # passes over the data, 0.001 to 1000; None takes the preset's (1)
+batch_size: int = None  # examples per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's (pocket 0.0002, qwen 0.00001)
 pairs_in_view: int = 1024  # pairs of the smaller reward model that is trained in this notebook, 1 or more
 held_out: int = 400  # pairs to test the reward models on, 20 or more
-test_prompts: int = 520  # prompts that are answered and judged, 20 or more
-draws: int = 4  # answers to every prompt that are compared without picking, 1 to 64
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
+draws: int = 4  # answers per prompt and policy, 1 to 64
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
 samples: int = 16  # answers drawn to every prompt to pick from, 4 to 256
 temperature: float = 0.7  # of all answers, 0.01 to 2; paper 002 has 1
 best_of: int = 5  # N of the best-of-N that is set against a single answer, 2 to samples; paper 002 has 5
-output_dir: str = "runs/05_reward_model"  # where the run leaves its numbers, figures and the reward model
+output_dir: str = "runs/05_reward_model"  # where the results go: a folder
 
 # %%
-from prefnb import parameters, recipes
+from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), recipes.REWARD_MODEL, pairs_in_view=parameters.Whole(1),
-                     held_out=parameters.Whole(20), test_prompts=parameters.Whole(20, 100_000),
-                     draws=parameters.Whole(1, 64), samples=parameters.Whole(4, 256), temperature=parameters.Number(0.01, 2),
+p = parameters.check(globals(), methods.reward_model.Settings, course.Judging,
+                     pairs_in_view=parameters.Whole(1), held_out=parameters.Whole(20),
+                     samples=parameters.Whole(4, 256), temperature=parameters.Number(0.01, 2),
                      best_of=parameters.Whole(2, 256))
 if p.best_of > p.samples:
     raise parameters.ParameterError(f"'best_of' is {p.best_of}, but there are {p.samples} samples to pick from: give at "
@@ -120,14 +121,13 @@ losses.sum().backward()
 columns = [seen["margin"].tolist(), seen["margin"].sigmoid().tolist(), losses.tolist(), toy.chosen.grad.tolist()]
 widgets.show_table(["pair", "difference", "P(chosen wins)", "loss", "gradient on the chosen score"],
                    *zip(("2 preferred to 1", "-1 preferred to 0", "12 preferred to 11"), *columns))
-figure, axes = plt.subplots(1, 2, figsize=(8, 2.4))
+figure, axes = plots.subplots(1, 2, figsize=(8, 2.4))
 line = torch.linspace(-4, 4, 200)
 for axis, curve, dots, title in zip(axes, (line.sigmoid(), -logsigmoid(line)), columns[1:3],
                                     ("probability that the chosen one wins", "loss")):
     axis.plot(line, curve, color="#555555")
-    axis.plot(columns[0][:2], dots[:2], "o", color=plots.ROLES["chosen"], markersize=6)
+    axis.plot(columns[0][:2], dots[:2], "o", color=plots.MEANINGS["chosen"], markersize=6)
     axis.set(xlabel="difference  $s(y_w) - s(y_l)$", title=title)
-plt.close(figure)
 figure
 
 # %% [markdown]
@@ -156,19 +156,20 @@ def fitting(rows):
     return rows.select(short)
 
 
-judged, gold = data.is_pocket(p.dataset), judges.GoldJudge()
-sft, tokenizer = recipes.starting_policy(p)
+gold = data.Source(p.dataset).judge  # None where nobody knows the right answers
+judged = gold is not None
+sft, tokenizer = methods.sft.starting_policy(p)
 in_view = SimpleNamespace(**{**vars(p), "pairs": min(p.pairs, p.pairs_in_view)})
-view_rows = data.load_pairs(p.dataset, "train", limit=in_view.pairs, seed=p.seed)
-examples = recipes.pair_examples(in_view, tokenizer)
-test = fitting(data.load_pairs(p.dataset, "test", limit=p.held_out, seed=p.seed))
+view_rows = data.Source(p.dataset).pairs("train", limit=in_view.pairs, seed=p.seed)
+examples = course.pair_examples(in_view, tokenizer)
+test = fitting(data.Source(p.dataset).pairs("test", limit=p.held_out, seed=p.seed))
 test_pairs = {name: test[name][:] for name in ("prompt", "chosen", "rejected")}
 print(f"{len(examples)} pairs to train on in view, up to {p.pairs} for the full model, {len(test)} held out.")
 widgets.show_responses(view_rows["prompt"][:3], {name: view_rows[name][:3] for name in ("chosen", "rejected")})
 
 # %%
 from prefnb.logprobs import RewardScorer
-from prefnb.recipes.training import scores_of
+from prefnb.course import scores_of
 
 TITLES = {"loss": "loss", "margin": "difference  $s(y_w) - s(y_l)$", "accuracy": "share right"}
 
@@ -183,7 +184,7 @@ def watch(history):
 
 
 start, histories = models.reward_model_from(sft, tokenizer, p.seed), {}
-small, histories["reward model in view"] = recipes.fit(start, examples, bradley_terry, p, scorer=RewardScorer,
+small, histories["reward model in view"] = course.fit(start, examples, bradley_terry, p, scorer=RewardScorer,
                                                        live=plots.LiveFigure(watch))
 
 # %% [markdown]
@@ -201,7 +202,7 @@ small, histories["reward model in view"] = recipes.fit(start, examples, bradley_
 # interval, which tells more than two intervals side by side.
 
 # %%
-full = recipes.reward_model(**{name: vars(p)[name] for name in recipes.REWARD_MODEL.specs})
+full = methods.reward_model.recipe(**{name: vars(p)[name] for name in methods.reward_model.Settings.model_fields})
 proxies = {"in view": judges.RewardModel(small, tokenizer),
            "full": judges.RewardModel(full.model, full.tokenizer)}
 proxy = proxies["full"]
@@ -271,7 +272,7 @@ def by_chance(margin, times=200):
 
 
 # %%
-calibration_figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True)
+calibration_figure, axes = plots.subplots(1, 2, figsize=(8, 3.2), sharey=True)
 errors = [["reward model", "mean confidence", "share right", "calibration error", "if it were calibrated"]]
 for axis, (label, margin), colour in zip(axes, margins.items(), (plots.CYCLE[1], plots.CYCLE[0])):
     confidence, right, low, high, _ = reliability(margin, margin > 0).T
@@ -283,7 +284,6 @@ for axis, (label, margin), colour in zip(axes, margins.items(), (plots.CYCLE[1],
                    calibration_error(margin, margin > 0), by_chance(margin)])
 axes[0].set_ylabel("share right (labels)")
 axes[0].legend(loc="lower right")
-plt.close(calibration_figure)
 display(calibration_figure)
 widgets.show_table(*errors)
 _, mean_confidence, share_right, *_ = errors[-1]
@@ -310,7 +310,7 @@ display(Markdown(f"**The full model is {mean_confidence:.0%} sure on average and
 # panel stands the mean share over the category's prompts, with its 95% interval.
 
 # %%
-prompt_rows = fitting(data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed))
+prompt_rows = fitting(data.Source(p.dataset).prompts("test", limit=p.test_prompts, seed=p.seed))
 prompts = prompt_rows["prompt"][:]
 columns = {name: prompt_rows[name][:] if name in prompt_rows.column_names else [""] * len(prompts)
            for name in ("category", "reference")}
@@ -318,7 +318,7 @@ columns = {name: prompt_rows[name][:] if name in prompt_rows.column_names else [
 
 def draw(policy, count):
     """`count` answers of a policy to every prompt: (prompts, count) as nested lists."""
-    drawn = recipes.answers_of(policy, tokenizer, prompts, draws=count, temperature=p.temperature,
+    drawn = course.answers_of(policy, tokenizer, prompts, draws=count, temperature=p.temperature,
                                max_new_tokens=p.max_response_tokens)
     return [drawn[i:i + count] for i in range(0, len(drawn), count)]
 
@@ -363,7 +363,7 @@ if judged:
     understood = dict(sorted(understood.items(), key=lambda item: -item[1].mean()))
     intervals = {name: evaluate.bootstrap_interval(found) for name, found in understood.items()}
     centred = {name: scores - scores.mean(1, keepdims=True) for name, scores in table.items()}
-    scatter_figure, axes = plt.subplots(-(-len(understood) // 5), 5, figsize=(8, 4.4), sharex=True, sharey=True,
+    scatter_figure, axes = plots.subplots(-(-len(understood) // 5), 5, figsize=(8, 4.4), sharex=True, sharey=True,
                                         squeeze=False, layout="constrained")
     for axis, (name, found) in zip(axes.flat, understood.items()):
         axis.plot(centred["proxy"][of == name], centred["gold"][of == name], ".", color="#555555", markersize=3,
@@ -372,7 +372,6 @@ if judged:
                        fontsize=8.5)
     scatter_figure.supxlabel("proxy score, less its prompt's mean", fontsize=9)
     scatter_figure.supylabel("gold score, less its prompt's mean", fontsize=9)
-    plt.close(scatter_figure)
 scatter_figure
 
 # %%
@@ -439,9 +438,9 @@ if judged:
     rows, fluent = one_by_one(view_rows)
     single = tokenize(rows, tokenizer, ("response",), max_prompt_tokens=p.max_prompt_tokens,
                       max_response_tokens=p.max_response_tokens)
+    single.labels["label"] = fluent[single.kept].tolist()
     start = models.reward_model_from(sft, tokenizer, p.seed, classes=("disfluent", "fluent"))
-    classifier, histories["fluency"] = recipes.fit(start, single, two_classes, p, scorer=RewardScorer,
-                                                   labels={"label": fluent[single.kept].tolist()})
+    classifier, histories["fluency"] = course.fit(start, single, two_classes, p, scorer=RewardScorer)
     fluency = judges.RewardModel(classifier, tokenizer)
     display(watch(histories["fluency"]))
 
@@ -525,7 +524,7 @@ panels = {"gold": "gold score", "gold fluency": "gold's fluency", "proxy": "prox
 pickers, panels = ({name: one for name, one in names.items() if name in table} for names in (pickers, panels))
 curves = {(picker, panel): {n: best_of_n(table[picker], table[panel], n) for n in sizes}
           for picker in pickers for panel in panels}
-best_figure, axes = plt.subplots(1, len(panels), figsize=(8, 3), squeeze=False, layout="constrained")
+best_figure, axes = plots.subplots(1, len(panels), figsize=(8, 3), squeeze=False, layout="constrained")
 x = np.sqrt([kl_bound(n) for n in sizes])
 for axis, (panel, title) in zip(axes.flat, panels.items()):
     for picker, colour in pickers.items():
@@ -537,7 +536,6 @@ for axis, (panel, title) in zip(axes.flat, panels.items()):
     axis.set(title=f"gain in {title}", xlabel="N")
     axis.set_xticks(x, sizes)
 best_figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
-plt.close(best_figure)
 best_figure
 
 # %% [markdown]
@@ -605,7 +603,7 @@ def scored(answers):
     return {name: score(judge, answers)["total"] for name, judge in both.items()}
 
 
-dpo = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, pairs=pairs)
+dpo = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, pairs=pairs)
 dpo_answers = draw(dpo.model, p.best_of)
 drawn = {"SFT": table, "DPO": scored(dpo_answers)}
 alone = {"SFT": draw(sft, p.draws), "DPO": draw(dpo.model, p.draws)}
@@ -618,7 +616,6 @@ won = {judge: outcomes(judge) for judge in ("proxy", "gold") if judge in table}
 as_rate = lambda values: SimpleNamespace(rate=values.mean(), interval=evaluate.bootstrap_interval(values))
 wins_figure = plots.plot_categories({f"judged by {judge}": {label: as_rate(values) for label, values in found.items()}
                                      for judge, found in won.items()}, against="SFT")
-plt.close(wins_figure)
 display(wins_figure)
 by = f"best of {p.best_of}"
 picked = {"SFT": [group[0] for group in alone["SFT"]],
@@ -732,7 +729,7 @@ def check_exercises():
 check_exercises()
 
 # %%
-comparison = recipes.Comparison(prompts, columns["category"], columns["reference"], picked, scores, "SFT", gold.tie)
+comparison = course.Comparison(prompts, columns["category"], columns["reference"], picked, scores, "SFT", gold.tie if gold else 0.0)
 strict = outcomes("gold", tied=0) if judged else {}
 rates = {label: {"rate": float(won["gold"][label].mean()), "strict": float(one.mean()),
                  "ties": 2 * float((won["gold"][label] - one).mean()),
@@ -744,7 +741,7 @@ summary = {"win_rates": rates, "draws": p.draws,
            "best_of_n": {f"{panel} picked by {picker}": {n: float(found.mean()) for n, found in values.items()}
                          for (picker, panel), values in curves.items()},
            "claim_10": verdicts}
-folder = recipes.record(p.output_dir, p, histories, comparison, **summary)
+folder = course.record(p.output_dir, p, histories, comparison, **summary)
 for name, figure in {"calibration": calibration_figure, "book_proxy": scatter_figure, "book_best_of_n": best_figure,
                      "wins": wins_figure}.items():
     if figure is not None:

@@ -31,26 +31,27 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the paper's model and data and wants a GPU
-seed: int = 0  # any whole number; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # preference pairs: "pocket", a local file or a hub name; None takes the preset's
-pairs: int = None  # training pairs, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
-epochs: float = None  # passes over the pairs, above 0, may be a fraction; None takes the preset's (1)
-batch_size: int = None  # pairs per optimiser step, 1 to 4096; None takes the preset's
-learning_rate: float = None  # above 0, up to 1; None takes the preset's (qwen 5e-6)
-beta: float = None  # DPO's beta, 0 to 100; None takes the preset's (pocket 0.1, qwen 0.01)
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
+pairs: int = None  # preference pairs to train on, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
+epochs: float = None  # passes over the data, 0.001 to 1000; None takes the preset's (1)
+batch_size: int = None  # examples per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's
+beta: float = None  # how strongly the reference holds, 0 to 100; None takes the preset's (pocket 0.1, qwen 0.01)
 shares: str = "0.1,0.2,1"  # shares of pairs that get the model's own answer as rejected, above 0 to 1
 temperature: float = 0.7  # of the model's own answers, 0.01 to 2
-test_prompts: int = 520  # prompts that the policies are compared on, 20 or more
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = "runs/06_rs_dpo"  # where the run leaves its numbers and figures
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = "runs/06_rs_dpo"  # where the results go: a folder
 
 # %%
-from prefnb import parameters, recipes
+from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), recipes.DPO, shares=parameters.Numbers(above=0, high=1),
-                     temperature=parameters.Number(0.01, 2), test_prompts=parameters.Whole(20, 100_000),
-                     draws=parameters.Whole(1, 64))
+p = parameters.check(globals(), methods.dpo.Settings, course.Judging,
+                     shares=parameters.Numbers(above=0, high=1),
+                     temperature=parameters.Number(0.01, 2))
 
 # %%
 import random
@@ -63,7 +64,7 @@ from IPython.display import Markdown, display
 
 from prefnb import evaluate, judges, plots, widgets
 from prefnb.logprobs import DatasetLogprobs
-from prefnb.objectives.dpo import dpo
+from prefnb.methods.dpo import dpo
 
 plt.style.use("prefnb.book")
 
@@ -112,9 +113,9 @@ def mixture(pairs, samples, share, seed=0):
 # The fine-tuned model (it comes ready-made) answers every training prompt once.
 
 # %%
-sft, tokenizer = recipes.starting_policy(p)
-original = recipes.pair_examples(p, tokenizer)
-own = [one.ids for one in recipes.samples_of(sft, tokenizer, original.prompt_ids, temperature=p.temperature,
+sft, tokenizer = methods.sft.starting_policy(p)
+original = course.pair_examples(p, tokenizer)
+own = [one.ids for one in course.samples_of(sft, tokenizer, original.prompt_ids, temperature=p.temperature,
                                              max_new_tokens=p.max_response_tokens, seed=p.seed)]
 mixtures = {f"RS-DPO, {share:.0%}": mixture(original, own, share, p.seed)[0] for share in p.shares}
 full_of_own, _ = mixture(original, own, 1.0, p.seed)
@@ -131,18 +132,17 @@ widgets.show_table(
 # at which the log-probs are taken. That is a part of the gap.)
 
 # %%
-known = {"dpo": recipes.reference(sft, original), "own": recipes.reference(sft, full_of_own)}
+known = {"dpo": course.reference(sft, original), "own": course.reference(sft, full_of_own)}
 per_token = {"chosen $y_w$": known["dpo"].all().chosen.mean.numpy(),
              "rejected, in the data": known["dpo"].all().rejected.mean.numpy(),
              "the model's own": known["own"].all().rejected.mean.numpy()}
-shortcut_figure, axis = plt.subplots(figsize=(7, 2.6))
+shortcut_figure, axis = plots.subplots(figsize=(7, 2.6))
 everything = np.concatenate(list(per_token.values()))
 edges = np.linspace(np.quantile(everything, 0.01), 0, 40)  # the least likely hundredth is off to the left
-for (label, values), colour in zip(per_token.items(), (plots.ROLES["chosen"], plots.ROLES["rejected"], "#555555")):
+for (label, values), colour in zip(per_token.items(), (plots.MEANINGS["chosen"], plots.MEANINGS["rejected"], "#555555")):
     axis.hist(values, edges, histtype="step", linewidth=1.6, color=colour, label=label)
 axis.set(xlabel="log-prob per token under the reference (nats)", ylabel="responses")
 axis.legend(loc="upper left")
-plt.close(shortcut_figure)
 display(shortcut_figure)
 
 
@@ -177,12 +177,12 @@ display(Markdown(f"**The rule alone, which knows nothing of quality: {told}.** "
 
 # %%
 most = f"RS-DPO, {max(p.shares):.0%}"
-shared = set(recipes.DPO.specs) & set(vars(p)) - {"output_dir"}
-ready = recipes.dpo(**{name: getattr(p, name) for name in shared})
+shared = set(methods.dpo.Settings.model_fields) & set(vars(p)) - {"output_dir"}
+ready = methods.dpo.recipe(**{name: getattr(p, name) for name in shared})
 policies, histories = {"SFT": sft, "DPO": ready.model}, {"DPO": ready.history}
 for label, mixed in mixtures.items():
     live = plots.LiveFigure() if label == most else None
-    policies[label], histories[label] = recipes.fit(sft, mixed, partial(dpo, beta=p.beta), p, live=live)
+    policies[label], histories[label] = course.fit(sft, mixed, partial(dpo, beta=p.beta), p, live=live)
 plots.plot_training(histories, ["loss", "margin", "accuracy"])
 
 # %%
@@ -201,8 +201,8 @@ display(Markdown(told + "Neither curve knows what the policy says."))
 # them are over all test prompts.
 
 # %%
-comparison = recipes.compare(policies, tokenizer, p)
-judged, scores, answers = comparison.judged, comparison.scores, comparison.answers
+comparison = course.compare(policies, tokenizer, p)
+judged, scores, answers = comparison.judge, comparison.scores, comparison.answers
 shown = ("SFT", "DPO", most)
 widgets.show_responses(comparison.prompts, {label: answers[label] for label in shown},
                        {label: scores[label] for label in shown} if judged else None,
@@ -263,12 +263,12 @@ if judged:
 # temperature 1.
 
 # %%
-held_out = recipes.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
-held_reference, held = recipes.reference(sft, held_out).all(), {}
+held_out = course.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
+held_reference, held = course.reference(sft, held_out).all(), {}
 rows = [["policy", "held-out accuracy", "held-out margin", "training margin, last", "sampled KL from SFT (nats)"]]
 for label, history in histories.items():
     held[label] = dpo(DatasetLogprobs.compute(policies[label], held_out).all(), held_reference, beta=p.beta)[1]
-    kl = recipes.sampled_kl(policies[label], sft, tokenizer, comparison.prompts[:128],
+    kl = course.sampled_kl(policies[label], sft, tokenizer, comparison.prompts[:128],
                             max_new_tokens=p.max_response_tokens)
     rows.append([label, f"{held[label]['accuracy'].mean():.2f}", evaluate.mean_and_interval(held[label]["margin"]),
                  f"{history.last('margin', 5):.2f}", f"{kl['k3']:.2f}"])
@@ -339,7 +339,7 @@ check_exercises()
 
 # %%
 by_name = {name.replace("%", "").replace(",", ""): history for name, history in histories.items()}
-folder = recipes.record(p.output_dir, p, by_name, comparison,
+folder = course.record(p.output_dir, p, by_name, comparison,
                         collapsed={name: check.reasons for name, check in checks.items() if check.collapsed},
                         against_dpo={name: rate.rate for name, rate in rates.items()})
 for name, figure in {"shortcut": shortcut_figure, "book_win_rates": rates_figure}.items():

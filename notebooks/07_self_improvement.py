@@ -30,30 +30,30 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the paper's model and data and wants a GPU
-seed: int = 0  # any whole number; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # preference pairs: "pocket", a local file or a hub name; None takes the preset's
-new_prompts: str = None  # a file of new prompts; None lets the pocket world write them, other data need a file
-pairs: int = None  # pairs that the start learns from, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
-rounds: int = None  # rounds of self-improvement, 1 to 100; None takes the preset's (3)
-weakest: int = None  # categories that get new prompts, 1 or more; None takes the preset's (2)
-prompts: int = None  # new prompts a round, 1 or more; None takes the preset's (pocket 128, qwen 1000)
-temperatures: str = "0.2,0.2,0.7,0.7,0.7,1.2,1.2,1.2"  # one sample for each, two or more, 0.01 to 2
-epochs: float = None  # passes over a round's pairs, above 0, may be a fraction; None takes the preset's (3)
-batch_size: int = None  # pairs per optimiser step, 1 to 4096; None takes the preset's
-learning_rate: float = None  # of the rounds, above 0, up to 1; None takes the preset's (qwen 5e-6)
-beta: float = None  # DPO's beta, 0 to 100; None takes the preset's (pocket 0.1, qwen 0.01)
-scout_prompts: int = None  # prompts that the categories are chosen on, 1 or more; None takes the preset's (pocket 200)
-test_prompts: int = 520  # prompts that the policies are compared on, 20 or more
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
+new_prompts: str = None  # a file of prompts (None: the pocket world writes them): 'pocket', a local file or a hub name
+pairs: int = None  # preference pairs to train on, 1 or more; None takes the preset's (pocket 1536, qwen 61000)
+rounds: int = None  # rounds of samples, pairs and training, 1 to 100; None takes the preset's (3)
+weakest: int = None  # categories that new prompts are from, 1 to 1000; None takes the preset's (2)
+prompts: int = None  # new prompts in a round, 1 or more; None takes the preset's (pocket 128, qwen 1000)
+temperatures: str = "0.2,0.2,0.7,0.7,0.7,1.2,1.2,1.2"  # one for each sample of a prompt: numbers such as 0.1,1,10, each 0.01 to 2
+epochs: float = None  # passes over the pairs of a round, 0.001 to 1000; None takes the preset's (3)
+batch_size: int = None  # examples per step, 1 to 4096; None takes the preset's (pocket 16, qwen 32)
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's
+beta: float = None  # how strongly the reference holds, 0 to 100; None takes the preset's (pocket 0.1, qwen 0.01)
+scout_prompts: int = None  # prompts that show which categories are weak, 1 or more; None takes the preset's
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = "runs/07_self_improvement"  # where the run leaves its numbers and figures
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = "runs/07_self_improvement"  # where the results go: a folder
 
 # %%
-from prefnb import parameters, recipes
+from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), recipes.ROUNDS, test_prompts=parameters.Whole(20, 100_000),
-                     draws=parameters.Whole(1, 64))
-recipes.check_rounds(p)
+p = parameters.check(globals(), methods.self_improvement.RoundSettings, course.Judging)
+methods.self_improvement.check_rounds(p)
 
 # %% [markdown]
 # ## The idea
@@ -125,21 +125,20 @@ def toy_pair(letters, seed=0):
         made = best_and_worst([[0]], [[[ord(one)] for one in letters]], [[TOY[one] for one in letters]], seed=seed)
     except made_pairs.NoPairs as nothing:
         return str(nothing)
-    return " over ".join(chr(made.responses[role][0][0]) for role in ("chosen", "rejected"))
+    return " over ".join(chr(made.responses[side][0][0]) for side in ("chosen", "rejected"))
 
 
 seen = [toy_pair("ABCD", seed) for seed in range(300)]
 counted = ", ".join(f"{one}: {seen.count(one)} of 300" for one in sorted(set(seen)))
 widgets.show_table(["samples", "pair"], ["A B C D", counted], ["A B B A", toy_pair("ABBA")],
                    ["B B B B", toy_pair("BBBB")])
-toy_figure, axis = plt.subplots(figsize=(6, 1.5))
+toy_figure, axis = plots.subplots(figsize=(6, 1.5))
 for letter, score in TOY.items():
-    axis.plot(score, 0, "o", markersize=12, color=plots.ROLES["chosen" if letter == "B" else "rejected"])
+    axis.plot(score, 0, "o", markersize=12, color=plots.MEANINGS["chosen" if letter == "B" else "rejected"])
     axis.text(score, 0.35, letter, ha="center")
     axis.text(score, -0.6, "chosen" if letter == "B" else "rejected?", ha="center", fontsize=9)
 axis.set(xlabel="score", yticks=[], ylim=(-1, 1), xlim=(0, 3.5))
 axis.grid(False)
-plt.close(toy_figure)
 toy_figure
 
 # %% [markdown]
@@ -155,13 +154,14 @@ toy_figure
 # training, best-of-N, is measured in [05](05_reward_model.ipynb).)
 
 # %%
-sft, tokenizer = recipes.starting_policy(p)
-shared = (set(recipes.DPO.specs) & set(vars(p))) - {"epochs", "learning_rate", "output_dir"}
-start = recipes.dpo(**{name: getattr(p, name) for name in shared}).model
-proxy = recipes.reward_judge(p)
-watching = {"gold": judges.GoldJudge(), "proxy": proxy} if data.is_pocket(p.dataset) else {"proxy": proxy}
+sft, tokenizer = methods.sft.starting_policy(p)
+shared = (set(methods.dpo.Settings.model_fields) & set(vars(p))) - {"epochs", "learning_rate", "output_dir"}
+start = methods.dpo.recipe(**{name: getattr(p, name) for name in shared}).model
+proxy = methods.reward_model.proxy(p)
+gold = data.Source(p.dataset).judge
+watching = {"gold": gold, "proxy": proxy} if gold else {"proxy": proxy}
 judge_shown = next(iter(watching))  # where one has to do: gold, if there is one
-scouting = recipes.scout(p, sft, start, tokenizer)  # one answer each of SFT and of the start policy
+scouting = methods.self_improvement.scout(p, sft, start, tokenizer)  # one answer each of SFT and of the start policy
 
 # %% [markdown]
 # ## Where is the policy weakest?
@@ -173,14 +173,14 @@ scouting = recipes.scout(p, sft, start, tokenizer)  # one answer each of SFT and
 
 # %%
 by_judge = {name: scouting.rates(judge, judge.tie) for name, judge in watching.items()}
-chosen_categories = recipes.weakest(by_judge["proxy"], p.weakest)
+chosen_categories = methods.self_improvement.weakest(by_judge["proxy"], p.weakest)
 scouting_figure = plots.plot_categories(dict(sorted(by_judge.items(), reverse=True)), against="SFT")
 display(scouting_figure)
 told = f"The proxy's weakest: **{widgets.escaped(', '.join(chosen_categories).replace('_', ' '))}**."
 if len(by_judge["proxy"]) == 1:
     told += " There is only one category in these data, so there is nothing to choose: the new prompts are simply new."
 elif "gold" in watching:
-    truly = recipes.weakest(by_judge["gold"], p.weakest)
+    truly = methods.self_improvement.weakest(by_judge["gold"], p.weakest)
     told += (f" The gold judge would have said {widgets.escaped(', '.join(truly).replace('_', ' '))}: the two lists "
              f"share {len(set(truly) & set(chosen_categories))} of {p.weakest}.")
 display(Markdown(told))
@@ -201,11 +201,11 @@ display(Markdown(told))
 # the chosen one is the better.
 
 # %%
-asked = recipes.new_prompts(p, chosen_categories)
+asked = methods.self_improvement.new_prompts(p, chosen_categories)
 first = [prompt for prompt in asked[0] if len(prompt_ids(tokenizer, prompt)) <= p.max_prompt_tokens]
 first_ids = [prompt_ids(tokenizer, prompt) for prompt in first]
-groups = recipes.draw_groups(start, tokenizer, first_ids, p, number=1)
-scores = {name: recipes.by_reward(judge)(start, tokenizer, first, groups) for name, judge in watching.items()}
+groups = methods.self_improvement.draw_groups(start, tokenizer, first_ids, p, number=1)
+scores = {name: methods.self_improvement.by_reward(judge)(start, tokenizer, first, groups) for name, judge in watching.items()}
 tops = scores["proxy"].argmax(1)
 rows = [["temperature", "samples a prompt", "the proxy's top is there", *(f"mean score, {name}" for name in watching)]]
 for temperature in sorted(set(p.temperatures)):
@@ -218,10 +218,10 @@ widgets.show_table(*rows)
 # %%
 id_groups = [[one.ids for one in group] for group in groups]
 made = best_and_worst(first_ids, id_groups, scores["proxy"], seed=p.seed + 1)
-texts = {role: [tokenizer.decode(ids, skip_special_tokens=True) for ids in made.responses[role]]
-         for role in made.roles}
+texts = {side: [tokenizer.decode(ids, skip_special_tokens=True) for ids in made.responses[side]]
+         for side in made.names}
 pair_prompts = [first[n] for n in made.kept]
-pair_scores = {role: watching[judge_shown](pair_prompts, texts[role]) for role in texts}
+pair_scores = {side: watching[judge_shown](pair_prompts, texts[side]) for side in texts}
 widgets.show_responses(pair_prompts, texts, pair_scores)
 distinct = np.array([len({tuple(ids) for ids in group}) for group in id_groups])
 told = (f"{len(made)} of {len(first)} prompts gave a pair; of {len(p.temperatures)} samples a prompt, "
@@ -239,7 +239,7 @@ display(Markdown(told))
 #
 # ## Rounds, with two judges
 #
-# The function `recipes.improve` does what this notebook has shown, round after round: sample, score, pair (with the
+# The function `methods.self_improvement.improve` does what this notebook has shown, round after round: sample, score, pair (with the
 # `best_and_worst` above), DPO. The next round starts from the policy that the last one made.
 #
 # It runs twice. First the **reward model** scores the samples. But that has to be trained on somebody's preferences.
@@ -257,8 +257,8 @@ display(Markdown(told))
 
 # %%
 done = {}
-for label, score in {"reward model": recipes.by_reward(proxy), "own likelihood": recipes.by_likelihood}.items():
-    done[label] = recipes.improve(start, tokenizer, asked, score, p, make_pairs=best_and_worst,
+for label, score in {"reward model": methods.self_improvement.by_reward(proxy), "own likelihood": methods.self_improvement.by_likelihood}.items():
+    done[label] = methods.self_improvement.improve(start, tokenizer, asked, score, p, make_pairs=best_and_worst,
                                   live=plots.LiveFigure() if label == "reward model" else None)
 for label, made_rounds in done.items():
     told = [f"{len(one.pairs)} pairs of {len(one.prompts)} prompts in {len(one.history.rows)} steps"
@@ -285,9 +285,9 @@ for label, made_rounds in done.items():
     looked_at = sorted({1, len(made_rounds)}) if label == "reward model" else [len(made_rounds)]
     chains[label] = {0: "DPO"} | {number: f"{label}, {number}" for number in looked_at}
     policies |= {name: round_of[name].model for name in list(chains[label].values())[1:]}
-comparison = recipes.compare(policies, tokenizer, p)
+comparison = course.compare(policies, tokenizer, p)
 marks = {"proxy": {label: proxy(comparison.prompts, comparison.texts(label)) for label in policies}}
-if comparison.judged:
+if comparison.judge:
     marks = {"gold": comparison.scores} | marks
 last = [chain[max(chain)] for chain in chains.values()]
 
@@ -298,7 +298,7 @@ def between(name, label, other):
 
 
 # %%
-rounds_figure, axes = plt.subplots(1, len(watching), figsize=(8, 3.2), sharey=True, squeeze=False,
+rounds_figure, axes = plots.subplots(1, len(watching), figsize=(8, 3.2), sharey=True, squeeze=False,
                                    layout="constrained")
 for axis, name in zip(axes.flat, watching):
     for number, (label, chain) in enumerate(chains.items()):
@@ -311,7 +311,6 @@ for axis, name in zip(axes.flat, watching):
     axis.set(title=f"judged by: {name}", xlabel="round (0: the start, DPO)", xticks=range(p.rounds + 1), ylim=(0, 1))
 axes[0, 0].set_ylabel("win rate against SFT")
 rounds_figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
-plt.close(rounds_figure)
 rounds_figure
 
 widgets.show_table(["policy", *(f"win rate against SFT, by {name}" for name in watching)],
@@ -371,7 +370,7 @@ widgets.show_table(*rows)
 shape = {}
 for label, policy in policies.items():
     drawn = comparison.answers[label]
-    kl = recipes.sampled_kl(policy, sft, tokenizer, comparison.prompts[:128],
+    kl = course.sampled_kl(policy, sft, tokenizer, comparison.prompts[:128],
                             max_new_tokens=p.max_response_tokens)  # of SFT from itself: exactly 0
     shape[label] = {"distinct-2": evaluate.distinct_n(drawn), "self-BLEU": evaluate.self_bleu(drawn),
                     "KL from SFT (nats)": kl["k3"], "tokens a response": evaluate.mean_length(drawn)}
@@ -380,7 +379,7 @@ widgets.show_table(["policy", *shape["SFT"]], *[[label, *map(float, row.values()
 # %%
 distinct = {label: [np.mean([len({tuple(one.ids) for one in group}) for group in one_round.groups])
                     for one_round in made_rounds] for label, made_rounds in done.items()}
-shape_figure, axes = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
+shape_figure, axes = plots.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
 for number, (label, chain) in enumerate(chains.items()):
     colour = plots.CYCLE[number]
     for axis, measure in zip(axes, ("distinct-2", "KL from SFT (nats)")):
@@ -392,7 +391,6 @@ for number, (label, chain) in enumerate(chains.items()):
 axes[2].set(xlabel="drawn for round", xticks=range(1, p.rounds + 1), ylim=(0, len(p.temperatures) + 0.3))
 axes[2].set_title(f"distinct of {len(p.temperatures)} samples a prompt", fontsize=9)
 shape_figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
-plt.close(shape_figure)
 display(shape_figure)
 told = "; ".join(f"pairs by {label}: from {found[0]:.1f} to {found[-1]:.1f}" for label, found in distinct.items())
 display(Markdown(f"**Distinct samples a prompt, from the first round's to the last's: {told}.** And *{last[0]}* is "
@@ -412,7 +410,7 @@ display(Markdown(f"**Distinct samples a prompt, from the first round's to the la
 
 # %%
 coolest = min(p.temperatures)
-cool_answers = recipes.answers_of(start, tokenizer, comparison.prompts, draws=p.draws, temperature=coolest,
+cool_answers = course.answers_of(start, tokenizer, comparison.prompts, draws=p.draws, temperature=coolest,
                                   max_new_tokens=p.max_response_tokens)
 if judge_shown == "gold":
     cool_score = judges.score_samples(watching["gold"], comparison.prompts, cool_answers).total
@@ -560,7 +558,7 @@ check_exercises()
 
 # %%
 histories = {label.replace(",", ""): one.history for label, one in round_of.items()}
-folder = recipes.record(p.output_dir, p, histories, comparison, weakest=chosen_categories, shape=shape,
+folder = course.record(p.output_dir, p, histories, comparison, weakest=chosen_categories, shape=shape,
                         distinct=distinct,
                         proxy_win_rates={one: between("proxy", one, "SFT").rate for one in policies if one != "SFT"})
 figures = {"book_rounds": rounds_figure, "book_diversity": shape_figure, "categories": category_figure}

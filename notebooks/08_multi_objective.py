@@ -32,34 +32,36 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the paper's model, data and judges and wants a GPU
-seed: int = 0  # any whole number; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # prompts and pairs: "pocket", a local file or a hub name; None takes the preset's
-helpfulness_model: str = None  # reward model, a folder or a hub name; None: the gold judge, or a proxy made from pairs
-fluency_model: str = None  # classifier of fluent texts, likewise; None: the gold judge, or brevity in its place
-pairs: int = None  # pairs for the preference function and for DPO, 1 or more; None takes the preset's (1536, 2000)
-steps: int = None  # optimiser steps of the policies compared, 1 or more; None: the preset's (pocket 60, ready-made)
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
+helpfulness_model: str = None  # a reward model (None: the data's own judge, or a proxy): 'pocket', a local folder or a hub name; None takes the preset's
+fluency_model: str = None  # a classifier (None: the data's own judge, or brevity): 'pocket', a local folder or a hub name; None takes the preset's
+pairs: int = None  # preference pairs that a rule is learnt from, 1 or more; None takes the preset's
+steps: int = None  # training steps, 1 to 1000000; None takes the preset's (pocket 60, qwen 1000)
 live_steps: int = 8  # optimiser steps of the two trainings that you watch, 2 or more; a second or two each
-batch_size: int = None  # prompts a step, 1 to 4096; None takes the preset's (8)
-samples: int = None  # answers a prompt, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
-learning_rate: float = None  # above 0, up to 1; None takes the preset's
-weights: str = "0.5,0.5"  # criticality weights of the first two objectives, two numbers from 0 to 1000
+batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's (8)
+samples: int = None  # samples of a prompt, K, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's
+weights: str = "0.5,0.5"  # one for each objective that counts: numbers such as 0.1,1,10, each 0 to 1000
 mixes: str = "0,0.25,0.5,0.75,1"  # the sweep: weights a of helpfulness, 0 to 1; fluency has 1 - a
-tau: float = None  # sharpness of the soft Chebyshev rule, above 0; None takes the preset's (10)
+tau: float = None  # sharpness of the soft Chebyshev rule, above 0 and at most 1000000; None takes the preset's (10)
 all_weights: str = "0.25,0.25,0.25,0.25"  # weights where all count, four from 0 to 1000; two objectives take two
 choice_prompts: int = 128  # prompts of the section on choices, 20 or more
 choice_samples: int = 16  # answers of SFT to each of them, to choose among, 2 to 1024
-test_prompts: int = 520  # prompts that the policies are compared on, 20 or more
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = "runs/08_multi_objective"  # where the run leaves its numbers and figures
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = "runs/08_multi_objective"  # where the results go: a folder
 
 # %%
-from prefnb import parameters, recipes
+from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), recipes.OBJECTIVES, live_steps=parameters.Whole(2, 1_000_000),
-                     mixes=parameters.Numbers(0, 1), all_weights=parameters.Numbers(0, 1000),
-                     choice_prompts=parameters.Whole(20, 100_000), choice_samples=parameters.Whole(2, 1024),
-                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
+p = parameters.check(globals(), methods.multi_objective.RuleSettings, course.Judging,
+                     live_steps=parameters.Whole(2, 1_000_000), mixes=parameters.Numbers(0, 1),
+                     all_weights=parameters.Numbers(0, 1000),
+                     choice_prompts=parameters.Whole(20, 100_000),
+                     choice_samples=parameters.Whole(2, 1024))
 for name, given, needed in (("weights", p.weights, 2), ("all_weights", p.all_weights, 4)):
     if len(given) != needed:
         raise parameters.ParameterError(f"'{name}' needs {needed} numbers, one per objective; it has {len(given)}.")
@@ -84,9 +86,9 @@ import torch
 from IPython.display import Markdown, display
 
 from prefnb import data, evaluate, judges, models, plots, widgets
-from prefnb.objectives.kl import sampled_kl
-from prefnb.objectives.multi_objective import feature_names, fit_preference
-from prefnb.objectives.policy_gradient import leave_one_out, plain, sample_metrics
+from prefnb.estimators.kl import sampled_kl
+from prefnb.methods.multi_objective import feature_names, fit_preference
+from prefnb.methods.rloo import leave_one_out, plain, sample_metrics
 from prefnb.training import train
 
 plt.style.use("prefnb.book")
@@ -164,16 +166,15 @@ for label, advantages in {"as printed": plain, "leave-one-out": leave_one_out}.i
     score = torch.eye(4)[drawn] - probability  # d log pi(y) / d logits, for every sample of every group
     pushes[label] = (advantages(reward[drawn])[:, :, None] * score).mean(1)
 exact = probability * (reward - (probability * reward).sum())
-toy_figure, axis = plt.subplots(figsize=(7, 2.4))
-for shift, (label, push), role in zip((-0.12, 0.12), pushes.items(), ("rejected", "policy")):
-    axis.errorbar(np.arange(4) + shift, push.mean(0), push.std(0), fmt="o", capsize=3, color=plots.ROLES[role],
+toy_figure, axis = plots.subplots(figsize=(7, 2.4))
+for shift, (label, push), meaning in zip((-0.12, 0.12), pushes.items(), ("rejected", "policy")):
+    axis.errorbar(np.arange(4) + shift, push.mean(0), push.std(0), fmt="o", capsize=3, color=plots.MEANINGS[meaning],
                   label=label)
 axis.plot(range(4), exact, "k_", markersize=22, label="exact average")
 axis.axhline(0, color="#888888", linewidth=0.8)
 axis.set_xticks(range(4), [f"$\\pi$ = {a:.1f}, r = {b:.1f}" for a, b in zip(probability, reward)])
 axis.set(ylabel="push on the logit")
 axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
-plt.close(toy_figure)
 display(toy_figure)
 noise = {label: float(push.var(0).sum().sqrt()) for label, push in pushes.items()}
 calmer = int((pushes["leave-one-out"].std(0) < pushes["as printed"].std(0)).sum())
@@ -188,16 +189,16 @@ say(f"**The averages agree, and the baseline makes {calmer} of the four bars sho
 # world's, the judge is made of reward models: those of the parameters, or a proxy learnt from the pairs and brevity.
 
 # %%
-judge = recipes.parts_judge(p)
-sft, tokenizer = recipes.starting_policy(p)
-prompt_rows = data.load_prompts(p.dataset, "test", limit=p.test_prompts, seed=p.seed)
+judge = methods.multi_objective.parts_judge(p)
+sft, tokenizer = methods.sft.starting_policy(p)
+prompt_rows = data.Source(p.dataset).prompts("test", limit=p.test_prompts, seed=p.seed)
 prompts = prompt_rows["prompt"][:]
 answers, scores, histories = {}, {}, {}
 
 
 def look(label, policy):
     """Let a policy answer each test prompt `draws` times, with its own weights' seed, and keep answers and scores."""
-    answers[label] = recipes.answers_of(policy, tokenizer, prompts, draws=p.draws, temperature=0.7,
+    answers[label] = course.answers_of(policy, tokenizer, prompts, draws=p.draws, temperature=0.7,
                                         max_new_tokens=p.max_response_tokens)
     scores[label] = judges.score_samples(judge, prompts, answers[label])
 
@@ -224,7 +225,7 @@ say(f"**The largest gap is that of {max(gap, key=gap.get)} ({max(gap.values()):.
 # %%
 CURVES = ["reward", "length", "entropy"]
 paper_reward = lambda s: weighted_gaps(gaps(s[:, :2]), p.weights)
-combined = judges.Combined(judge, lambda parts: paper_reward(recipes.score_vectors(parts)))
+combined = judges.Combined(judge, lambda parts: paper_reward(methods.multi_objective.score_vectors(parts)))
 live, picture = {}, plots.LiveFigure()
 
 
@@ -232,7 +233,7 @@ def trained_live(label, advantages):
     """A copy of SFT learns for `live_steps` steps, as a training of `steps` begins; its history is kept in `live`."""
     picture.plot = lambda history: plots.plot_training({**live, label: history}, CURVES)
     policy = models.copy_model(sft)
-    source = recipes.rollouts(policy, tokenizer, p, combined, advantages,
+    source = course.rollouts(policy, tokenizer, p, combined, advantages,
                               reference_model=sft if p.kl_weight > 0 else None)
     live[label] = train(policy, source, partial(reinforce, kl_weight=p.kl_weight), epochs=p.live_steps / len(source),
                         learning_rate=p.learning_rate, schedule=p.schedule,
@@ -258,9 +259,9 @@ widgets.show_table([f"mean over {p.live_steps} steps", *CURVES, "gradient norm"]
 # down with the rest; the lines below the figure say whether they did.
 
 # %%
-given = {name: getattr(p, name) for name in ("preset", "seed", *recipes.OBJECTIVES.presets[p.preset])}
-made = {"as printed": recipes.multi_objective(**given, baseline="none"),
-        "with baseline": recipes.multi_objective(**given)}
+given = {name: getattr(p, name) for name in ("preset", "seed", *methods.multi_objective.RuleSettings.of(p.preset))}
+made = {"as printed": methods.multi_objective.recipe(**given, baseline="none"),
+        "with baseline": methods.multi_objective.recipe(**given)}
 histories |= {label: one.history for label, one in made.items()}
 for label, one in made.items():
     look(label, one.model)
@@ -319,7 +320,7 @@ RULES = {"linear, 0.5 and 0.5": lambda s: linear(s, [0.5, 0.5]), "linear, 0.8 an
          f"soft Chebyshev, 0.5 and 0.5, tau {p.tau:g}": lambda s: soft_chebyshev(gaps(s), [0.5, 0.5], p.tau)}
 axis_of_scores = torch.linspace(0, 1, 60, dtype=torch.float64)
 plane = torch.cartesian_prod(axis_of_scores, axis_of_scores)
-rules_figure, axes = plt.subplots(1, 3, figsize=(9, 3), sharey=True, layout="constrained")
+rules_figure, axes = plots.subplots(1, 3, figsize=(9, 3), sharey=True, layout="constrained")
 said = []
 for axis, (label, rule) in zip(axes, RULES.items()):
     axis.contour(axis_of_scores, axis_of_scores, rule(plane).reshape(60, 60).T, levels=9, cmap="viridis", linewidths=1)
@@ -330,7 +331,6 @@ for axis, (label, rule) in zip(axes, RULES.items()):
     axis.set(xlabel=first, title=label.replace(", tau", ",\ntau"))
     said.append(f"**{label}** prefers {' = '.join(name for name, is_best in zip('ABC', best) if is_best)}")
 axes[0].set_ylabel(second)
-plt.close(rules_figure)
 display(rules_figure)
 display(Markdown("; ".join(said) + ". Lines join scores of equal reward; yellow is better."))
 
@@ -347,7 +347,7 @@ display(Markdown("; ".join(said) + ". Lines join scores of equal reward; yellow 
 
 # %%
 asked = prompts[:p.choice_prompts]
-drawn = recipes.answers_of(sft, tokenizer, asked, draws=p.choice_samples, temperature=1.0,
+drawn = course.answers_of(sft, tokenizer, asked, draws=p.choice_samples, temperature=1.0,
                            max_new_tokens=p.max_response_tokens)
 judged = judges.score_samples(judge, asked, drawn)
 vectors = torch.stack([torch.as_tensor(judged.parts[name]).double() for name in names], 2)  # (prompts, answers, k)
@@ -377,7 +377,7 @@ def dominated(points):
 
 def draw_front(found, hollow="dominated"):
     """{label: (prompts, 2)}: means with 95% intervals in the plane of two objectives; dominated points are hollow."""
-    figure, axis = plt.subplots(figsize=(7, 3.8), layout="constrained")
+    figure, axis = plots.subplots(figsize=(7, 3.8), layout="constrained")
     points = np.array([values.mean(0) for values in found.values()])
     beaten = dominated(points)
     for i, ((label, values), colour) in enumerate(zip(found.items(), plt.get_cmap("tab10").colors * 2)):
@@ -388,7 +388,6 @@ def draw_front(found, hollow="dominated"):
     axis.plot(*zip(*sorted(points[~beaten].tolist())), "k:", linewidth=1, zorder=0)
     axis.set(xlabel=f"{first}, mean over prompts", ylabel=f"{second}, mean over prompts")
     axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title=f"hollow: {hollow}")
-    plt.close(figure)
     return figure
 
 
@@ -436,14 +435,14 @@ say(f"Within a prompt's answers {first} and {second} go together with a correlat
 # Newton's method finds the one minimum.
 
 # %%
-chosen, rejected = recipes.scored_pairs(judge, p.dataset, limit=p.pairs, seed=p.seed)
-f = fit_preference(recipes.score_vectors(chosen.parts), recipes.score_vectors(rejected.parts))
-held_out = recipes.scored_pairs(judge, p.dataset, "test", limit=500, seed=p.seed)
+chosen, rejected = methods.multi_objective.scored_pairs(judge, p.dataset, limit=p.pairs, seed=p.seed)
+f = fit_preference(methods.multi_objective.score_vectors(chosen.parts), methods.multi_objective.score_vectors(rejected.parts))
+held_out = methods.multi_objective.scored_pairs(judge, p.dataset, "test", limit=500, seed=p.seed)
 
 
 def right(rule):
     """1 for each held-out pair that a rule on score vectors puts in order, 0.5 for a tie."""
-    difference = rule(recipes.score_vectors(held_out[0].parts)) - rule(recipes.score_vectors(held_out[1].parts))
+    difference = rule(methods.multi_objective.score_vectors(held_out[0].parts)) - rule(methods.multi_objective.score_vectors(held_out[1].parts))
     return (0.5 * (1 + torch.where(difference.abs() < 1e-9, 0, difference).sign())).numpy()
 
 
@@ -451,16 +450,16 @@ accuracy = {"learned f": right(f),
             f"weighted sum of {first} and {second}": right(lambda s: linear(s[:, :2], p.weights)),
             "weighted sum of all": right(lambda s: linear(s, p.all_weights[:len(names)]))}
 OWN = "the judge's own total"
-if data.is_pocket(p.dataset):
+gold = data.Source(p.dataset).judge  # None where nobody knows the right answers
+if gold:
     difference = held_out[0].total - held_out[1].total
     accuracy[OWN] = (np.sign(np.where(np.abs(difference) < 1e-9, 0, difference)) + 1) / 2
 
 # %%
-weights_figure, axis = plt.subplots(figsize=(7, 0.25 * len(f.weights) + 0.6), layout="constrained")
+weights_figure, axis = plots.subplots(figsize=(7, 0.25 * len(f.weights) + 0.6), layout="constrained")
 order = f.weights.abs().argsort()
-axis.barh([feature_names(names)[i] for i in order], f.weights[order], color=plots.ROLES["policy"])
+axis.barh([feature_names(names)[i] for i in order], f.weights[order], color=plots.MEANINGS["policy"])
 axis.set(xlabel="weight of the standardised feature")
-plt.close(weights_figure)
 display(weights_figure)
 interval = lambda hits: "{:.3f} to {:.3f}".format(*evaluate.bootstrap_interval(hits))
 widgets.show_table(["rule", "held-out pairs in order", "95% interval"],
@@ -485,8 +484,8 @@ rules["learned f"] = f
 chosen_by["learned f"] = choose(f)[0]
 header = ["rule", *(f"{name} of its choice" for name in names)]
 totals_of = {}
-if data.is_pocket(p.dataset):
-    total = judges.score_samples(judges.GoldJudge(), asked, drawn).total
+if gold:
+    total = judges.score_samples(gold, asked, drawn).total
     totals_of = {label: (total * choose(rule)[1]).sum(1) for label, rule in rules.items()}
     totals_of = {"any answer": total.mean(1), **totals_of}
     header += ["the judge's total, 1 to 10"]
@@ -508,11 +507,10 @@ if totals_of:
 # compare with (from the cache, or made now). All answer the same prompts at temperature 0.7.
 
 # %%
-known = data.is_pocket(p.dataset)
-gold, rates = judges.GoldJudge(), {}
-look("DPO", recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model)
+rates = {}
+look("DPO", methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model)
 look("base", models.load_model(p.model))
-totals = {label: judges.score_samples(gold, prompts, drawn).total for label, drawn in answers.items()} if known else {}
+totals = {label: judges.score_samples(gold, prompts, drawn).total for label, drawn in answers.items()} if gold else {}
 against = lambda label, other: evaluate.win_rate(totals[label], totals[other], tie=gold.tie)
 shown = ("SFT", "as printed", "with baseline", "DPO")
 widgets.show_table(["policy", *names, "tokens"],
@@ -522,7 +520,7 @@ widgets.show_table(["change against SFT", *names],
                    *[[label, *(change(label, name) for name in names)] for label in shown[1:]])
 
 # %%
-if known:
+if gold:
     rates = {label: against(label, "SFT") for label in ("base", "DPO", "as printed", "with baseline")}
     display(plots.plot_win_rates(rates, against="SFT"))
     told = lambda low, high: "beats" if low > 0.5 else "loses to" if high < 0.5 else "cannot be told from"
@@ -596,11 +594,11 @@ check_exercises()
 
 # %%
 column = lambda name: prompt_rows[name][:] if name in prompt_rows.column_names else [""] * len(prompts)
-comparison = recipes.Comparison(prompts, column("category"), column("reference"), answers,
+comparison = course.Comparison(prompts, column("category"), column("reference"), answers,
                                 {label: judges.Scores(total, scores[label].parts) for label, total in totals.items()},
-                                "SFT", gold.tie)
+                                "SFT", gold.tie if gold else 0.0)
 by_name = {label.replace(",", ""): history for label, history in {**histories, **live}.items()}
-folder = recipes.record(p.output_dir, p, by_name, comparison,
+folder = course.record(p.output_dir, p, by_name, comparison,
                         collapsed={label: check.reasons for label, check in checks.items() if check.collapsed},
                         parts={label: {name: float(part.mean()) for name, part in found.parts.items()}
                                for label, found in scores.items()})

@@ -34,34 +34,36 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' model and data and wants a GPU
-seed: int = 0  # any whole number; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # where prompts come from: "pocket", a local file or a hub name; None takes the preset's
-prompts: int = None  # training prompts to choose from, 1 or more; None takes the preset's
-steps: int = None  # optimiser steps of the policies compared, 1 or more; None: the preset's (pocket 60, ready-made)
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
+prompts: int = None  # training prompts to sample answers for, 1 or more; None takes the preset's
+steps: int = None  # training steps, 1 to 1000000; None takes the preset's (pocket 60, qwen 1000)
 live_steps: int = 6  # optimiser steps of the two trainings that you watch, 2 or more; a second or two each
 batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's (8)
-samples: int = None  # answers to each prompt of a step, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
-learning_rate: float = None  # above 0, up to 1; None takes the preset's
-kl_weight: float = None  # weight of the KL from SFT, 0 to 100; None takes the preset's
-reward: str = None  # "gold" or "proxy"; None is gold in the pocket world, else proxy
-max_response_tokens: int = None  # an answer is cut there, 1 or more; None takes the preset's
+samples: int = None  # samples of a prompt, K, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's
+kl_weight: float = None  # price of moving away from the reference, 0 to 100; None takes the preset's
+reward: str = None  # whose scores are the rewards: 'gold' or 'proxy'; None takes the preset's
+max_response_tokens: int = None  # longer samples are cut off, 4 or more tokens; None takes the preset's
 variance_prompts: int = 8  # prompts of the variance measurement, 1 or more
 variance_samples: int = 16  # answers to each of them, 8 or more
-test_prompts: int = 520  # prompts that the policies are compared on, 20 or more
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = "runs/09_rloo"  # where the run leaves its numbers and figures
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = "runs/09_rloo"  # where the results go: a folder
 
 # %%
-from prefnb import data, parameters, recipes
+from prefnb import course, data, methods, parameters
 
-p = parameters.check(globals(), recipes.RLOO, live_steps=parameters.Whole(2, 1_000_000),
-                     variance_prompts=parameters.Whole(1, 1000), variance_samples=parameters.Whole(8, 4096),
-                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
-pocket = data.is_pocket(p.dataset)
-if reward is None and not pocket:
+p = parameters.check(globals(), methods.rloo.Settings, course.Judging,
+                     live_steps=parameters.Whole(2, 1_000_000),
+                     variance_prompts=parameters.Whole(1, 1000),
+                     variance_samples=parameters.Whole(8, 4096))
+gold = data.Source(p.dataset).judge
+if reward is None and not gold:
     p.reward = "proxy"  # no program knows the answers of other data
-judge = recipes.judge_for(p)
+judge = methods.rloo.judge_for(p)
 
 # %%
 from copy import copy
@@ -75,8 +77,8 @@ from IPython.display import Markdown, display
 from prefnb import evaluate, judges, models, plots, widgets
 from prefnb.batches import from_samples, prompt_ids
 from prefnb.logprobs import Scorer, from_tokens
-from prefnb.objectives.kl import sampled_kl
-from prefnb.objectives.policy_gradient import sample_metrics
+from prefnb.estimators.kl import sampled_kl
+from prefnb.methods.rloo import sample_metrics
 from prefnb.rollouts import Rollouts
 from prefnb.training import train
 
@@ -179,7 +181,7 @@ chance = torch.Generator().manual_seed(p.seed)
 tens = torch.multinomial(pi, 10 * 20_000, replacement=True, generator=chance).view(-1, 10)
 toy = {"plain": plain, "leave-one-out": leave_one_out}
 toy = {name: (how(toy_rewards[tens]) * grad_log[tens]).mean(1) for name, how in toy.items()}
-toy_figure, axis = plt.subplots(figsize=(7, 2.6))
+toy_figure, axis = plots.subplots(figsize=(7, 2.6))
 for (name, found), colour in zip(toy.items(), ("#555555", "#009E73")):
     values, counts = np.unique(found.numpy().round(3), return_counts=True)
     axis.bar(values, counts / counts.sum(), 0.07, color=colour,
@@ -187,7 +189,6 @@ for (name, found), colour in zip(toy.items(), ("#555555", "#009E73")):
 axis.axvline(float(differences), color="black", linewidth=1)
 axis.set(xlabel="gradient estimated from ten samples (line: exact)", ylabel="share of estimates")
 axis.legend(loc="upper left")
-plt.close(toy_figure)
 display(toy_figure)
 near = {name: float((found - differences).abs().lt(0.4).float().mean()) for name, found in toy.items()}
 say(f"**The leave-one-out estimates lie closer to the truth**: {near['leave-one-out']:.0%} of them within 0.4 of it, "
@@ -203,7 +204,7 @@ say(f"**The leave-one-out estimates lie closer to the truth**: {near['leave-one-
 # The second term keeps the policy near SFT, $\pi_\text{ref}$: the KL, "how much likelier the policy finds its own
 # answers than SFT does", in nats. It is an expectation over the policy's own samples, too, so its gradient is estimated
 # in the same way, with $S(y) - S_\text{ref}(y)$ as what a sample costs and the other samples as baseline;
-# `sampled_kl` (in `prefnb/objectives/kl.py`) does that, and reports the KL itself.
+# `sampled_kl` (in `prefnb/estimators/kl.py`) does that, and reports the KL itself.
 
 # %%
 def reinforce(policy, reference=None, *, advantage, kl_weight=0.0):
@@ -224,9 +225,9 @@ def reinforce(policy, reference=None, *, advantage, kl_weight=0.0):
 # are what is compared.
 
 # %%
-sft, tokenizer = recipes.starting_policy(p)
-asked, k = recipes.training_prompts(p, tokenizer)[:p.variance_prompts], p.variance_samples
-drawn = recipes.answers_of(sft, tokenizer, asked, draws=k, temperature=1.0, max_new_tokens=p.max_response_tokens)
+sft, tokenizer = methods.sft.starting_policy(p)
+asked, k = course.training_prompts(p, tokenizer)[:p.variance_prompts], p.variance_samples
+drawn = course.answers_of(sft, tokenizer, asked, draws=k, temperature=1.0, max_new_tokens=p.max_response_tokens)
 all_rewards = judges.score_samples(judge, asked, drawn).total  # (prompts, answers)
 say(f"{len(asked)} prompts were answered {k} times each. Rewards average **{all_rewards.mean():.2f}**; within a prompt "
     f"they lie **{all_rewards.std(1, ddof=1).mean():.2f}** around their mean, and the prompts' means "
@@ -289,7 +290,7 @@ def noise(products, rewards, advantages, k, repeats=200, seed=0):
 ks = [k for k in (2, 4, 8, 16) if 2 * k <= p.variance_samples]
 measured = {name: np.array([noise(products, all_rewards, how, k, seed=p.seed) for k in ks])
             for name, how in ESTIMATORS.items()}
-variance_figure, axes = plt.subplots(1, 2, figsize=(8, 3))
+variance_figure, axes = plots.subplots(1, 2, figsize=(8, 3))
 for (name, values), colour in zip(measured.items(), ("#555555", "#E69F00", "#009E73")):
     axes[0].loglog(ks, values[:, 0], "o-", color=colour, label=name)
     axes[1].semilogx(ks, values[:, 1], "o-", color=colour)
@@ -300,7 +301,6 @@ for axis in axes:
 axes[0].set_title("variance of the gradient (log scale)")
 axes[1].set_title("cosine with the gradient of unseen samples")
 axes[0].legend()
-plt.close(variance_figure)
 display(variance_figure)
 rows = [["variance", *(f"K = {k}" for k in ks)]] + [[name, *map(float, v[:, 0])] for name, v in measured.items()]
 widgets.show_table(*rows)
@@ -343,7 +343,7 @@ def trained_live(label, advantages):
     """A copy of SFT learns for `live_steps` steps, as one of `steps` begins; its history goes into `histories`."""
     picture.plot = lambda history: plots.plot_training({**histories, label: history}, WATCHED)
     policy = models.copy_model(sft)
-    source = recipes.rollouts(policy, tokenizer, p, judge, advantages, reference_model=sft)
+    source = course.rollouts(policy, tokenizer, p, judge, advantages, reference_model=sft)
     histories[label] = train(policy, source, partial(reinforce, kl_weight=p.kl_weight),
                              epochs=p.live_steps / len(source), learning_rate=p.learning_rate, schedule=p.schedule,
                              warmup=round(0.1 * p.steps) / p.live_steps, live=picture)
@@ -384,8 +384,8 @@ widgets.show_table([f"mean over {p.live_steps} steps", *histories],
 # on another reward, is in [08](08_multi_objective.ipynb).
 
 # %%
-given = {name: getattr(p, name) for name in ("preset", "seed", *recipes.RLOO.presets[p.preset])}
-rloo = recipes.rloo(**given)
+given = {name: getattr(p, name) for name in ("preset", "seed", *methods.rloo.Settings.of(p.preset))}
+rloo = methods.rloo.recipe(**given)
 policies, histories["RLOO"] = {"SFT": sft, "RLOO": rloo.model}, rloo.history
 display(plots.plot_training(rloo.history, WATCHED))
 moves = [f"{name.replace('_', ' ')} {change(rloo.history, name)}"
@@ -404,9 +404,9 @@ say(f"**The reward over {len(rloo.history.rows)} steps: {change(rloo.history, 'r
 # %%
 proxy_settings = copy(p)
 proxy_settings.reward = "proxy"
-proxy, gold = recipes.judge_for(proxy_settings), judges.GoldJudge()
+proxy, gold = methods.rloo.judge_for(proxy_settings), judges.GoldJudge()
 PUPIL = "proxy's pupil"
-pupil = recipes.rloo(**{**given, "reward": "proxy", "kl_weight": 0.0})
+pupil = methods.rloo.recipe(**{**given, "reward": "proxy", "kl_weight": 0.0})
 policies[PUPIL], histories[PUPIL] = pupil.model, pupil.history
 display(plots.plot_training(pupil.history, ["reward", "entropy", "length"]))
 say(f"**The proxy's own score of the samples over {len(pupil.history.rows)} steps: "
@@ -424,13 +424,13 @@ say(f"**The proxy's own score of the samples over {len(pupil.history.rows)} step
 # in training is not yet a win here.
 
 # %%
-policies["DPO"] = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model
-comparison = recipes.compare(policies, tokenizer, p)
+policies["DPO"] = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model
+comparison = course.compare(policies, tokenizer, p)
 rates = comparison.win_rates
 believed = {label: proxy(comparison.prompts, comparison.texts(label)).total for label in policies}  # of first answers
 checks = {label: evaluate.collapse_check(answers, comparison.answers["SFT"])
           for label, answers in comparison.answers.items() if label != "SFT"}
-plots.plot_win_rates(rates, against="SFT") if comparison.judged else None
+plots.plot_win_rates(rates, against="SFT") if comparison.judge else None
 
 # %%
 rows = [["policy", "win rate against SFT", "gold", "proxy", "tokens", "collapsed?"]]
@@ -492,10 +492,10 @@ else:
 # does not read: nonsense of the right length passes it.)
 
 # %%
-kls = {label: recipes.sampled_kl(model, sft, tokenizer, comparison.prompts[:128], max_new_tokens=p.max_response_tokens)
+kls = {label: course.sampled_kl(model, sft, tokenizer, comparison.prompts[:128], max_new_tokens=p.max_response_tokens)
        for label, model in policies.items()}
 true = {label: comparison.scores[label].total if rates else believed[label] for label in policies}
-proxy_figure, axes = plt.subplots(1, 2, figsize=(8, 3), sharey=True)
+proxy_figure, axes = plots.subplots(1, 2, figsize=(8, 3), sharey=True)
 for label, colour in plots.colours(policies).items():
     for axis, x in zip(axes, (believed[label].mean(), max(0.0, kls[label]["k3"]) ** 0.5)):
         axis.vlines(x, *evaluate.bootstrap_interval(true[label]), color=colour, linewidth=2)
@@ -503,7 +503,6 @@ for label, colour in plots.colours(policies).items():
 axes[0].set(xlabel="proxy score of the test answers", ylabel=f"{'gold' if rates else 'proxy'} score of the same")
 axes[1].set(xlabel=r"$\sqrt{KL}$ from SFT ($\sqrt{nats}$)")
 axes[1].legend()
-plt.close(proxy_figure)
 proxy_figure
 
 
@@ -609,7 +608,7 @@ check_exercises()
 
 # %%
 runs = {name.replace(",", "").replace("'", ""): history for name, history in histories.items()}
-folder = recipes.record(p.output_dir, p, runs, comparison, reward=p.reward,
+folder = course.record(p.output_dir, p, runs, comparison, reward=p.reward,
                         variance={name: dict(zip(map(str, ks), v[:, 0].tolist())) for name, v in measured.items()},
                         proxy={label: float(values.mean()) for label, values in believed.items()},
                         dpo_against_rloo=None if against_dpo is None else against_dpo.rate,

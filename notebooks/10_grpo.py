@@ -33,34 +33,36 @@
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the paper's model with real data and wants a GPU
-seed: int = 0  # any whole number; the same seed gives the same numbers
-model: str = None  # "pocket", a local folder or a hub name; None takes the preset's
-dataset: str = None  # where prompts come from: "pocket", a local file or a hub name; None takes the preset's
-reward: str = None  # "gold" (pocket prompts only) or "proxy", a trained reward model; None takes what the data allow
-prompts: int = None  # training prompts, 1 or more; None takes the preset's (pocket 1000, qwen 50, as the paper)
-batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's
-samples: int = None  # answers per prompt, 2 to 1024; None takes the preset's
-steps: int = None  # optimiser steps of the policies compared, 1 or more; None: the preset's (pocket 60, ready-made)
+seed: int = 0  # the same seed gives the same numbers, 0 or more
+model: str = None  # the model that training starts from: 'pocket', a local folder or a hub name; None takes the preset's
+dataset: str = None  # where the rows come from: 'pocket', a local file or a hub name; None takes the preset's
+reward: str = None  # whose scores are the rewards: 'gold' or 'proxy'; None takes the preset's
+prompts: int = None  # training prompts to sample answers for, 1 or more; None takes the preset's
+batch_size: int = None  # prompts per step, 1 to 4096; None takes the preset's (8)
+samples: int = None  # samples of a prompt, K, 2 to 1024; None takes the preset's (pocket 8, qwen 4)
+steps: int = None  # training steps, 1 to 1000000; None takes the preset's (pocket 60, qwen 1000)
 live_steps: int = 8  # optimiser steps of the training that you watch, 2 or more; a second or two each
-learning_rate: float = None  # above 0, up to 1; None takes the preset's
-kl_weight: float = None  # weight of the KL from the SFT policy, 0 to 100; None takes the preset's (qwen 0.1)
-clip: float = 0.2  # how far pi / pi_old may go from 1 and still be rewarded for it, above 0, up to 1
-scale_rewards: str = "group"  # whose deviation divides the advantages: "group", "batch" or "none"
-loss_type: str = "sequence"  # what divides a sample's tokens: "sequence", "token" or "constant"
+learning_rate: float = None  # Adam's rate, above 0 and at most 1; None takes the preset's
+kl_weight: float = None  # price of moving away from the reference, 0 to 100; None takes the preset's
+clip: float = 0.2  # how far a token's probability ratio counts, above 0 and at most 1
+scale_rewards: str = "group"  # whose deviation scales rewards: 'group', 'batch' or 'none'
+loss_type: str = "sequence"  # what tokens are divided by: 'sequence', 'token' or 'constant'
 varied: str = "0.7,1.3"  # temperatures that share a group in one section; samples is a multiple of their number
 more_updates: int = 3  # updates per batch of samples in the section on them, 2 to 64
 update_batches: int = 3  # batches of samples in that section, 1 or more; each takes more_updates optimiser steps
-test_prompts: int = 520  # prompts that the policies are compared on, 20 or more
+test_prompts: int = 520  # held-out prompts to answer, 20 to 100000
 draws: int = 4  # answers per prompt and policy, 1 to 64
-output_dir: str = "runs/10_grpo"  # where the run leaves its numbers and figures
+judge: str = None  # who scores the answers (None: the data's own judge): 'gold', 'proxy', or a reward model
+output_dir: str = "runs/10_grpo"  # where the results go: a folder
 
 # %%
-from prefnb import parameters, recipes
+from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), recipes.GRPO, live_steps=parameters.Whole(2, 1_000_000),
-                     varied=parameters.Numbers(above=0, high=5), more_updates=parameters.Whole(2, 64),
-                     update_batches=parameters.Whole(1, 1_000_000),
-                     test_prompts=parameters.Whole(20, 100_000), draws=parameters.Whole(1, 64))
+p = parameters.check(globals(), methods.grpo.Settings, course.Judging,
+                     live_steps=parameters.Whole(2, 1_000_000),
+                     varied=parameters.Numbers(above=0, high=5),
+                     more_updates=parameters.Whole(2, 64),
+                     update_batches=parameters.Whole(1, 1_000_000))
 for name in ("temperatures", "varied"):
     if p.samples % len(getattr(p, name)):
         raise parameters.ParameterError(f"{p.samples} samples cannot be shared evenly among {len(getattr(p, name))} "
@@ -79,12 +81,13 @@ from IPython.display import Markdown, display
 from prefnb import data, evaluate, judges, models, plots, widgets
 from prefnb.batches import from_samples, prompt_ids
 from prefnb.logprobs import DatasetLogprobs, Scorer, from_tokens
-from prefnb.objectives import policy_gradient as library
+from prefnb.estimators.groups import dead_groups
+from prefnb.methods import grpo as library, rloo
 from prefnb.training import train
 
 plt.style.use("prefnb.book")
 say = lambda text: display(Markdown(text))
-if reward is None and not data.is_pocket(p.dataset):
+if reward is None and not data.Source(p.dataset).judge:
     p.reward = "proxy"
     say("No gold judge knows the answers to these prompts, so a trained reward model (the proxy) gives the rewards.")
 
@@ -140,7 +143,7 @@ if reward is None and not data.is_pocket(p.dataset):
 # %%
 toy_rewards = torch.tensor([[1.0, 4.0, 4.0, 7.0]])
 k = toy_rewards.shape[1]
-toy = {"leave one out (printed)": library.leave_one_out(toy_rewards),
+toy = {"leave one out (printed)": rloo.leave_one_out(toy_rewards),
        "less the group's mean": toy_rewards - toy_rewards.mean(1, keepdim=True),
        "... over its deviation (cited)": library.group_relative(toy_rewards)}
 rows = [[label, *values[0].tolist()] for label, values in toy.items()]
@@ -184,7 +187,7 @@ def grpo(policy, reference=None, *, advantage, old=None, clip=0.2, kl_weight=0.0
     ratio = torch.exp(token - (token.detach() if old is None else old))  # without `old`: 1, with the right gradient
     free = ratio * advantage[:, None]
     bounded = ratio.clamp(1 - clip, 1 + clip) * advantage[:, None]
-    metrics = {**library.sample_metrics(policy), "clipped": ((bounded < free) & mask).sum(1) / length}
+    metrics = {**rloo.sample_metrics(policy), "clipped": ((bounded < free) & mask).sum(1) / length}
     per_token = -torch.minimum(free, bounded)
     if kl_weight > 0:
         r = reference.sample.token - token
@@ -206,17 +209,16 @@ def grpo(policy, reference=None, *, advantage, old=None, clip=0.2, kl_weight=0.0
 
 # %%
 line = torch.linspace(0.4, 1.6, 241)
-clip_figure, axes = plt.subplots(1, 2, figsize=(7, 2.5), sharex=True)
+clip_figure, axes = plots.subplots(1, 2, figsize=(7, 2.5), sharex=True)
 for axis, a, title in zip(axes, (1.0, -1.0), ("better than its group: A = +1", "worse than its group: A = -1")):
     at = from_tokens(sample=line.log()[:, None])
     loss, _ = grpo(at, advantage=torch.full_like(line, a), old=torch.zeros(len(line), 1), clip=p.clip)
-    axis.plot(line, line * a, ":", color=plots.ROLES["reference"], label="without the clip")
-    axis.plot(line, -loss, color=plots.ROLES["policy"], label="with it")
+    axis.plot(line, line * a, ":", color=plots.MEANINGS["reference"], label="without the clip")
+    axis.plot(line, -loss, color=plots.MEANINGS["policy"], label="with it")
     axis.axvspan(1 - p.clip, 1 + p.clip, color="#888888", alpha=0.15)
     axis.set(xlabel="ratio  $\\pi_\\theta / \\pi_{old}$", title=title)
 axes[0].set_ylabel("gain of the token")
 axes[0].legend(loc="upper left")
-plt.close(clip_figure)
 clip_figure
 
 # %% [markdown]
@@ -243,11 +245,11 @@ widgets.show_table(*rows)
 # Here are the starting policy (made now if the cache does not have it), the judge, and groups of its answers.
 
 # %%
-sft, tokenizer = recipes.starting_policy(p)
-judge = recipes.judge_for(p)
-asked = recipes.training_prompts(p, tokenizer)
+sft, tokenizer = methods.sft.starting_policy(p)
+judge = methods.rloo.judge_for(p)
+asked = course.training_prompts(p, tokenizer)
 few = asked[:2 * p.batch_size]
-drawn = recipes.answers_of(sft, tokenizer, few, draws=p.samples, temperature=1.0, max_new_tokens=p.max_response_tokens)
+drawn = course.answers_of(sft, tokenizer, few, draws=p.samples, temperature=1.0, max_new_tokens=p.max_response_tokens)
 judged = judges.score_samples(judge, few, drawn)
 rewards = torch.tensor(judged.total).float()  # (prompts, k)
 spread = rewards.std(1)
@@ -257,7 +259,7 @@ if "helpfulness" in judged.parts:
     coarse = {"1 if at least half is right": right >= 0.5, "1 if all of it is right": right == 1}
 
 # %%
-groups_figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.9))
+groups_figure, (left, right) = plots.subplots(1, 2, figsize=(8, 2.9))
 for scale, label, colour in (("group", "group", plots.CYCLE[0]), ("none", "batch or none", plots.CYCLE[1])):
     weight = group_relative(rewards, scale_rewards=scale).abs().mean(1)
     left.plot(spread, weight / weight.mean(), "o", markersize=4, color=colour, label=label)
@@ -267,10 +269,9 @@ for number, (label, ones) in enumerate(coarse.items()):
     counts = np.bincount(ones.sum(1), minlength=p.samples + 1)
     right.bar(np.arange(p.samples + 1) + 0.4 * number, counts, 0.4, color=plots.CYCLE[number], label=label)
 for end in (0, p.samples):
-    right.axvspan(end - 0.25, end + 0.65, color=plots.ROLES["rejected"], alpha=0.15)
+    right.axvspan(end - 0.25, end + 0.65, color=plots.MEANINGS["rejected"], alpha=0.15)
 right.set(xlabel=f"answers of {p.samples} with reward 1", ylabel="prompts", title="all or nothing: dead at both ends")
 right.legend()
-plt.close(groups_figure)
 display(groups_figure)
 narrow, wide = (float(np.quantile(spread, q)) for q in (0.1, 0.9))
 say(f"Among these {len(few)} prompts deviations run from {narrow:.2f} (one in ten is below) to {wide:.2f} "
@@ -287,7 +288,7 @@ say(f"Among these {len(few)} prompts deviations run from {narrow:.2f} (one in te
 
 # %%
 sizes = sorted({size for size in (2, 4, 8, p.samples) if size <= p.samples})
-dead = {name: [library.dead_groups(values[:, :size].float()).float().mean().item() for size in sizes]
+dead = {name: [dead_groups(values[:, :size].float()).float().mean().item() for size in sizes]
         for name, values in {f"the {p.reward} reward": rewards, **coarse}.items()}
 widgets.show_table(["share of groups that are dead", *(f"k = {size}" for size in sizes)],
                    *[[name, *(f"{share:.0%}" for share in shares)] for name, shares in dead.items()])
@@ -340,7 +341,7 @@ WARM_UP = round(0.1 * p.steps)  # steps, as many as in the ready-made trainings
 
 def source(policy, **settings):
     """The policy's own samples, judged, as the training loop's batches."""
-    return recipes.rollouts(policy, tokenizer, p, judge, partial(group_relative, scale_rewards=p.scale_rewards),
+    return course.rollouts(policy, tokenizer, p, judge, partial(group_relative, scale_rewards=p.scale_rewards),
                             reference_model=sft if p.kl_weight > 0 else None, **settings)
 
 
@@ -368,7 +369,7 @@ histories["cited, live"] = trained(cited, p.live_steps, averaged, live=figure, u
 
 # %%
 given = lambda schema: {name: getattr(p, name) for name in ("preset", "seed", *schema.presets[p.preset])}
-made = {"printed": recipes.rloo(**given(recipes.RLOO)), "cited": recipes.grpo(**given(recipes.GRPO))}
+made = {"printed": methods.rloo.recipe(**given(methods.rloo.Settings)), "cited": methods.grpo.recipe(**given(methods.grpo.Settings))}
 policies = {label: one.model for label, one in made.items()}
 histories |= {label: one.history for label, one in made.items()}
 curves_figure = plots.plot_training({label: one.history for label, one in made.items()}, CURVES)
@@ -425,7 +426,7 @@ def roughness(values):
     return float(noise / max(abs(values[-third:].mean() - values[:third].mean()), 1e-12))
 
 
-dpo = recipes.dpo(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, sft=p.sft)
+dpo = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, sft=p.sft)
 histories["DPO"] = dpo.history
 curves_of = {"DPO": ("margin", "loss"), "printed": ("reward", "loss"), "cited": ("reward", "loss")}
 rough = {label: {name: roughness(histories[label][name][1]) for name in names} for label, names in curves_of.items()}
@@ -434,14 +435,13 @@ widgets.show_table(["roughness", "of what is to rise", "of the loss", "steps"],
                      for label, found in rough.items()])
 
 # %%
-smooth_figure, axes = plt.subplots(1, 3, figsize=(8, 2.4))
+smooth_figure, axes = plots.subplots(1, 3, figsize=(8, 2.4))
 for axis, (label, names) in zip(axes, rough.items()):
     steps_of, values = histories[label][list(names)[0]]
     axis.plot(steps_of, values, color="#888888", linewidth=0.9)
     axis.plot(steps_of, plots.smooth(values, max(1, len(values) // 5)), color=plots.colours(rough)[label])
     axis.set(title=f"{label}: {list(names)[0]}", xlabel="step")
     axis.xaxis.get_major_locator().set_params(integer=True)
-plt.close(smooth_figure)
 display(smooth_figure)
 rises = {label: next(iter(found.values())) for label, found in rough.items()}
 same = [histories["printed"]["reward"][1], histories["cited"]["reward"][1][::p.updates]]  # one value a batch of samples
@@ -469,7 +469,7 @@ else:
 # %%
 many, each = asked[:4 * p.batch_size], p.samples // len(p.varied)  # prompts; answers at every temperature
 ids = [prompt_ids(tokenizer, prompt) for prompt in many]
-drawn = [recipes.samples_of(sft, tokenizer, ids, samples=each, temperature=t, max_new_tokens=p.max_response_tokens,
+drawn = [course.samples_of(sft, tokenizer, ids, samples=each, temperature=t, max_new_tokens=p.max_response_tokens,
                             seed=p.seed + 1 + number) for number, t in enumerate(p.varied)]
 # Every prompt's first answer, then every prompt's second, and so on: so they share the computation of the prompt.
 mixed = [answers[i * each + j] for answers in drawn for j in range(each) for i in range(len(many))]
@@ -547,14 +547,13 @@ parts = len(ratios) // len(histories[several].rows)  # a step is taken in pieces
 last_ratios = torch.cat(ratios[-parts:]).numpy()
 
 # %%
-updates_figure, (left, middle) = plt.subplots(1, 2, figsize=(8, 2.7))
-left.plot(range(1, p.more_updates + 1), held.mean(0), "o-", color=plots.ROLES["policy"])
+updates_figure, (left, middle) = plots.subplots(1, 2, figsize=(8, 2.7))
+left.plot(range(1, p.more_updates + 1), held.mean(0), "o-", color=plots.MEANINGS["policy"])
 left.set(xlabel="update on the same samples", ylabel="tokens that the clip holds", xticks=range(1, p.more_updates + 1))
 low, high = min(0.5, 1 - 1.5 * p.clip), max(1.5, 1 + 1.5 * p.clip)
-middle.hist(np.clip(last_ratios, low, high), np.linspace(low, high, 50), color=plots.ROLES["policy"])
+middle.hist(np.clip(last_ratios, low, high), np.linspace(low, high, 50), color=plots.MEANINGS["policy"])
 middle.axvspan(1 - p.clip, 1 + p.clip, color="#888888", alpha=0.2)
 middle.set(xlabel=f"ratio at update {p.more_updates}", ylabel="tokens (log scale)", yscale="log")
-plt.close(updates_figure)
 updates_figure
 
 # %%
@@ -582,9 +581,9 @@ if p.kl_weight > 0:  # only a batch's first update sees samples of the policy as
 base = models.load_model(p.model)
 long = {"base": base, "SFT": sft, "DPO": dpo.model,
         "GRPO, printed": policies["printed"], "GRPO, cited": policies["cited"]}
-comparison = recipes.compare(long, tokenizer, p)
-rates_figure = plots.plot_win_rates(comparison.win_rates, against="SFT") if comparison.judged else None
-if comparison.judged:
+comparison = course.compare(long, tokenizer, p)
+rates_figure = plots.plot_win_rates(comparison.win_rates, against="SFT") if comparison.judge else None
+if comparison.judge:
     display(rates_figure)
     told = lambda low, high: "beats" if low > 0.5 else "loses to" if high < 0.5 else "cannot be told from"
     duel = evaluate.win_rate(comparison.scores["GRPO, cited"], comparison.scores["GRPO, printed"], tie=comparison.tie)
@@ -596,12 +595,12 @@ if comparison.judged:
 tuned = [name for name in comparison.answers if name not in ("SFT", "base")]
 checks = {name: evaluate.collapse_check(comparison.answers[name], comparison.answers["SFT"]) for name in tuned}
 rows = [["policy", "gold score", "tokens", "collapsed?"]]
-rows += [[name, f"{comparison.scores[name].total.mean():.2f}" if comparison.judged else "no judge",
+rows += [[name, f"{comparison.scores[name].total.mean():.2f}" if comparison.judge else "no judge",
           f"{evaluate.mean_length(comparison.answers[name]):.1f}",
           "; ".join(checks[name].reasons) or "no" if name in checks else ""] for name in comparison.answers]
 widgets.show_table(*rows)
 widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for name in list(long)[1:]},
-                       {name: comparison.scores[name] for name in list(long)[1:]} if comparison.judged else None,
+                       {name: comparison.scores[name] for name in list(long)[1:]} if comparison.judge else None,
                        comparison.categories if all(comparison.categories) else None)
 
 # %% [markdown]
@@ -616,7 +615,7 @@ widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for n
 # %%
 PAPER = {"base": (0.500, 16.3, 19.8), "SFT": (0.549, 18.1, 20.7),
          "DPO": (0.593, 19.7, 18.9), "GRPO": (0.611, 19.4, 18.4)}
-held_out = recipes.pair_examples(p, tokenizer, "test", limit=200)
+held_out = course.pair_examples(p, tokenizer, "test", limit=200)
 held_out = replace(held_out, responses={"chosen": held_out.responses["chosen"]})
 chosen = {name: DatasetLogprobs.compute(model, held_out).all().chosen for name, model in long.items()}
 perplexity = {name: evaluate.perplexity(found.sum, found.length) for name, found in chosen.items()}
@@ -626,7 +625,7 @@ bleu = {name: evaluate.bleu(comparison.texts(name), comparison.references)["bleu
 rows = [["policy", "win rate: paper", "here, against SFT", "BLEU-4: paper", "here", "perplexity: paper", "here"]]
 for name in long:
     paper = PAPER[name.split(",")[0]] if name != "GRPO, cited" else ("", "", "")
-    won = comparison.win_rates.get(name, "0.5 by definition" if name == "SFT" and comparison.judged else "no judge")
+    won = comparison.win_rates.get(name, "0.5 by definition" if name == "SFT" and comparison.judge else "no judge")
     win, four, perplexed = map(str, paper)
     rows.append([name, win, won, four, f"{bleu[name]:.1f}", perplexed, f"{perplexity[name]:.2f}"])
 widgets.show_table(*rows)
@@ -641,7 +640,7 @@ def step_up(worse, better):
     """Verdicts on one step of the paper's table: wins, BLEU-4, and log-prob of the held-out responses."""
     first, second = (PAPER[name.split(",")[0]] for name in (worse, better))
     won = "no judge"
-    if comparison.judged:
+    if comparison.judge:
         rate = evaluate.win_rate(comparison.scores[better], comparison.scores[worse], tie=comparison.tie)
         won = f"{rate}: {evaluate.verdict(rate.interval)}"
     same = (bleu[better] > bleu[worse]) == (second[1] > first[1])
@@ -719,7 +718,7 @@ answer_3 = None  # a share, 0 to 1
 
 def check_exercises():
     """Hold the answers against the definitions."""
-    one = library.leave_one_out(torch.tensor([[2.0, 5.0, 8.0]]))[0, -1].item()
+    one = rloo.leave_one_out(torch.tensor([[2.0, 5.0, 8.0]]))[0, -1].item()
     token = torch.tensor([[0.7], [1.3]]).log().requires_grad_()
     loss, _ = library.grpo(from_tokens(sample=token), advantage=-torch.ones(2), old=torch.zeros(2, 1))
     two = (-torch.autograd.grad(loss.sum(), token)[0][:, 0]).tolist()
@@ -733,7 +732,7 @@ check_exercises()
 # %%
 by_name = {name.replace(",", ""): run for name, run in histories.items()}
 collapsed = {name: check.reasons for name, check in checks.items() if check.collapsed}
-folder = recipes.record(p.output_dir, p, by_name, comparison, roughness=rough, dead_groups=dead, collapsed=collapsed,
+folder = course.record(p.output_dir, p, by_name, comparison, roughness=rough, dead_groups=dead, collapsed=collapsed,
                         perplexity=perplexity, bleu4=bleu if has_references else {})
 for name, figure in {"book_training": curves_figure, "book_updates": updates_figure, "groups": groups_figure,
                      "clip": clip_figure, "win_rates": rates_figure}.items():

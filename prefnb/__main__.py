@@ -9,41 +9,38 @@ import json
 import sys
 from pathlib import Path
 
-METHODS = (
-    "sft",
-    "dpo",
-    "simpo",
-    "dppo",
-    "reward_model",
-    "rs_dpo",
-    "self_improvement",
-    "rloo",
-    "grpo",
-    "multi_objective",
-)
+from prefnb import files, methods, models, parameters
+from prefnb.processes import processes
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m prefnb", description=__doc__)
-    parser.add_argument("command", choices=[*METHODS, "summary"])
+    width = max(map(len, methods.listed()))
+    about = "\n".join(f"  {name:{width}}  {one.about}" for name, one in methods.listed().items())
+    parser = argparse.ArgumentParser(
+        prog="python -m prefnb",
+        description=__doc__,
+        epilog=f"methods:\n{about}\n\n`python -m prefnb dpo --help` lists a method's parameters.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=[*methods.listed(), "summary"], metavar="METHOD|summary")
     parser.add_argument(
         "rest", nargs=argparse.REMAINDER, help="--name value for a method's parameters, or a run's folder"
     )
     given = parser.parse_args(arguments)
     if given.command == "summary":
         summary([Path(path) for path in given.rest])
+    elif {"-h", "--help"} & set(given.rest):
+        method = methods.listed()[given.command]
+        print(f"{method.about}\n\n{parameters.described(getattr(methods, given.command).Settings)}")
     else:
         run(given.command, given.rest)
 
 
 def run(method: str, words: list[str]) -> None:
     """Train, and write the policy in the standard format with its history."""
-    from prefnb import files, recipes
-    from prefnb.processes import processes
-
     values = named_values(words)
     folder = files.check_replaceable(values.get("output_dir") or f"runs/{method}")
-    made = getattr(recipes, method)(**values)
+    made = getattr(methods, method).recipe(**values)
     if not processes().is_main_process:
         return
     folder = save_beside_what_is_there(made, folder)
@@ -56,8 +53,6 @@ def run(method: str, words: list[str]) -> None:
 def save_beside_what_is_there(made, folder: Path) -> Path:
     """Save a trained policy in `folder`, or if somebody has put something there while it was trained, in the next free
     `folder-1`, `folder-2`, ...; returns where."""
-    from prefnb import files, models
-
     for number in itertools.count():
         place = folder.with_name(f"{folder.name}-{number}") if number else folder
         try:
@@ -104,7 +99,7 @@ def summary(paths: list[Path]) -> None:
 
 
 def _summary_in(folder: Path) -> dict:
-    """What `recipes.record` wrote into a run's folder; ValueError with one sentence if it did not, or it is damaged."""
+    """What `course.record` wrote into a run's folder; ValueError with one sentence if it did not, or it is damaged."""
     path = folder / "summary.json"
     if not path.is_file():
         raise ValueError(f"'{folder}' has no summary.json; give the folder of a notebook's run, e.g. runs/04_dppo.")

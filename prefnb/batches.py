@@ -20,12 +20,12 @@ WINDOW = 32  # batches that are shuffled together before they are sorted by leng
 
 @dataclass(frozen=True)
 class Batch:
-    """Token ids of `len(index)` examples, one row each: the prompt once, then its response in every role. Right-padded.
+    """Token ids of `len(index)` examples, one row each: the prompt once, then each of its responses. Right-padded.
 
-    A role may stand several times in `roles`. Then a row has several responses in it, each an example of its own: all
+    A name may stand several times in `names`. Then a row has several responses in it, each an example of its own: all
     rows' first, then all rows' second, and so on.
 
-    input_ids: (batch, time). segment: the same shape, 0 on the prompt, 1, 2, ... on the responses of `roles`, -1
+    input_ids: (batch, time). segment: the same shape, 0 on the prompt, 1, 2, ... on the responses of `names`, -1
     on padding.
     position: the same shape, a token's place in its own dialog: every response goes on where the prompt ends.
     index: which examples; reference: the reference model's responses, if the source of batches has them.
@@ -36,7 +36,7 @@ class Batch:
     input_ids: torch.Tensor
     segment: torch.Tensor
     position: torch.Tensor
-    roles: tuple[str, ...]
+    names: tuple[str, ...]
     index: list[int]
     reference: object = None
     extras: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -56,10 +56,10 @@ class Batch:
     def attention_mask(self) -> torch.Tensor | None:
         """(batch, 1, time, time) bool: who may look at whom. None where plain causal attention says the same.
 
-        A response sees the prompt and its own beginning, never another response. With a single role nothing needs
+        A response sees the prompt and its own beginning, never another response. With a single response nothing needs
         saying: padding stands on the right, where causal attention never looks back at it from a real token.
         """
-        if len(self.roles) == 1:
+        if len(self.names) == 1:
             return None
         seen, looking = self.segment[:, None, :], self.segment[:, :, None]
         return (((seen == 0) | (seen == looking)).tril())[:, None]
@@ -75,8 +75,8 @@ class Batch:
         if self.reference is not None:
             moved["reference"] = SimpleNamespace(
                 **{
-                    role: replace(r, token=r.token.to(device), mask=r.mask.to(device))
-                    for role, r in vars(self.reference).items()
+                    name: replace(r, token=r.token.to(device), mask=r.mask.to(device))
+                    for name, r in vars(self.reference).items()
                 }
             )
         for name in ("extras", "metrics"):
@@ -86,28 +86,30 @@ class Batch:
 
 @dataclass
 class Examples:
-    """Tokenised rows: one prompt and, per role, one response each.
+    """Tokenised rows: one prompt and, under every name, one response each.
 
-    report: what was left out or cut, in words; kept: the numbers of the rows that are here.
+    report: what was left out or cut, in words; kept: the numbers of the rows that are here; labels: one number for each
+    example, under every name that the objective takes besides log-probs.
     """
 
     prompt_ids: list[list[int]]
     responses: dict[str, list[list[int]]]
     kept: list[int]
     report: list[str] = field(default_factory=list)
+    labels: dict[str, list] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.prompt_ids)
 
     @property
-    def roles(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         return tuple(self.responses)
 
-    def plus(self, role: str, ids: list[list[int]]) -> "Examples":
+    def plus(self, name: str, ids: list[list[int]]) -> "Examples":
         """The same examples with one more response each, e.g. the reference model's own greedy one."""
         if len(ids) != len(self):
             raise ValueError(f"{len(ids)} responses were given for {len(self)} examples; there must be one each.")
-        return replace(self, responses={**self.responses, role: ids})
+        return replace(self, responses={**self.responses, name: ids})
 
     def length(self, i: int) -> int:
         """Tokens of example i's row."""
@@ -128,7 +130,7 @@ class Examples:
             torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
             for rows, value in ((input_ids, 0), (segment, -1), (position, 0))
         ]
-        return Batch(*padded, self.roles, list(index))
+        return Batch(*padded, self.names, list(index))
 
     def in_order_of_length(self, batch_size: int) -> Iterator[Batch]:
         """Every example once, like lengths together: for passes without training, where the order does not matter."""
@@ -144,17 +146,15 @@ class Batches:
     again: every example is seen once an epoch, in random company of its own length. The order is a function of
     (seed, epoch) alone.
     batch_size: examples per optimiser step; accumulation: micro-batches in each, to save memory.
-    reference: a `DatasetLogprobs` of the same examples, or None. extras: (examples,) tensors, such as labels, whose
-    part of a batch the objective takes by name.
+    reference: a `DatasetLogprobs` of the same examples, or None.
     """
 
-    def __init__(
-        self, examples: Examples, batch_size: int, *, accumulation: int = 1, seed: int = 0, reference=None, **extras
-    ):
+    def __init__(self, examples: Examples, batch_size: int, *, accumulation: int = 1, seed: int = 0, reference=None):
         if len(examples) == 0:
             raise ValueError("There is no example to train on; choose other data or a larger limit.")
         self.examples, self.batch_size, self.accumulation = examples, batch_size, accumulation
-        self.seed, self.reference, self.extras = seed, reference, extras
+        self.seed, self.reference = seed, reference
+        self.labels = {name: torch.tensor(values) for name, values in examples.labels.items()}
 
     def __len__(self) -> int:
         return -(-len(self.examples) // self.batch_size)
@@ -190,18 +190,18 @@ class Batches:
             ]
 
     def _with_what_belongs(self, batch: Batch) -> Batch:
-        """The batch with its part of the reference and of the extras."""
+        """The batch with its part of the reference and of the labels."""
         return replace(
             batch,
             reference=self.reference.batch(batch.index) if self.reference else None,
-            extras={name: values[batch.index] for name, values in self.extras.items()},
+            extras={name: values[batch.index] for name, values in self.labels.items()},
         )
 
 
 def from_samples(
     prompts: list[list[int]], samples: list[list[int]], *, temperature: float | Sequence[float] = 1.0, **extras
 ) -> Batch:
-    """A batch of the policy's own samples (role "sample"): prompt ids and response ids as they were drawn, never
+    """A batch of the policy's own samples ("sample"): prompt ids and response ids as they were drawn, never
     re-encoded.
 
     Several samples of a prompt share its computation: give the first sample of every prompt, then the second of every
@@ -214,7 +214,7 @@ def from_samples(
     responses = {place: samples[place * len(rows) : (place + 1) * len(rows)] for place in range(places)}
     return replace(
         Examples(prompts, responses, list(rows)).batch(rows),
-        roles=("sample",) * places,
+        names=("sample",) * places,
         index=list(range(len(samples))),
         extras=extras,
         temperature=torch.tensor(temperature, dtype=torch.float32).expand(len(samples)),
@@ -224,40 +224,40 @@ def from_samples(
 def tokenize(
     rows,
     tokenizer,
-    roles: Sequence[str] = ("chosen", "rejected"),
+    names: Sequence[str] = ("chosen", "rejected"),
     *,
     max_prompt_tokens: int = 512,
     max_response_tokens: int = 512,
     quiet: bool = False,
 ) -> Examples:
-    """Turn rows (`prompt` as messages, one text column per role) into token ids.
+    """Turn rows (`prompt` as messages, one text column per response) into token ids.
 
     Rows whose prompt is longer than `max_prompt_tokens` are left out; longer responses are cut (and then have no
     end-of-turn token). Rows whose responses have become equal are left out. What was done is printed and kept in
     `.report`. Raises ValueError if nothing is left.
     """
     end = end_of_turn_id(tokenizer)
-    examples = Examples([], {role: [] for role in roles}, [])
+    examples = Examples([], {name: [] for name in names}, [])
     long_prompts = cut = equal = 0
     for number, row in enumerate(rows):
         prompt = prompt_ids(tokenizer, row["prompt"])
         if len(prompt) > max_prompt_tokens:
             long_prompts += 1
             continue
-        full = [tokenizer.encode(row[role], add_special_tokens=False) + [end] for role in roles]
+        full = [tokenizer.encode(row[name], add_special_tokens=False) + [end] for name in names]
         responses = [ids[:max_response_tokens] for ids in full]
         if any(responses[0] == other for other in responses[1:]):
             equal += 1
             continue
         cut += any(len(ids) > max_response_tokens for ids in full)
         examples.prompt_ids.append(prompt)
-        for role, ids in zip(roles, responses):
-            examples.responses[role].append(ids)
+        for name, ids in zip(names, responses):
+            examples.responses[name].append(ids)
         examples.kept.append(number)
     total = len(examples) + long_prompts + equal
     report = [
         (long_prompts, f"left out: the prompt is longer than {max_prompt_tokens} tokens"),
-        (equal, f"left out: {' and '.join(roles)} are equal in their first {max_response_tokens} tokens"),
+        (equal, f"left out: {' and '.join(names)} are equal in their first {max_response_tokens} tokens"),
         (cut, f"cut: a response is longer than {max_response_tokens} tokens"),
     ]
     examples.report = [f"{count} of {total} rows {what}." for count, what in report if count]

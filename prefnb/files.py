@@ -154,6 +154,25 @@ def check_whole(folder: Path) -> dict:
     return entry
 
 
+def save_file(tensors: dict, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """What safetensors calls so, without what a kill in its midst would leave for ever.
+
+    safetensors first writes to a file with a name that it draws by lot, .tmpCZDuM7 say. That is as large as the weights,
+    and after a kill nobody can tell whose it is. So it is written in a folder of our own, beside `path`: if that is
+    left, the next write to the same path knows and removes it. One process at a time may write to a path.
+    """
+    import safetensors.torch  # here, since it brings torch, which takes seconds: the rest of this module needs none
+
+    remove_parts(path, all_of_them=True)
+    part = path.with_name(f"{path.name}.part-{secrets.token_hex(4)}")
+    part.mkdir()
+    try:
+        safetensors.torch.save_file(tensors, part / path.name, metadata)
+        os.replace(part / path.name, path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)  # made by this very call
+
+
 def write_json(path: Path, value, indent: int | None = 1) -> None:
     """Write `value` as JSON, whole or not at all. A number that is not finite is null: JSON has no other word for it."""
     part = path.with_suffix(".part")

@@ -21,39 +21,27 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from prefnb import data, judges, pocket, recipes
+from prefnb import course, data, judges, methods, pocket
 from prefnb.files import write_json
 
 GRID = (2e-4, 6e-4, 2e-3, 6e-3)
 PROMPTS, DRAWS, PAIRS, SEED = 256, 2, 500, 4321
-METHODS = (
-    "sft",
-    "reward_model",
-    "dpo",
-    "simpo",
-    "dppo",
-    "rs_dpo",
-    "self_improvement",
-    "rloo",
-    "grpo",
-    "multi_objective",
-)
 FILE = pocket.DATA / "learning_rates.json"
 
 
 def figure(method: str, rate: float) -> tuple[float, float]:
     """What the rule looks at, and its standard error: a policy's mean gold score, 1 to 10, or a reward model's accuracy."""
-    made = getattr(recipes, method)(learning_rate=rate)
+    made = getattr(methods, method).recipe(learning_rate=rate)
     if method == "reward_model":
-        rows = data.load_pairs("pocket", "train")
+        rows = data.Source("pocket").pairs("train")
         rows = rows.select(range(len(rows) - PAIRS, len(rows)))
         judge = judges.RewardModel(made.model, made.tokenizer)
         chosen, rejected = (judge(rows["prompt"], rows[side]).total for side in ("chosen", "rejected"))
         found = (chosen > rejected) + 0.5 * (chosen == rejected)
     else:
-        prompts = list(data.load_prompts("pocket", "train", limit=PROMPTS, seed=SEED)["prompt"])
+        prompts = list(data.Source("pocket").prompts("train", limit=PROMPTS, seed=SEED)["prompt"])
         settings = {"draws": DRAWS, "temperature": 0.7, "max_new_tokens": 112}
-        drawn = recipes.answers_of(made.model, made.tokenizer, prompts, **settings)
+        drawn = course.answers_of(made.model, made.tokenizer, prompts, **settings)
         found = judges.score_samples(judges.GoldJudge(), prompts, drawn).total.mean(1)
     return float(found.mean()), float(found.std(ddof=1) / np.sqrt(len(found)))
 
@@ -72,17 +60,17 @@ def start_of(method: str, known: dict) -> float:
     return known["sft"]["figures"][f"{known['sft']['chosen']:g}"][0]
 
 
-def main(methods: list[str]) -> int:
-    unknown = set(methods) - set(METHODS)
+def main(names: list[str]) -> int:
+    unknown = set(names) - set(methods.listed())
     if unknown:
-        print(f"There is no method {', '.join(sorted(unknown))}; the methods are {', '.join(METHODS)}.")
+        print(f"There is no method {', '.join(sorted(unknown))}; the methods are {', '.join(methods.listed())}.")
         return 2
-    methods = methods or list(METHODS)
+    names = names or list(methods.listed())
     known = json.loads(FILE.read_text()) if FILE.exists() else {"methods": {}}
     os.environ["OMP_NUM_THREADS"] = "1"  # one process a core, one thread a process
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
-        asked = {(name, rate): pool.submit(figure, name, rate) for name in methods for rate in GRID}
-        for name in methods:
+        asked = {(name, rate): pool.submit(figure, name, rate) for name in names for rate in GRID}
+        for name in names:
             figures = {rate: asked[name, rate].result() for rate in GRID}
             known["methods"][name] = {
                 "figures": {f"{rate:g}": [round(value, 4) for value in found] for rate, found in figures.items()},

@@ -15,15 +15,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from prefnb import files, models, recipes
+from prefnb import course, files, methods, models, parameters
 from prefnb.book import NOTEBOOKS
 from prefnb.cache import MADE
+from prefnb.course.settings import Judging
 
 # recipe, what differs from its defaults
 POLICIES = (
@@ -70,12 +70,11 @@ def make(shelf: Path) -> None:
 
 def policies() -> None:
     """Train what several notebooks begin with, and let every policy answer the test prompts."""
-    made = {(name, *given.items()): getattr(recipes, name)(**given) for name, given in POLICIES}
+    made = {(name, *given.items()): getattr(methods, name).recipe(**given) for name, given in POLICIES}
     sft = made["sft",]
     answering = {"base": models.load_model("pocket"), "SFT": sft.model}
     answering |= {str(key): one.model for key, one in made.items() if key[0] != "reward_model"}
-    asked = SimpleNamespace(dataset="pocket", test_prompts=520, draws=4, seed=0, max_response_tokens=112)
-    recipes.compare(answering, sft.tokenizer, asked)
+    course.compare(answering, sft.tokenizer, parameters.check({}, Judging))
 
 
 def keep(shelf: Path) -> None:

@@ -8,13 +8,15 @@ prompts that cannot give one are left out, counted, and named in the result's `r
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
-from typing import Sequence
 
 import numpy as np
 
 from prefnb.batches import Examples
+
+Samples = Sequence[Sequence[list[int]]]  # per prompt, K responses as ids
 
 
 class NoPairs(ValueError):
@@ -52,12 +54,14 @@ def mixture(pairs: Examples, samples: Sequence[list[int]], share: float, seed: i
     return mixed, sorted(changed)
 
 
-def best_of(samples: Sequence[Sequence], scores) -> list:
+def best_of(samples: Sequence[Sequence], scores: np.ndarray) -> list:
     """The highest-scored of each prompt's K samples (the first, if several are level). scores: (prompts, K)."""
     return [group[int(np.argmax(row))] for group, row in zip(samples, _scores(samples, scores))]
 
 
-def best_and_worst(prompts: list[list[int]], samples, scores, *, worst: int = 3, seed: int = 0) -> Examples:
+def best_and_worst(
+    prompts: list[list[int]], samples: Samples, scores: np.ndarray, *, worst: int = 3, seed: int = 0
+) -> Examples:
     """One pair per prompt from its K scored samples (002 §3.3): chosen is the top one, rejected one of the bottom
     `worst`, at random.
 
@@ -73,7 +77,7 @@ def best_and_worst(prompts: list[list[int]], samples, scores, *, worst: int = 3,
     return _examples(prompts, found)
 
 
-def over_threshold(prompts: list[list[int]], samples, scores, *, threshold: float) -> Examples:
+def over_threshold(prompts: list[list[int]], samples: Samples, scores: np.ndarray, *, threshold: float) -> Examples:
     """Every ordered pair of a prompt's samples whose scores differ by more than `threshold` (Khaki et al. 2024).
 
     The arguments are those of `best_and_worst`; the threshold is in the judge's points. A prompt gives none, one or

@@ -2,7 +2,7 @@
 
 Every function returns a `Figure` that pyplot has already let go of, so that a notebook cell ending in
 `plot_training(history)` shows it once. What takes a history also takes a dict {label: history}, to compare
-runs. Colours are fixed by meaning (`ROLES`, `METHODS`): chosen is blue in every picture. Set the style first:
+runs. Colours are fixed by meaning (`MEANINGS`, `METHODS`): chosen is blue in every picture. Set the style first:
 `plt.style.use("prefnb.book")`.
 """
 
@@ -12,18 +12,18 @@ import time
 import matplotlib.pyplot as plt
 import numpy as np
 
-ROLES = {
+from prefnb import methods
+
+MEANINGS = {
     "chosen": "#0072B2",
     "rejected": "#D55E00",
     "generated": "#CC79A7",
     "reference": "#888888",
     "policy": "#009E73",
 }
-METHODS = {
+# Of the methods, each file in prefnb/methods says its own; DPPO's penalties are told apart.
+METHODS = {name: method.colour for name, method in methods.listed().items()} | {
     "base": "#B0B0B0",
-    "sft": "#555555",
-    "dpo": "#56B4E9",
-    "dppo": "#E69F00",
     "minimum_likelihood": "#E69F00",
     "unlikelihood": "#009E73",
     "contrastive": "#882255",
@@ -54,16 +54,16 @@ NEUTRAL = {"margin": 0.0, "accuracy": 0.5, "win_rate": 0.5}  # where "no effect"
 
 
 def _meaning(label):
-    """The role or method that a label names or begins with: "DPPO unlikelihood, alpha 1" is unlikelihood."""
+    """The meaning or method that a label names or begins with: "DPPO unlikelihood, alpha 1" is unlikelihood."""
     name = re.sub(r"[^a-z0-9]+", "_", str(label).lower()).strip("_").removeprefix("dppo_")
-    return next((key for key in ROLES | METHODS if f"{name}_".startswith(f"{key}_")), None)
+    return next((key for key in MEANINGS | METHODS if f"{name}_".startswith(f"{key}_")), None)
 
 
 def colours(labels):
-    """{label: colour}: fixed where a label names a role or method; up to eight labels all differ."""
+    """{label: colour}: fixed where a label names a meaning or a method; up to eight labels all differ."""
     found = {}
     for label in sorted(labels, key=lambda label: len(str(label))):  # "DPO" before "DPO, twice the pairs"
-        colour = (ROLES | METHODS).get(_meaning(label))
+        colour = (MEANINGS | METHODS).get(_meaning(label))
         if colour and colour not in found.values():
             found[label] = colour
     spare = [c for c in CYCLE if c not in found.values()] or list(CYCLE)
@@ -79,11 +79,17 @@ def smooth(values, window=None):
     return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
 
 
-def _figure(rows=1, columns=1, height=3.0, **options):
-    """A page-wide figure and its axes as a flat list; not kept by pyplot, or notebooks show it twice."""
-    options |= {"figsize": (8, height), "squeeze": False, "layout": "constrained"}
-    figure, axes = plt.subplots(rows, columns, **options)
+def subplots(*grid, **options):
+    """`plt.subplots`, of a figure that pyplot does not keep: a notebook shows it once, where the cell says so."""
+    figure, axes = plt.subplots(*grid, **options)
     plt.close(figure)
+    return figure, axes
+
+
+def _figure(rows=1, columns=1, height=3.0, **options):
+    """A page-wide figure and its axes as a flat list."""
+    options |= {"figsize": (8, height), "squeeze": False, "layout": "constrained"}
+    figure, axes = subplots(rows, columns, **options)
     return figure, list(axes.flat)
 
 
@@ -160,9 +166,9 @@ def plot_logprobs(histories):
     runs = _runs(histories)
     figure, axes = _figure(1, len(runs), sharey=True)
     for axis, (label, run) in zip(axes, runs.items()):
-        for role in ("chosen", "rejected", "generated"):
-            if f"logp_{role}" in run.names:
-                _draw_curve(axis, run, f"logp_{role}", ROLES[role], role)
+        for side in ("chosen", "rejected", "generated"):
+            if f"logp_{side}" in run.names:
+                _draw_curve(axis, run, f"logp_{side}", MEANINGS[side], side)
         axis.set(xlabel="step", title=label)
     axes[0].set_ylabel("log-prob of the response (nats)")
     _legend(figure, axes[0])
@@ -267,7 +273,7 @@ def _stack(series, bins=40, height=0.75, split=None, integers=False):
     for label, colour in colours(series).items():
         axis, values = named[label], np.clip(series[label], edges[0], np.nextafter(edges[-1], -np.inf))
         counts, _ = np.histogram(values, edges)
-        shade = [ROLES["rejected"] if split is not None and e < split - 1e-12 else colour for e in edges[:-1]]
+        shade = [MEANINGS["rejected"] if split is not None and e < split - 1e-12 else colour for e in edges[:-1]]
         axis.bar(edges[:-1], counts / len(values), np.diff(edges) * 0.92, align="edge", color=shade)
         axis.set_yticks([])
         axis.grid(False)
@@ -326,8 +332,8 @@ def plot_rewards(before, after):
     figure, axes = _figure(1, 2, sharex=True)
     for axis, rewards, title in zip(axes, (before, after), ("before", "after")):
         chosen, rejected = np.asarray(rewards["chosen"]), np.asarray(rewards["rejected"])
-        for role, values in (("chosen", chosen), ("rejected", rejected)):
-            axis.hist(np.clip(values, edges[0], edges[-1]), edges, color=ROLES[role], alpha=0.55, label=role)
+        for side, values in (("chosen", chosen), ("rejected", rejected)):
+            axis.hist(np.clip(values, edges[0], edges[-1]), edges, color=MEANINGS[side], alpha=0.55, label=side)
         equal, share = (chosen == rejected).all(), (chosen > rejected).mean()
         verdict = "all equal" if equal else f"chosen above rejected in {share:.0%}"
         axis.set(title=f"{title}: {verdict}", xlabel="implicit reward  $\\beta\\,d(y)$")

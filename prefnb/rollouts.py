@@ -20,8 +20,8 @@ from accelerate.utils import gather_object
 
 from prefnb.batches import Batch, from_samples, prompt_ids
 from prefnb.logprobs import Scorer
-from prefnb.objectives.policy_gradient import dead_groups
 from prefnb.processes import processes
+from prefnb.estimators.groups import dead_groups
 from prefnb.sampling import Sample, sample
 
 PLACES = 4  # samples in a row: with more, attention over the longer row costs what the prompt saves
@@ -69,7 +69,7 @@ class Rollouts:
     """`epoch(n)` yields, per optimiser step, the micro-batches of fresh samples, drawn when it is asked for.
 
     prompts: message lists. judge(prompts, texts) -> `judges.Scores`, whose total is the reward.
-    advantages: (prompts, K) rewards -> (prompts, K), e.g. `policy_gradient.leave_one_out`; objectives get them, flat,
+    advantages: (prompts, K) rewards -> (prompts, K), e.g. `rloo.leave_one_out`; objectives get them, flat,
     as `advantage`.
     samples: K, shared evenly among `temperatures`; log-probs are those at each sample's own temperature.
     reference_model: needed by a KL, else None, and nothing is computed.

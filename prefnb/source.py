@@ -19,8 +19,9 @@ from types import CodeType, FunctionType, ModuleType, SimpleNamespace
 
 ROOT = Path(__file__).parent
 TEXTS = {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py")}
-# What these do is in the key already (the checked values), or changes nothing in what is made.
-LEFT_OUT = {"prefnb.parameters", "prefnb.cache", "prefnb.files", "prefnb.source"}
+# What these do is in the key already (the checked values), or changes nothing in what is made; so it is with every
+# class of settings.
+LEFT_OUT = {"prefnb.parameters", "prefnb.course.settings", "prefnb.cache", "prefnb.files", "prefnb.source"}
 
 Place = tuple[str, str]  # a module and a name at its top level
 
@@ -103,7 +104,7 @@ def _reached(start: Place) -> set[Place]:
     found, waiting = set(), [first]
     while waiting:
         place = waiting.pop()
-        if place not in found and place[0] not in LEFT_OUT:
+        if place not in found and place[0] not in LEFT_OUT and not place[1].endswith("Settings"):
             found.add(place)
             waiting += _looked_at(place)[1]
     return found

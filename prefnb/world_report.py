@@ -16,12 +16,11 @@ from functools import cached_property
 import matplotlib.pyplot as plt
 import numpy as np
 
-from prefnb import data, models, plots, pocket, recipes
+from prefnb import course, data, methods, models, plots, pocket
 from prefnb.batches import Batches, tokenize
 from prefnb.book import FIGURES
 from prefnb.evaluate import win_rate
 from prefnb.judges import GoldJudge, score_samples
-from prefnb.objectives import sft as sft_objectives
 from prefnb.pocket import build, tasks, writers
 from prefnb.training import train
 
@@ -55,7 +54,7 @@ class Answers:
     def __init__(self, policy, tokenizer, rows, *, temperature=TEMPERATURE, draws=DRAWS):
         self.prompts = list(rows["prompt"])
         settings = dict(draws=draws, temperature=temperature, max_new_tokens=MAX_NEW_TOKENS)
-        self.samples = recipes.answers_of(policy, tokenizer, self.prompts, **settings)
+        self.samples = course.answers_of(policy, tokenizer, self.prompts, **settings)
         self.scores = score_samples(GoldJudge(), self.prompts, self.samples)
         self.gold, self.helpfulness = self.scores.total, self.scores.parts["helpfulness"]
 
@@ -75,12 +74,13 @@ class Answers:
 
 def size_figures():
     """How large the world is, and how apart its splits are."""
+    source = data.Source("pocket")
     files = {
-        (kind, split): load("pocket", split)
-        for kind, load in (("dialogs", data.load_dialogs), ("pairs", data.load_pairs))
+        (kind, split): load(split)
+        for kind, load in (("dialogs", source.dialogs), ("pairs", source.pairs))
         for split in ("train", "test")
     }
-    prompts = data.load_prompts("pocket", "test")
+    prompts = source.prompts("test")
     per_category = [list(prompts["category"]).count(name) for name in pocket.CATEGORIES]
     key = lambda prompt: tasks.CATEGORIES[(found := tasks.parse(prompt[-1]["content"]))[0]].key(found[1])  # noqa: E731
     train = {key(prompt) for kind in ("dialogs", "pairs") for prompt in files[kind, "train"]["prompt"]}
@@ -111,11 +111,11 @@ def careful_demonstrations(n, seed=0):
 
 def knowledge_figures(tokenizer, rows):
     """What the base model knows: fine-tuned on careful demonstrations only, how much of what is asked for is right?"""
-    model, preset = models.load_model("pocket"), recipes.SFT.presets["pocket"]
+    model, preset = models.load_model("pocket"), methods.sft.Settings.of("pocket")
     limits = {name: preset[name] for name in ("max_prompt_tokens", "max_response_tokens")}
     examples = tokenize(careful_demonstrations(CAREFUL), tokenizer, ("response",), **limits)
     batches = Batches(examples, preset["batch_size"], seed=0)
-    train(model, batches, sft_objectives.sft, average="token", epochs=1, learning_rate=preset["learning_rate"])
+    train(model, batches, methods.sft.sft, average="token", epochs=1, learning_rate=preset["learning_rate"])
     found = Answers(model, tokenizer, rows, temperature=0).helpfulness[:, 0]
     categories = np.array(rows["category"])
     hard = np.array([tasks.CATEGORIES[name].is_hard(combination) for name, combination in _combinations(rows)])
@@ -210,8 +210,8 @@ def picture(base, sft, dpo, rows):
 
 def main():
     plt.style.use("prefnb.book")
-    rows = data.load_prompts("pocket", "test")
-    sft, dpo = recipes.sft(preset="pocket", seed=0), recipes.dpo(preset="pocket", seed=0)
+    rows = data.Source("pocket").prompts("test")
+    sft, dpo = methods.sft.recipe(preset="pocket", seed=0), methods.dpo.recipe(preset="pocket", seed=0)
     answers = {
         "base": Answers(models.load_model("pocket"), sft.tokenizer, rows),
         "SFT, greedy": Answers(sft.model, sft.tokenizer, rows, temperature=0),

@@ -56,3 +56,12 @@ def pairs():
         }
         for n in range(12)
     ]
+
+
+@pytest.fixture
+def small_world(model, tokenizer, tmp_path):
+    """A model folder and a preference file: the path that real data takes."""
+    models.save_checkpoint(model, tokenizer, tmp_path / "model")
+    rows = [{"prompt": f"What is {n}?", "chosen": f"It is {n}, a number.", "rejected": f"No {n}."} for n in range(40)]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return dict(model=str(tmp_path / "model"), dataset=str(tmp_path / "pairs.jsonl"), pairs=16, batch_size=8)

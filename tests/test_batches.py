@@ -111,7 +111,7 @@ def padding(examples, batch_size=16):
 
 def test_under_a_tenth_of_the_tokens_is_padding_on_pocket(tokenizer):
     """Time spent on padding is time wasted: like lengths must meet."""
-    assert padding(tokenize(data.load_pairs("pocket", limit=1000), tokenizer, quiet=True)) < 0.05
+    assert padding(tokenize(data.Source("pocket").pairs(limit=1000), tokenizer, quiet=True)) < 0.05
 
 
 def test_under_a_tenth_of_the_tokens_is_padding_on_real_lengths():

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_recipes import small_world  # noqa: F401  (a fixture)
 
 from prefnb import __main__ as command_line
-from prefnb import book, models, recipes
+from prefnb import book, methods, models
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,7 +19,7 @@ def test_the_command_trains_what_the_recipe_trains(small_world, tmp_path, capsys
     words = [word for name, value in small_world.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     command_line.main(["dpo", *words, f"--output-dir={tmp_path / 'out'}"])
     assert models.fingerprint(models.load_model(str(tmp_path / "out"))) == models.fingerprint(
-        recipes.dpo(**small_world).model
+        methods.dpo.recipe(**small_world).model
     )
     assert str(tmp_path / "out") in capsys.readouterr().out
 
@@ -100,7 +99,7 @@ def test_a_failure_is_a_sentence_at_the_command_line(monkeypatch, error, said):
     def fail(**given):
         raise error
 
-    monkeypatch.setattr(recipes, "sft", fail)
+    monkeypatch.setattr(methods.sft, "recipe", fail)
     monkeypatch.setattr(sys, "argv", ["prefnb", "sft", "--output_dir", "runs/test_a_failure"])
     with pytest.raises(SystemExit) as left:
         runpy.run_module("prefnb", run_name="__main__", alter_sys=True)
@@ -115,7 +114,7 @@ def test_importing_prefnb_is_instant():
 
 def test_nothing_that_trains_imports_pictures():
     """Training on a server must not need a plotting library."""
-    code = "import sys, prefnb.recipes; sys.exit('matplotlib' in sys.modules or 'ipywidgets' in sys.modules)"
+    code = "import sys, prefnb.course, prefnb.methods.dpo; sys.exit('matplotlib' in sys.modules or 'ipywidgets' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

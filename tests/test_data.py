@@ -14,8 +14,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from prefnb import data
+from prefnb import data, pocket
+from prefnb.judges import GoldJudge
 
+KINDS = ("pairs", "dialogs", "prompts")
 SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "ultrafeedback_sample.jsonl"
 
 
@@ -39,12 +41,16 @@ def pairs(count, **more):
     ]
 
 
-def both(load, dataset, **how):
+def load(kind, dataset, split="train", **how):
+    return getattr(data.Source(dataset), kind)(split, **how)
+
+
+def both(kind, dataset):
     """Train and test rows together, by prompt, so that a test of shapes need not care which are held out."""
     found = {}
     for split in ("train", "test"):
         try:
-            for row in load(dataset, split, **how):
+            for row in load(kind, dataset, split):
                 found[row["prompt"][-1]["content"]] = row
         except data.DataError as error:
             assert "too few different prompts" in str(error)
@@ -84,7 +90,7 @@ SHAPES = {
 def test_every_pair_schema_comes_out_the_same(tmp_path, schema):
     """Guards against a schema whose prompt stays inside the response, or is lost."""
     row = {**SHAPES[schema], "score_chosen": 8, "score_rejected": 2.5}
-    found = both(data.load_pairs, jsonl(tmp_path / "pairs.jsonl", [row]))
+    found = both("pairs", jsonl(tmp_path / "pairs.jsonl", [row]))
     expected = {
         "prompt": PROMPT,
         "chosen": "Blue.",
@@ -99,7 +105,7 @@ def test_the_prompt_of_a_transcript_is_all_that_both_sides_share(tmp_path):
     """Guards against cutting an hh-rlhf transcript at its first or a later turn when the last is compared."""
     shared = "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Name a\n\ncolor.\n\nAssistant:"
     row = {"chosen": shared + " Blue:\n\n  sky", "rejected": shared + " No.\n\nHuman: why?\n\nAssistant: So."}
-    (found,) = both(data.load_pairs, jsonl(tmp_path / "hh.jsonl", [row])).values()
+    (found,) = both("pairs", jsonl(tmp_path / "hh.jsonl", [row])).values()
     assert found["prompt"] == [user("Hi"), assistant("Hello."), user("Name a\n\ncolor.")]
     assert (found["chosen"], found["rejected"]) == ("Blue:\n\n  sky", "No.")
 
@@ -112,7 +118,7 @@ def test_dialogs_are_first_exchanges_with_their_system_turn(tmp_path):
         {"messages": messages, "source": "smol", "category": "chat", "writer": "careful"},
         {"messages": [user("Yo"), assistant("Hey.")], "source": "smol"},
     ]
-    found = both(data.load_dialogs, jsonl(tmp_path / "sft.jsonl", rows))
+    found = both("dialogs", jsonl(tmp_path / "sft.jsonl", rows))
     assert found["Hi"] == {
         "prompt": [system, user("Hi")],
         "response": "Hello.",
@@ -134,7 +140,7 @@ def test_dialogs_are_first_exchanges_with_their_system_turn(tmp_path):
 def test_dialogs_from_prompt_and_answer(tmp_path, answer):
     """Guards the names that SFT data has, and the chosen response as the demonstration."""
     (found,) = both(
-        data.load_dialogs, jsonl(tmp_path / "x.jsonl", [{"prompt": "Name a color.", **answer}])
+        "dialogs", jsonl(tmp_path / "x.jsonl", [{"prompt": "Name a color.", **answer}])
     ).values()
     assert found == {"prompt": PROMPT, "response": "Blue."}
 
@@ -145,10 +151,10 @@ def test_prompts_come_once_with_the_reference_where_there_is_one(tmp_path):
         {"prompt": "Name a color.", "chosen": "Blue.", "rejected": "No."},
         {**SHAPES["plain strings"], "chosen": "Red."},
     ]
-    found = both(data.load_prompts, jsonl(tmp_path / "pairs.jsonl", rows))
+    found = both("prompts", jsonl(tmp_path / "pairs.jsonl", rows))
     assert found == {"Name a color.": {"prompt": PROMPT, "reference": "Blue."}}
     only = both(
-        data.load_prompts,
+        "prompts",
         jsonl(tmp_path / "prompts.jsonl", [{"prompt": "Name a color.", "category": "chat"}]),
     )
     assert only == {"Name a color.": {"prompt": PROMPT, "category": "chat"}}
@@ -173,7 +179,7 @@ def test_text_stays_verbatim_in_every_format(tmp_path):
     (tmp_path / "lines.json").write_text((tmp_path / "x.jsonl").read_text())
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "x.parquet")
     for name in ("x.csv", "x.jsonl", "x.jsonl.gz", "raw.jsonl", "x.json", "lines.json", "x.parquet"):
-        found = both(data.load_pairs, str(tmp_path / name))
+        found = both("pairs", str(tmp_path / name))
         assert [{**row, "prompt": prompt} for prompt, row in sorted(found.items(), reverse=True)] == rows, (
             name
         )
@@ -184,7 +190,7 @@ def test_scores_are_found_in_metadata_too(tmp_path):
     rows = pairs(
         30, metadata={"score_chosen": 9.0, "score_rejected": 8}, category="chat", writer_chosen="careful"
     )
-    found = data.load_pairs(jsonl(tmp_path / "x.jsonl", rows))
+    found = data.Source(jsonl(tmp_path / "x.jsonl", rows)).pairs()
     assert (found[0]["score_chosen"], found[0]["score_rejected"]) == (9.0, 8.0)
     assert found.column_names == [
         "prompt",
@@ -200,9 +206,9 @@ def test_scores_are_found_in_metadata_too(tmp_path):
 # --- What is wrong with a file ------------------------------------------------------------------------------
 
 
-def message(load, dataset, **how):
+def message(kind, dataset, **how):
     with pytest.raises(data.DataError) as error:
-        load(str(dataset), **how)
+        load(kind, str(dataset), **how)
     assert "\n" not in str(error.value) and str(error.value)[-1] in ".?"
     return str(error.value)
 
@@ -240,13 +246,13 @@ def test_a_malformed_row_is_an_error_with_its_line(tmp_path, what):
     line, said = BROKEN[what]
     path = tmp_path / "x.jsonl"
     path.write_text(GOOD + line + "".join(json.dumps(row) + "\n" for row in pairs(40)))
-    assert said in message(data.load_pairs, path, limit=1)
+    assert said in message("pairs", path, limit=1)
 
 
 def test_unreadable_files_are_named(tmp_path):
     """Guards against a bare traceback for a file that is missing, empty, damaged or of another kind."""
     jsonl(tmp_path / "pairs.jsonl", pairs(3))
-    said = message(data.load_pairs, tmp_path / "pears.jsonl")
+    said = message("pairs", tmp_path / "pears.jsonl")
     assert "There is no file" in said and said.endswith(f"Did you mean '{tmp_path / 'pairs.jsonl'}'?")
     for name, content, expected in [
         ("empty.jsonl", b"", "empty.jsonl is empty."),
@@ -263,14 +269,14 @@ def test_unreadable_files_are_named(tmp_path):
         ("notes.txt", b"hello", "is a file of another kind; a data set is one file that ends in .jsonl"),
     ]:
         (tmp_path / name).write_bytes(content)
-        assert expected in message(data.load_pairs, tmp_path / name), name
-    assert "is a folder" in message(data.load_pairs, tmp_path)
+        assert expected in message("pairs", tmp_path / name), name
+    assert "is a folder" in message("pairs", tmp_path)
 
 
 def test_a_name_that_is_nothing_at_all_is_refused_at_once(monkeypatch):
     """Guards against minutes of trying the hub for a mistyped "pocket"."""
     monkeypatch.setattr(datasets, "load_dataset", lambda *_: pytest.fail("asked the hub"))
-    said = message(data.load_pairs, "pockt")
+    said = message("pairs", "pockt")
     assert said.startswith("'pockt' is neither 'pocket', nor a file here, nor a hub name")
     assert said.endswith("Did you mean 'pocket'?")
 
@@ -278,13 +284,13 @@ def test_a_name_that_is_nothing_at_all_is_refused_at_once(monkeypatch):
 def test_pairs_cannot_come_from_demonstrations(tmp_path):
     """Guards against a KeyError deep inside when the columns do not hold what is asked for."""
     path = jsonl(tmp_path / "sft.jsonl", [{"prompt": "a", "response": "b"}])
-    assert message(data.load_pairs, path) == (
+    assert message("pairs", path) == (
         "sft.jsonl has the columns prompt, response; pairs need 'chosen' and 'rejected', with the prompt "
         "in 'prompt' or inside both."
     )
     rows = [{"chosen": "a", "rejected": "b"}]
     assert "line 1: 'chosen' is text without a prompt" in message(
-        data.load_pairs, jsonl(tmp_path / "x.jsonl", rows)
+        "pairs", jsonl(tmp_path / "x.jsonl", rows)
     )
 
 
@@ -299,7 +305,7 @@ def test_rows_that_teach_nothing_are_left_out_and_counted(tmp_path, capsys):
         {"prompt": [assistant("x"), user("y"), assistant("z")], "chosen": "a", "rejected": "b"},
     ]
     path = jsonl(tmp_path / "x.jsonl", pairs(20) + bad)
-    kept = len(data.load_pairs(path, "train"))
+    kept = len(data.Source(path).pairs("train"))
     said = capsys.readouterr().out
     assert f"x.jsonl: left out 6 of {kept + 6} rows: 2 without a prompt (the first in line 21); " in said
     for reason in (
@@ -310,14 +316,14 @@ def test_rows_that_teach_nothing_are_left_out_and_counted(tmp_path, capsys):
     ):
         assert f"1 {reason}" in said
     assert said.count("\n") == 1
-    assert kept + len(data.load_pairs(path, "test")) == 20
+    assert kept + len(data.Source(path).pairs("test")) == 20
 
 
 def test_nothing_left_is_an_error(tmp_path):
     """Guards against training on no rows at all."""
     rows = [{"prompt": "x", "chosen": "a", "rejected": "a"}] * 2
     said = {
-        message(data.load_pairs, jsonl(tmp_path / "x.jsonl", rows), split=split)
+        message("pairs", jsonl(tmp_path / "x.jsonl", rows), split=split)
         for split in ("train", "test")
     }
     assert (
@@ -342,8 +348,7 @@ def test_no_prompt_is_on_both_sides_of_a_hold_out(tmp_path):
         {**row, "prompt": [user(row["prompt"]), assistant("Well?"), user("Go on.")]} for row in pairs(300)
     ]
     path = jsonl(tmp_path / "x.jsonl", rows)
-    loaders = (data.load_pairs, data.load_dialogs, data.load_prompts)
-    train, test = ([keys(load(path, split)) for load in loaders] for split in ("train", "test"))
+    train, test = ([keys(load(kind, path, split)) for kind in KINDS] for split in ("train", "test"))
     assert train[0] == train[1] == train[2] and test[0] == test[1] == test[2]
     assert not train[0] & test[0] and len(train[0] | test[0]) == 300
     assert 15 <= len(test[0]) <= 45  # a tenth, give or take three standard deviations
@@ -351,21 +356,21 @@ def test_no_prompt_is_on_both_sides_of_a_hold_out(tmp_path):
 
 def test_a_growing_file_moves_no_prompt_across(tmp_path):
     """Guards against prompts evaluated on today and trained on tomorrow."""
-    small, large = (data.load_prompts(jsonl(tmp_path / f"{n}.jsonl", pairs(n)), "test") for n in (100, 200))
+    small, large = (data.Source(jsonl(tmp_path / f"{n}.jsonl", pairs(n))).prompts("test") for n in (100, 200))
     assert keys(small) == {key for key in keys(large) if int(key.split()[1]) < 100}
     few = jsonl(tmp_path / "few.jsonl", pairs(3))
-    assert len(data.load_pairs(few, "test")) == 1 and len(data.load_pairs(few, "train")) == 2
+    assert len(data.Source(few).pairs("test")) == 1 and len(data.Source(few).pairs("train")) == 2
 
 
 def test_subsets_are_seeded_and_nested(tmp_path, capsys):
     """Guards against a data-efficiency curve whose smaller sets are not part of the larger ones."""
     path = jsonl(tmp_path / "x.jsonl", pairs(200))
-    large = data.load_pairs(path, limit=128, seed=3)["chosen"][:]
-    assert data.load_pairs(path, limit=64, seed=3)["chosen"][:] == large[:64] and len(large) == 128
-    other = data.load_pairs(path, limit=64, seed=4)["chosen"][:]
+    large = data.Source(path).pairs(limit=128, seed=3)["chosen"][:]
+    assert data.Source(path).pairs(limit=64, seed=3)["chosen"][:] == large[:64] and len(large) == 128
+    other = data.Source(path).pairs(limit=64, seed=4)["chosen"][:]
     assert set(other) != set(large[:64])
     assert not capsys.readouterr().out
-    everything = data.load_pairs(path, limit=1000, seed=3)
+    everything = data.Source(path).pairs(limit=1000, seed=3)
     assert (
         capsys.readouterr().out
         == f"x.jsonl: 1000 pairs were asked for; all {len(everything)} for train are used.\n"
@@ -376,7 +381,7 @@ def test_subsets_are_seeded_and_nested(tmp_path, capsys):
 def test_split_and_limit_are_checked(how):
     """Guards against an empty or silently whole data set."""
     with pytest.raises(ValueError, match=f"{next(iter(how))} must be"):
-        data.load_pairs("pocket", **how)
+        data.Source("pocket").pairs(**how)
 
 
 # --- The hub ------------------------------------------------------------------------------------------------
@@ -415,14 +420,14 @@ def test_each_loader_takes_its_own_split_of_ultrafeedback(monkeypatch, capsys):
     """Guards against SFT on the preference split, and against training on a prompt of any test split."""
     ranges = {"train_prefs": (0, 9), "train_sft": (10, 19), "test_prefs": (20, 24), "test_sft": (30, 34)}
     splits = {split: [h4(i) for i in range(*ends)] for split, ends in ranges.items()}
-    splits["train_sft"].append(h4(20))  # a prompt that load_pairs evaluates on
+    splits["train_sft"].append(h4(20))  # a prompt that pairs are evaluated on
     calls = hub(monkeypatch, splits)
     name = "HuggingFaceH4/ultrafeedback_binarized"
-    assert data.load_pairs(name)["chosen"][:] == [f"chosen {i}" for i in range(9)]
-    assert data.load_pairs(name, "test")["rejected"][:] == [f"rejected {i}" for i in range(20, 24)]
-    assert data.load_dialogs(name, "test")["response"][:] == [f"chosen {i}" for i in range(30, 34)]
+    assert data.Source(name).pairs()["chosen"][:] == [f"chosen {i}" for i in range(9)]
+    assert data.Source(name).pairs("test")["rejected"][:] == [f"rejected {i}" for i in range(20, 24)]
+    assert data.Source(name).dialogs("test")["response"][:] == [f"chosen {i}" for i in range(30, 34)]
     assert not capsys.readouterr().out
-    assert data.load_dialogs(name)["response"][:] == [f"chosen {i}" for i in range(10, 19)]
+    assert data.Source(name).dialogs()["response"][:] == [f"chosen {i}" for i in range(10, 19)]
     assert "left out 1 of 10 rows: 1 with a prompt of the test split (row 10)." in capsys.readouterr().out
     assert set(calls) == {(name, None)}
 
@@ -430,21 +435,21 @@ def test_each_loader_takes_its_own_split_of_ultrafeedback(monkeypatch, capsys):
 def test_a_hub_subset_is_nested_and_a_single_split_is_held_out(monkeypatch):
     """Guards the same promises for the hub's tables, which are not read to their end."""
     hub(monkeypatch, {"train": pairs(200)})
-    train, test = data.load_pairs("some/pairs"), data.load_pairs("some/pairs", "test")
+    train, test = data.Source("some/pairs").pairs(), data.Source("some/pairs").pairs("test")
     assert len(train) + len(test) == 200 and not keys(train) & keys(test)
-    large = data.load_pairs("some/pairs", limit=40)["chosen"][:]
-    assert data.load_pairs("some/pairs", limit=20)["chosen"][:] == large[:20]
+    large = data.Source("some/pairs").pairs(limit=40)["chosen"][:]
+    assert data.Source("some/pairs").pairs(limit=20)["chosen"][:] == large[:20]
 
 
 def test_smoltalk_is_taken_whole_and_other_parts_by_name(monkeypatch):
     """Guards against "Config name is missing" for a data set that comes in parts."""
     rows = [{"messages": [user(f"question {i}"), assistant("Yes.")], "source": "a"} for i in range(5)]
     calls = hub(monkeypatch, {"train": rows, "test": rows[4:]}, parts=("all", "smol-constraints"))
-    assert len(data.load_dialogs("HuggingFaceTB/smoltalk")) == 4
-    assert len(data.load_dialogs("HuggingFaceTB/smoltalk:smol-constraints")) == 4
+    assert len(data.Source("HuggingFaceTB/smoltalk").dialogs()) == 4
+    assert len(data.Source("HuggingFaceTB/smoltalk:smol-constraints").dialogs()) == 4
     assert calls[1:] == [("HuggingFaceTB/smoltalk", "all"), ("HuggingFaceTB/smoltalk", "smol-constraints")]
     hub(monkeypatch, {"train": rows}, parts=("a", "b"))
-    assert message(data.load_dialogs, "some/dialogs") == (
+    assert message("dialogs", "some/dialogs") == (
         "'some/dialogs' comes in parts (a, b); ask for one of them as 'some/dialogs:part'."
     )
 
@@ -476,10 +481,42 @@ def test_the_hub_s_errors_become_one_sentence(monkeypatch, tmp_path, error, said
     (tmp_path / "files").mkdir()
     jsonl(tmp_path / "files" / "pears.jsonl", pairs(3))
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    told = message(data.load_pairs, "files/pears")
+    told = message("pairs", "files/pears")
     assert said in told
     if not isinstance(error, RuntimeError):
         assert told.endswith("There is no such file here either. Did you mean 'files/pears.jsonl'?")
+
+
+# --- What a source knows besides its rows -------------------------------------------------------------------
+
+
+def test_a_source_tells_of_any_prompt_whether_it_holds_it_out(tmp_path):
+    """Guards new prompts for training, from whatever file, against those that policies are compared on."""
+    source = data.Source(jsonl(tmp_path / "x.jsonl", pairs(200)))
+    held_out = keys(source.prompts("test"))
+    found = {f"question {i}" for i in range(200) if source.holds_out([user(f"  QUESTION\n{i}"), assistant("So?")])}
+    assert held_out and found == held_out and not source.holds_out([user("never seen")])
+    (tmp_path / "x.jsonl").unlink()
+    assert source.holds_out([user(held_out.pop())])  # the file is read once
+
+
+def test_only_the_pocket_world_has_a_judge_and_writes_prompts():
+    """Guards against a gold score of an answer that no program can know, and against prompts made up for other data."""
+    world, other = data.Source("pocket"), data.Source("some/pairs")
+    assert isinstance(world.judge, GoldJudge) and world.writes_prompts and world.is_brief
+    assert other.judge is None and not other.writes_prompts and not other.is_brief
+    written = world.write_prompts("math", 5, seed=3)
+    assert written == pocket.generate_prompts("math", 5, seed=3)
+    assert not any(world.holds_out([user(text)]) for text in written)
+    with pytest.raises(data.DataError, match="Only the pocket world writes"):
+        other.write_prompts("math", 5)
+
+
+def test_a_source_holds_out_the_prompts_of_all_its_test_splits(monkeypatch):
+    """Guards against a split left out, where each purpose has a test split of its own."""
+    hub(monkeypatch, {split: [h4(n)] for n, split in enumerate(("train_prefs", "train_sft", "test_prefs", "test_sft"))})
+    source = data.Source("some/pairs")
+    assert [source.holds_out([user(f"question {n}")]) for n in range(4)] == [False, False, True, True]
 
 
 # --- The data we ship, and a sample of the real ones --------------------------------------------------------
@@ -487,10 +524,9 @@ def test_the_hub_s_errors_become_one_sentence(monkeypatch, tmp_path, error, said
 
 def test_the_pocket_world_s_test_prompts_are_never_trained_on(capsys):
     """Guards against a leak between the shipped files, and rows that our own checks refuse."""
-    loaders = (data.load_pairs, data.load_dialogs, data.load_prompts)
-    test = set().union(*(keys(load("pocket", "test").select_columns("prompt")) for load in loaders))
-    for load in loaders:
-        rows = load("pocket", "train")
+    test = set().union(*(keys(load(kind, "pocket", "test").select_columns("prompt")) for kind in KINDS))
+    for kind in KINDS:
+        rows = load(kind, "pocket")
         assert len(rows) >= 8000 and not keys(rows.select_columns("prompt")) & test
     assert not capsys.readouterr().out
 
@@ -498,18 +534,18 @@ def test_the_pocket_world_s_test_prompts_are_never_trained_on(capsys):
 def test_the_pocket_world_says_all_that_it_knows():
     """Guards the columns that pictures per category and per writer are drawn from."""
     common = ["score_chosen", "score_rejected", "category", "writer_chosen", "writer_rejected"]
-    assert data.load_pairs("pocket", limit=3).column_names == ["prompt", "chosen", "rejected", *common]
-    assert data.load_dialogs("pocket", limit=3).column_names == ["prompt", "response", "category", "writer"]
-    assert data.load_prompts("pocket", "test", limit=3).column_names == ["prompt", "reference", "category"]
+    assert data.Source("pocket").pairs(limit=3).column_names == ["prompt", "chosen", "rejected", *common]
+    assert data.Source("pocket").dialogs(limit=3).column_names == ["prompt", "response", "category", "writer"]
+    assert data.Source("pocket").prompts("test", limit=3).column_names == ["prompt", "reference", "category"]
 
 
 @pytest.mark.skipif(not SAMPLE.exists(), reason="the sample of UltraFeedback is not here")
 def test_a_sample_of_ultrafeedback():
     """Guards the path of real rows, from a relative path as papermill gives it."""
     path = os.path.relpath(SAMPLE)
-    rows = data.load_pairs(path, limit=64)
+    rows = data.Source(path).pairs(limit=64)
     assert len(rows) == 64 and rows[0]["score_chosen"] >= rows[0]["score_rejected"]
-    everything = both(data.load_pairs, path)
+    everything = both("pairs", path)
     assert len(everything) == 300
     for line in SAMPLE.read_text("utf-8").split("\n")[:-1]:
         raw = json.loads(line)
@@ -518,8 +554,9 @@ def test_a_sample_of_ultrafeedback():
 
 def test_local_path_tells_files_from_hub_names(tmp_path):
     """Guards the cache key: a changed local file must make another entry, and a hub name has no file."""
-    assert data.local_path("pocket") is None and data.local_path("trl-lib/ultrafeedback_binarized") is None
-    assert data.local_path(str(tmp_path)) == tmp_path and data.local_path("a/b.jsonl") == Path("a/b.jsonl")
+    local_path = data.readers.local_path
+    assert local_path("pocket") is None and local_path("trl-lib/ultrafeedback_binarized") is None
+    assert local_path(str(tmp_path)) == tmp_path and local_path("a/b.jsonl") == Path("a/b.jsonl")
 
 
 # --- Odd, damaged and hostile files -------------------------------------------------------------------------
@@ -551,7 +588,7 @@ ODD = {
 def test_odd_rows_are_left_out_and_counted_for_what_they_are(tmp_path, capsys, problem):
     """They were used as if nothing were wrong, or called "without a prompt"."""
     path = jsonl(tmp_path / "x.jsonl", [*pairs(40), ODD[problem]])
-    both(data.load_pairs, path)
+    both("pairs", path)
     assert f"1 {problem} (line 41)" in capsys.readouterr().out
 
 
@@ -559,7 +596,7 @@ def test_a_response_by_the_user_is_no_demonstration(tmp_path, capsys):
     """A response whose only message is the user's was learnt."""
     path = jsonl(tmp_path / "x.jsonl", [*({"prompt": f"q{n}", "response": "a"} for n in range(40)),
                                         {"prompt": "q", "response": [user("I am the user")]}])
-    assert all(row["response"] == "a" for row in both(data.load_dialogs, path).values())
+    assert all(row["response"] == "a" for row in both("dialogs", path).values())
     assert "1 with a response that is no assistant's turn (line 41)" in capsys.readouterr().out
 
 
@@ -568,7 +605,7 @@ def test_a_prompt_that_its_conversations_begin_with_is_no_contradiction(tmp_path
     """As text or as messages, and also when the conversation goes on for several turns."""
     turns = [user("Name a color."), assistant("Blue."), user("Why?")]
     row = {"prompt": prompt, "chosen": [*turns, assistant("Sky.")], "rejected": [*turns, assistant("No.")]}
-    found = both(data.load_pairs, jsonl(tmp_path / "x.jsonl", [*pairs(40), row]))
+    found = both("pairs", jsonl(tmp_path / "x.jsonl", [*pairs(40), row]))
     assert found["Why?"]["chosen"] == "Sky."
 
 
@@ -583,36 +620,36 @@ def test_a_line_without_end_is_refused_before_it_is_in_memory(tmp_path):
     """14 MB of gzip, one line of 3 GB, ended in MemoryError. Here 64 MB; no more than the limit is unpacked."""
     path = packed(tmp_path / "x.jsonl.gz", (b"a" * 2**20 for _ in range(64)))
     tracemalloc.start()
-    assert "line 1 is longer than 16,777,216 characters" in message(data.load_pairs, path)
-    assert tracemalloc.get_traced_memory()[1] < 5 * data.LINE
+    assert "line 1 is longer than 16,777,216 characters" in message("pairs", path)
+    assert tracemalloc.get_traced_memory()[1] < 5 * data.readers.LINE
     tracemalloc.stop()
 
 
 def test_a_file_of_empty_lines_is_refused_soon(tmp_path):
     """1.4 MB of newlines took two minutes without a word."""
     path = packed(tmp_path / "x.jsonl.gz", (b"\n" * 2**20 for _ in range(4)))
-    assert "has 1,000,000 empty lines one after another, to line 1000001" in message(data.load_pairs, path)
+    assert "has 1,000,000 empty lines one after another, to line 1000001" in message("pairs", path)
 
 
 @pytest.mark.parametrize("suffix", [".json.gz", ".csv.gz", ".jsonl.gz"])
 def test_a_bomb_of_many_lines_is_refused(tmp_path, monkeypatch, suffix):
     """Whatever unpacks to over a hundred times its size is no text."""
-    monkeypatch.setattr(data, "UNPACKED", (2**20, 100))
+    monkeypatch.setattr(data.readers, "UNPACKED", (2**20, 100))
     line = json.dumps({"prompt": "a" * 1000, "chosen": "b", "rejected": "c"}).encode() + b"\n"
     path = packed(tmp_path / f"x{suffix}", (line for _ in range(5000)))
-    said = message(data.load_pairs, path)
+    said = message("pairs", path)
     assert "unpacks to over 100 times its size" in said or "is longer than" in said
 
 
 def test_a_parquet_that_says_one_thing_many_times_is_refused(tmp_path, monkeypatch):
     """6 MB of parquet ended in MemoryError: a long text is stored once and unpacked in every row."""
-    monkeypatch.setattr(data, "UNPACKED", (2**24, 100))
+    monkeypatch.setattr(data.readers, "UNPACKED", (2**24, 100))
     text = "".join(map(str, range(20_000)))
     column = pyarrow.array([text] * 2000)
     table = pyarrow.table({"prompt": column, "chosen": column, "rejected": column})
     pyarrow.parquet.write_table(table, tmp_path / "x.parquet")
     assert (tmp_path / "x.parquet").stat().st_size < 2**20
-    assert "unpacks to over 100 times its size" in message(data.load_pairs, tmp_path / "x.parquet")
+    assert "unpacks to over 100 times its size" in message("pairs", tmp_path / "x.parquet")
 
 
 def test_a_damaged_parquet_is_told_in_one_sentence(tmp_path):
@@ -626,7 +663,7 @@ def test_a_damaged_parquet_is_told_in_one_sentence(tmp_path):
     for damaged in (b"PAR1", whole[:100], whole[100:], *map(bytes, flipped)):
         path.write_bytes(damaged)
         try:
-            data.load_pairs(str(path))
+            data.Source(str(path)).pairs()
         except data.DataError as error:
             refused += 1
             assert "x.parquet" in str(error) and "\n" not in str(error)
@@ -637,7 +674,7 @@ def test_a_damaged_parquet_is_told_in_one_sentence(tmp_path):
 def test_a_score_beyond_all_numbers_is_refused(tmp_path, score):
     """A number of 400 digits was an OverflowError."""
     path = jsonl(tmp_path / "x.jsonl", [*pairs(10), {**pairs(11)[10], "score_chosen": score}])
-    assert "line 11: 'score_chosen' must be a number" in message(data.load_pairs, path)
+    assert "line 11: 'score_chosen' must be a number" in message("pairs", path)
 
 
 @pytest.mark.parametrize("column", ["category", "writer_chosen"])
@@ -646,12 +683,12 @@ def test_half_a_character_in_a_label_is_refused(tmp_path, column):
     path = tmp_path / "x.jsonl"
     rows = [json.dumps(row) for row in pairs(10)] + [json.dumps({**pairs(11)[10], column: "\ud800"})]
     path.write_text("\n".join(rows))
-    assert f"line 11: '{column}' holds half a character" in message(data.load_pairs, path)
+    assert f"line 11: '{column}' holds half a character" in message("pairs", path)
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path, monkeypatch):
     """No permission, a broken disk: the file's name and why."""
     path = jsonl(tmp_path / "x.jsonl", pairs(10))
     for error in (PermissionError(13, "Permission denied"), OSError(5, "Input/output error")):
-        monkeypatch.setattr(data, "_lines", mock.Mock(side_effect=error))
-        assert message(data.load_pairs, path) == f"x.jsonl cannot be read ({error.strerror})."
+        monkeypatch.setattr(data.readers, "_lines", mock.Mock(side_effect=error))
+        assert message("pairs", path) == f"x.jsonl cannot be read ({error.strerror})."

@@ -1,17 +1,15 @@
 """DPO, DPO-Positive and the "KL" of paper 002."""
 
 import math
-from collections import defaultdict
 from functools import partial
 from types import SimpleNamespace
-from unittest.mock import MagicMock
 
 import pytest
 import torch
-from toy_policy import gradcheck, random_responses, tokens_of
+from toy_policy import gradcheck, random_responses, tokens_of, trl_dpo
 
-from prefnb.logprobs import Response, from_tokens
-from prefnb.objectives.dpo import dpo, dpo_kl_as_printed, dpo_positive
+from prefnb.logprobs import ResponseLogprobs, from_tokens
+from prefnb.methods.dpo import dpo, dpo_kl_as_printed, dpo_positive
 
 PAIR = ("chosen", "rejected")
 EVERY = {
@@ -72,8 +70,8 @@ def test_metrics_are_detached_and_per_example(objective):
 def test_a_fully_masked_row_is_not_nan(objective):
     """Guards against a division by a length of zero."""
     masked = torch.zeros(1, 2, dtype=torch.bool)
-    policy = SimpleNamespace(chosen=Response(torch.zeros(1, 2, requires_grad=True), masked),
-                             rejected=Response(torch.zeros(1, 2, requires_grad=True), masked))
+    policy = SimpleNamespace(chosen=ResponseLogprobs(torch.zeros(1, 2, requires_grad=True), masked),
+                             rejected=ResponseLogprobs(torch.zeros(1, 2, requires_grad=True), masked))
     loss, _ = objective(policy, policy)
     assert loss.isfinite().all() and all(gradient.isfinite().all() for gradient in gradients(loss, policy))
 
@@ -104,24 +102,8 @@ def test_dpo_is_finite_at_enormous_margins():
 
 def test_dpo_is_trl_s():
     """Guards loss, gradient and rewards against TRL's own trainer, run on the same log-probs."""
-    from trl import DPOTrainer
-
     policy, reference = (random_responses(PAIR, seed, dtype=torch.float32) for seed in (0, 1))
-    trainer = MagicMock(beta=0.3, loss_types=["sigmoid"], loss_weights=[1.0], f_divergence_type="reverse_kl",
-                        label_smoothing=0.0, ld_alpha=None, use_weighting=False, precompute_ref_logps=True,
-                        aux_loss_enabled=False, _tp_size=1, _total_train_tokens=0)
-    trainer.accelerator.gather = trainer.accelerator.gather_for_metrics = lambda x: x
-    logged = defaultdict(list)
-    trainer._metrics = {"train": logged}
-    # TRL stacks chosen over rejected, and shifts by one: the first column belongs to the prompt
-    token = torch.cat([policy.chosen.token, policy.rejected.token])
-    mask = torch.cat([policy.chosen.mask, policy.rejected.mask])
-    outputs = SimpleNamespace(log_probs=token, entropy=token, mean_logits=token, is_top1=mask)
-    shifted = torch.nn.functional.pad(mask, (1, 0)).long()
-    inputs = {"input_ids": shifted, "attention_mask": shifted, "completion_mask": shifted,
-              "ref_chosen_logps": reference.chosen.sum, "ref_rejected_logps": reference.rejected.sum}
-    theirs = DPOTrainer._compute_loss(trainer, lambda **_: outputs, inputs, return_outputs=False)
-
+    theirs, logged = trl_dpo(policy, reference, "sigmoid", beta=0.3)
     loss, metrics = dpo(policy, reference, beta=0.3)
     assert loss.mean().item() == pytest.approx(theirs.item())
     for ours, trls in zip(gradients(loss.mean(), policy), gradients(theirs, policy)):

@@ -8,9 +8,9 @@ import pytest
 import torch
 from toy_policy import gradcheck, random_responses, tokens_of
 
-from prefnb.logprobs import Response, from_tokens
-from prefnb.objectives.dpo import dpo
-from prefnb.objectives.dppo import (LEVELS, NORMALIZATIONS, PENALTIES, WEIGHTS, dppo, log1mexp, log_otherwise,
+from prefnb.logprobs import ResponseLogprobs, from_tokens
+from prefnb.methods.dpo import dpo
+from prefnb.methods.dppo import (LEVELS, NORMALIZATIONS, PENALTIES, WEIGHTS, dppo, log1mexp, log_otherwise,
                                     vote, weight_of)
 
 ROLES = ("chosen", "rejected", "generated")
@@ -211,7 +211,7 @@ def test_padding_adds_nothing_to_the_unlikelihood():
 def test_a_fully_masked_row_is_not_nan(penalty, weight, level, normalize):
     """Guards loss and gradients against an empty response."""
     masked = torch.zeros(1, 2, dtype=torch.bool)
-    policy = SimpleNamespace(**{role: Response(torch.zeros(1, 2, requires_grad=True), masked)
+    policy = SimpleNamespace(**{role: ResponseLogprobs(torch.zeros(1, 2, requires_grad=True), masked)
                                 for role in ROLES})
     loss, _ = dppo(policy, policy, alpha=1.0, beta=0.3, penalty=penalty, weight=weight, level=level,
                    normalize=normalize)

@@ -10,10 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from test_recipes import small_world  # noqa: F401  (a fixture)
 
 from prefnb import __main__ as command_line
-from prefnb import files, models, parameters, recipes
+from prefnb import files, methods, models, parameters
 
 
 def write(folder, text="new"):
@@ -29,7 +28,7 @@ def untouched(path):
 @pytest.fixture
 def no_work(monkeypatch):
     """Refused means before training."""
-    monkeypatch.setattr(recipes, "sft", lambda **given: pytest.fail("training has begun"))
+    monkeypatch.setattr(methods.sft, "recipe", lambda **given: pytest.fail("training has begun"))
 
 
 def test_output_dir_leaves_a_thesis_alone(tmp_path, no_work):
@@ -87,7 +86,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path, mo
     with pytest.raises(ValueError, match="cannot be written .Read-only file system"):
         command_line.main(["sft", f"--output_dir={tmp_path / 'out'}"])
     with pytest.raises(parameters.ParameterError, match="'output_dir' must be a folder.*Read-only file system"):
-        parameters.check({"output_dir": str(tmp_path / "out")}, recipes.DPO)
+        parameters.check({"output_dir": str(tmp_path / "out")}, methods.dpo.Settings)
 
 
 def test_a_trial_leaves_nothing(tmp_path):
@@ -105,7 +104,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("PREFNB_CACHE", "~/cache")
     assert cache_folder() == tmp_path / "cache"
     assert files.check_replaceable("~/mine") == tmp_path / "mine"
-    assert parameters.check({"output_dir": "~/mine"}, recipes.DPO).output_dir == str(tmp_path / "mine")
+    assert parameters.check({"output_dir": "~/mine"}, methods.dpo.Settings).output_dir == str(tmp_path / "mine")
 
 
 def test_a_second_run_replaces_what_the_first_wrote(small_world, tmp_path):  # noqa: F811
@@ -119,14 +118,14 @@ def test_a_second_run_replaces_what_the_first_wrote(small_world, tmp_path):  # n
     assert {"model.safetensors", "history.json", "tokenizer.json"} <= {
         path.name for path in (tmp_path / "out").iterdir()
     }
-    same = recipes.dpo(**{**small_world, "learning_rate": 0.002}).model
+    same = methods.dpo.recipe(**{**small_world, "learning_rate": 0.002}).model
     assert models.fingerprint(models.load_model(str(tmp_path / "out"))) == models.fingerprint(same)
     assert not [path for path in tmp_path.iterdir() if re.search("part|old", path.name)]
 
 
 def test_what_somebody_put_there_while_training_went_on_stays(tmp_path, model, tokenizer, capsys):
     """A folder that was free at the start and is not at the end: the model goes beside it."""
-    from prefnb.recipes import Trained
+    from prefnb.course import Trained
     from prefnb.training import History
 
     (tmp_path / "out").mkdir()
@@ -142,10 +141,10 @@ def test_what_somebody_put_there_while_training_went_on_stays(tmp_path, model, t
 # In a process of its own, since nothing that it writes may grow beyond 20 KB, as on a disk that is full.
 FULL_DISK = """
 import json, resource, sys
-from prefnb import __main__ as command_line, models, recipes
+from prefnb import __main__ as command_line, methods, models
 given, out = json.loads(sys.argv[1]), sys.argv[2]
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-print(models.fingerprint(recipes.dpo(**given).model))
+print(models.fingerprint(methods.dpo.recipe(**given).model))
 try:
     command_line.main(["dpo", *(f"--{name}={value}" for name, value in given.items()), f"--output_dir={out}"])
 except ValueError as error:
@@ -156,7 +155,7 @@ except ValueError as error:
 def test_a_disk_that_is_really_full_loses_no_policy_and_is_told(small_world, tmp_path, monkeypatch):  # noqa: F811
     """Neither the unfinished run nor the cache's entry can be written: the policy is there all the same. An output
     folder that cannot is a sentence, and leaves no half of one."""
-    expected = models.fingerprint(recipes.dpo(**small_world).model)
+    expected = models.fingerprint(methods.dpo.recipe(**small_world).model)
     monkeypatch.setenv("PREFNB_CACHE", str(tmp_path / "other"))
     words = [sys.executable, "-c", FULL_DISK, json.dumps(small_world), str(tmp_path / "out")]
     done = subprocess.run(words, capture_output=True, text=True, check=True)

@@ -1,5 +1,6 @@
-"""`recipes.fit`: trained once for the same loss, pairs and settings; anew for any other; kept in half precision."""
+"""`course.fit`: trained once for the same loss, pairs and settings; anew for any other; kept in half precision."""
 
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -7,15 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from prefnb import cache, made, models, recipes
+from prefnb import cache, course, made, methods, models
+from prefnb.course import fitting
 from prefnb.batches import tokenize
 from prefnb.judges import RewardModel
 from prefnb.logprobs import RewardScorer
-from prefnb.objectives.dpo import dpo
-from prefnb.objectives.reward_model import bradley_terry, two_classes
-from prefnb.objectives.sft import sft
-from prefnb.objectives.simpo import simpo
-from prefnb.recipes import training
+from prefnb.methods.dpo import dpo
+from prefnb.methods.reward_model import bradley_terry, two_classes
+from prefnb.methods.sft import sft
+from prefnb.methods.simpo import simpo
 
 P = SimpleNamespace(epochs=1, learning_rate=1e-3, schedule="linear", batch_size=4, accumulation=1, seed=0)
 DPO = partial(dpo, beta=0.1)
@@ -24,9 +25,9 @@ DPO = partial(dpo, beta=0.1)
 @pytest.fixture
 def trainings(monkeypatch):
     """How often the loop has run."""
-    runs, train = [], training.train
+    runs, train = [], fitting.train
     monkeypatch.setattr(
-        training, "train", lambda *given, **more: runs.append(1) or train(*given, progress=False, **more)
+        fitting, "train", lambda *given, **more: runs.append(1) or train(*given, progress=False, **more)
     )
     return runs
 
@@ -38,8 +39,8 @@ def weights_of(model):
 def test_the_same_run_is_made_once_and_comes_back_bit_for_bit(model, tokenizer, pairs, trainings):
     """The second time nothing is trained, and the start is left alone."""
     examples, before = tokenize(pairs, tokenizer), weights_of(model)
-    first, history = recipes.fit(model, examples, DPO, P)
-    again, seen = recipes.fit(model, examples, partial(dpo, beta=0.1), P)
+    first, history = course.fit(model, examples, DPO, P)
+    again, seen = course.fit(model, examples, partial(dpo, beta=0.1), P)
     assert len(trainings) == 1 and seen.rows == history.rows and len(history.rows) == 3
     assert torch.equal(weights_of(first), weights_of(again)) and not torch.equal(weights_of(first), before)
     assert torch.equal(weights_of(model), before)
@@ -50,41 +51,41 @@ def test_another_run_is_another_run(model, tokenizer, pairs, trainings):
     """A loss, a setting, a seed, a pair, a reference: whatever differs is trained anew, as is a run that one watches and
     a loss whose contents nobody can tell."""
     examples = tokenize(pairs, tokenizer)
-    recipes.fit(model, examples, DPO, P)
-    recipes.fit(model, examples, partial(dpo, beta=0.2), P)
-    recipes.fit(model, examples, partial(simpo, beta=2.0, gamma=0.5), P)
-    recipes.fit(model, examples, DPO, P, learning_rate=2e-3)
-    recipes.fit(model, examples, DPO, SimpleNamespace(**{**vars(P), "seed": 1}))
-    recipes.fit(model, tokenize(pairs[:8], tokenizer), DPO, P)
-    recipes.fit(model, examples, DPO, P, reference_model=recipes.fit(model, examples, DPO, P)[0])
+    course.fit(model, examples, DPO, P)
+    course.fit(model, examples, partial(dpo, beta=0.2), P)
+    course.fit(model, examples, partial(simpo, beta=2.0, gamma=0.5), P)
+    course.fit(model, examples, DPO, P, learning_rate=2e-3)
+    course.fit(model, examples, DPO, SimpleNamespace(**{**vars(P), "seed": 1}))
+    course.fit(model, tokenize(pairs[:8], tokenizer), DPO, P)
+    course.fit(model, examples, DPO, P, reference_model=course.fit(model, examples, DPO, P)[0])
     assert len(trainings) == 7
     watched = SimpleNamespace(update=lambda history: None, finish=lambda history: None)
     told = lambda policy, reference, hidden=torch.ones(1): dpo(policy, reference, beta=0.1)  # noqa: E731
     for _ in range(2):
-        recipes.fit(model, examples, DPO, P, live=watched)
-        recipes.fit(model, examples, told, P)
+        course.fit(model, examples, DPO, P, live=watched)
+        course.fit(model, examples, told, P)
     assert len(trainings) == 11
     with pytest.raises(TypeError, match="takes no rate"):
-        recipes.fit(model, examples, DPO, P, rate=1)
+        course.fit(model, examples, DPO, P, rate=1)
 
 
 def test_what_is_kept_at_two_bytes_a_weight_is_the_same_policy(model, tokenizer, pairs, trainings, tmp_path):
     """`make made` halves a policy: it is found again, whole, with its answers, and differs by rounding alone."""
     examples = tokenize(pairs, tokenizer)
-    policy, _ = recipes.fit(model, examples, DPO, P)
+    policy, _ = course.fit(model, examples, DPO, P)
     asked = dict(draws=2, temperature=0.7, max_new_tokens=8)
-    answers = recipes.answers_of(policy, tokenizer, examples.prompt_ids, **asked)
-    recipes.samples_of(policy, tokenizer, examples.prompt_ids[:1], temperature=0.7, max_new_tokens=4)
+    answers = course.answers_of(policy, tokenizer, examples.prompt_ids, **asked)
+    course.samples_of(policy, tokenizer, examples.prompt_ids[:1], temperature=0.7, max_new_tokens=4)
     made.keep(cache.cache_folder())
     kinds = sorted(entry.name.rpartition("-")[0] for entry in cache.cache_folder().iterdir())
     assert kinds == ["fit", "samples", "samples"]  # no reference, no lock
     (file,) = cache.cache_folder().glob("fit-*/model.safetensors")
     assert {value.dtype for value in load_file(file).values()} == {torch.float16}
-    kept, _ = recipes.fit(model, examples, DPO, P)
+    kept, _ = course.fit(model, examples, DPO, P)
     assert len(trainings) == 1
     assert models.fingerprint(kept, coarse=True) == models.fingerprint(policy, coarse=True)
     assert torch.equal(weights_of(kept), weights_of(policy).half().float())
-    assert [one.ids for one in recipes.answers_of(kept, tokenizer, examples.prompt_ids, **asked)] == [
+    assert [one.ids for one in course.answers_of(kept, tokenizer, examples.prompt_ids, **asked)] == [
         one.ids for one in answers
     ]
 
@@ -96,12 +97,12 @@ def test_supervised_runs_and_reward_models_need_no_reference(model, tokenizer, p
     two = models.reward_model_from(model, tokenizer, 0, classes=("bad", "good"))
     label = [n % 2 for n in range(len(single))]
     for _ in range(2):
-        _, history = recipes.fit(model, single, sft, P, average="token")
-        scored, _ = recipes.fit(start, tokenize(pairs, tokenizer), bradley_terry, P, scorer=RewardScorer)
-        recipes.fit(two, single, two_classes, P, scorer=RewardScorer, labels={"label": label})
+        _, history = course.fit(model, single, sft, P, average="token")
+        scored, _ = course.fit(start, tokenize(pairs, tokenizer), bradley_terry, P, scorer=RewardScorer)
+        course.fit(two, replace(single, labels={"label": label}), two_classes, P, scorer=RewardScorer)
     assert len(trainings) == 3 and history.rows[0]["logp"] < 0
     assert not list(cache.cache_folder().glob("reference-*"))
-    recipes.fit(two, single, two_classes, P, scorer=RewardScorer, labels={"label": label[::-1]})
+    course.fit(two, replace(single, labels={"label": label[::-1]}), two_classes, P, scorer=RewardScorer)
     assert len(trainings) == 4
     assert isinstance(scored, type(start)) and not torch.equal(weights_of(scored), weights_of(start))
 
@@ -111,11 +112,11 @@ def test_a_run_with_a_monitor_is_kept_only_if_what_it_depends_on_is_told(model, 
     examples = tokenize(pairs, tokenizer)
     monitored = dict(also=dict(monitor=lambda policy: {"seen": 1.0}, monitor_every=1))
     for _ in range(2):
-        recipes.fit(model, examples, DPO, P, **monitored)
-        recipes.fit(model, examples, DPO, P, **monitored, told=torch.ones(1))
+        course.fit(model, examples, DPO, P, **monitored)
+        course.fit(model, examples, DPO, P, **monitored, told=torch.ones(1))
     assert len(trainings) == 4
     for told in ("one", "one", "another"):
-        _, history = recipes.fit(model, examples, DPO, P, **monitored, told=[told, sft])
+        _, history = course.fit(model, examples, DPO, P, **monitored, told=[told, sft])
     assert len(trainings) == 6 and [row["seen"] for row in history.evals] == [1.0] * 4
 
 
@@ -123,10 +124,10 @@ def test_scores_are_asked_for_once(model, tokenizer, pairs, monkeypatch):
     """A reward model's scores come back as they were, in any order, for the same answers to the same prompts."""
     judge = RewardModel(models.reward_model_from(model, tokenizer, 0), tokenizer)
     prompts, texts = [pair["prompt"] for pair in pairs], [pair["chosen"] for pair in pairs]
-    found = training.scores_of(judge, prompts, texts)
+    found = course.scores_of(judge, prompts, texts)
     assert found == pytest.approx(judge(prompts, texts).total, abs=1e-5)
     monkeypatch.setattr(RewardModel, "__call__", None)
-    again = training.scores_of(judge, prompts[::-1] + prompts[:2], texts[::-1] + texts[:2])
+    again = course.scores_of(judge, prompts[::-1] + prompts[:2], texts[::-1] + texts[:2])
     assert again.tolist() == [*found[::-1], *found[:2]]
 
 
@@ -140,15 +141,15 @@ def test_an_interrupted_run_goes_on_where_it_was(model, tokenizer, pairs, monkey
             raise KeyboardInterrupt
         return dpo(policy, reference, beta=0.1)
 
-    monkeypatch.setattr(training, "described", lambda value: "the same loss")
+    monkeypatch.setattr(fitting, "described", lambda value: "the same loss")
     monkeypatch.setattr("prefnb.training.unfinished.Unfinished.due", lambda self, step: True)
     settings = SimpleNamespace(**{**vars(P), "epochs": 3})
     with pytest.raises(KeyboardInterrupt):
-        recipes.fit(model, examples, interrupted, settings)
+        course.fit(model, examples, interrupted, settings)
     kept = list(cache.cache_folder().glob("*.unfinished"))
-    policy, history = recipes.fit(model, examples, interrupted, settings)
+    policy, history = course.fit(model, examples, interrupted, settings)
     assert kept and not kept[0].exists() and len(steps) == 6 + 9 - 5
     monkeypatch.setenv("PREFNB_CACHE", str(cache.cache_folder().parent / "another"))
     steps += [1] * 6
-    undisturbed, rows = recipes.fit(model, examples, interrupted, settings)
+    undisturbed, rows = course.fit(model, examples, interrupted, settings)
     assert torch.equal(weights_of(policy), weights_of(undisturbed)) and history.rows == rows.rows

@@ -1,9 +1,10 @@
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from prefnb import pocket
+from prefnb import judges, parameters, pocket
 from prefnb.judges import GoldJudge, Scores, score_samples
 
 
@@ -84,3 +85,18 @@ def test_the_samples_of_a_prompt_keep_their_places():
     assert found[[2, 0]].total.tolist() == [[4, 5], [0, 1]]
     with pytest.raises(ValueError, match="5 samples of 3 prompts"):
         score_samples(judge, prompts, samples[:5])
+
+
+def test_a_judge_is_found_by_its_name(monkeypatch, tmp_path):
+    """Guards against one judge's verdict told as another's, and a proxy trained where nobody asked for it."""
+    gold, proxy = GoldJudge(), judges.Brevity()
+    never = lambda: pytest.fail("made a proxy")  # noqa: E731
+    assert judges.named(None, gold, never) is judges.named("gold", gold, never) is gold
+    assert judges.named(None, None, never) is None and judges.named("proxy", gold, lambda: proxy) is proxy
+    with pytest.raises(parameters.ParameterError, match="'gold' needs the pocket world"):
+        judges.named("gold", None, never)
+    for load in ("load_reward_model", "load_tokenizer"):
+        monkeypatch.setattr(judges.reward_models.models, load, lambda *_, **__: mock.MagicMock())
+    (tmp_path / "kind").mkdir()
+    assert judges.named(str(tmp_path / "kind") + "/", gold, never).name == "kind"
+    assert judges.named("owner/kind", gold, never).name == "owner/kind"

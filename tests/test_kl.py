@@ -5,7 +5,7 @@ import torch
 from toy_policy import RESPONSES, expected_gradient, finite_differences, probabilities, samples
 
 from prefnb.logprobs import from_tokens
-from prefnb.objectives.kl import kl_k1, kl_k3, sampled_kl
+from prefnb.estimators.kl import kl_k1, kl_k3, sampled_kl
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from prefnb import learning_rates, recipes
+from prefnb import learning_rates, methods
 
 
 @pytest.fixture(scope="module")
@@ -12,24 +12,14 @@ def record():
     return json.loads(learning_rates.FILE.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("method", learning_rates.METHODS)
+@pytest.mark.parametrize("method", list(methods.listed()))
 def test_each_preset_has_the_rate_that_the_rule_chose(record, method):
     """Guards against a rate that was picked by hand, for one method and not for another."""
     found = record["methods"][method]
     figures = {float(rate): tuple(figure) for rate, figure in found["figures"].items()}
     assert set(figures) == set(learning_rates.GRID) == set(record["rule"]["grid"])
     assert found["chosen"] == learning_rates.best(figures, learning_rates.start_of(method, record["methods"]))
-    assert getattr(recipes, method.upper()).presets["pocket"]["learning_rate"] == found["chosen"]
-
-
-def test_every_method_with_a_learning_rate_is_in_the_rule():
-    """Guards against a new method whose rate nobody chose."""
-    trained = {
-        name.lower()
-        for name, schema in vars(recipes).items()
-        if name.isupper() and "learning_rate" in schema.presets["pocket"] and hasattr(recipes, name.lower())
-    }
-    assert trained == set(learning_rates.METHODS)
+    assert getattr(methods, method).Settings.of("pocket")["learning_rate"] == found["chosen"]
 
 
 def test_the_best_rate_is_the_lowest_within_one_standard_error_of_the_highest():

@@ -8,7 +8,7 @@ import torch
 from prefnb import logprobs, models
 from prefnb.batches import from_samples, tokenize
 from prefnb.logprobs import DatasetLogprobs, HeadLogprobs, Scorer, from_tokens
-from prefnb.recipes.common import with_checkpointing
+from prefnb.course.policies import with_checkpointing
 
 
 def plain_logprobs(model, prompt, response):
@@ -76,8 +76,8 @@ def gradients(model):
 @pytest.mark.parametrize("chunk, logits", [(1, 1000), (3, 1000), (100, 1000), (100, 10)])
 def test_head_by_chunks_passes_gradcheck(monkeypatch, chunk, logits):
     """Chunking and temperature: the hand-written backward against finite differences."""
-    monkeypatch.setattr(logprobs, "CHUNK", chunk)
-    monkeypatch.setattr(logprobs, "LOGITS", logits)
+    monkeypatch.setattr(logprobs.head, "CHUNK", chunk)
+    monkeypatch.setattr(logprobs.head, "LOGITS", logits)
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)  # gradcheck needs float64 throughout
     torch.manual_seed(0)
     hidden, weight, bias = (torch.randn(*s, dtype=torch.double, requires_grad=True) for s in ((7, 4), (5, 4), (5,)))
@@ -131,7 +131,7 @@ def test_rows_of_like_length_go_through_together_and_nothing_else_changes(model,
         model.base_model, "forward", lambda **given: passes.append(given["input_ids"].shape) or forward(**given)
     )
     for padding in (10**9, 100):
-        monkeypatch.setattr(logprobs, "PADDING", padding)
+        monkeypatch.setattr(logprobs.scorer, "PADDING", padding)
         scored = Scorer(model)(batch)
         (scored.chosen.sum - scored.rejected.sum).mul(torch.arange(len(pairs))).sum().backward()
         found.append((scored, [parameter.grad.clone() for parameter in model.parameters()]))

@@ -8,8 +8,8 @@ import torch
 
 from conftest import random_model
 
-from prefnb import judges, models, parameters, recipes
-from prefnb.objectives import multi_objective as rules
+from prefnb import judges, methods, models, parameters
+from prefnb.methods import multi_objective as rules
 
 K = [2, 3, 4]
 
@@ -188,12 +188,12 @@ def test_the_recipe_trains_on_the_gold_judge_s_parts_and_comes_back_from_the_cac
     """The reward in the history is the rule's, of the parts in the history; a second call trains nothing."""
     models.save_checkpoint(model, tokenizer, tmp_path / "model")
     given = {**TINY, **more, "model": str(tmp_path / "model")}
-    row = recipes.multi_objective(**given).history.rows[0]
+    row = methods.multi_objective.recipe(**given).history.rows[0]
     assert {"reward_helpfulness", "reward_honesty", "spread_fluency"} <= set(row)
     if more["combine"] == "weighted_gaps":
         mean_gap = 0.5 * (1 - row["reward_helpfulness"]) + 0.5 * (1 - row["reward_fluency"])
         assert row["reward"] == pytest.approx(-mean_gap, abs=1e-6)
-    assert recipes.multi_objective(**given).history.rows[0] == row
+    assert methods.multi_objective.recipe(**given).history.rows[0] == row
 
 
 @pytest.fixture(scope="module")
@@ -207,21 +207,21 @@ def helpfulness(tokenizer, tmp_path_factory):
 
 def test_two_reward_models_are_the_objectives_as_in_the_paper(helpfulness):
     """Both scores are probabilities under their names; a second model that is not given leaves brevity, and says so."""
-    p = parameters.check({"helpfulness_model": helpfulness, "fluency_model": helpfulness}, recipes.MULTI_OBJECTIVE)
-    scores = recipes.parts_judge(p)(PROMPTS, RESPONSES)
+    p = parameters.check({"helpfulness_model": helpfulness, "fluency_model": helpfulness}, methods.multi_objective.Settings)
+    scores = methods.multi_objective.parts_judge(p)(PROMPTS, RESPONSES)
     assert list(scores.parts) == ["helpfulness", "fluency"]
     assert all(((0 < part) & (part < 1)).all() for part in scores.parts.values())
 
 
 def test_without_a_fluency_model_brevity_stands_in_for_it(helpfulness, capsys):
     """One clear sentence says what the second objective is then."""
-    p = parameters.check({"helpfulness_model": helpfulness}, recipes.MULTI_OBJECTIVE)
-    assert list(recipes.parts_judge(p)(PROMPTS, RESPONSES).parts) == ["helpfulness", "brevity"]
+    p = parameters.check({"helpfulness_model": helpfulness}, methods.multi_objective.Settings)
+    assert list(methods.multi_objective.parts_judge(p)(PROMPTS, RESPONSES).parts) == ["helpfulness", "brevity"]
     assert "brevity" in capsys.readouterr().out
 
 
 def test_more_weights_than_objectives_are_refused():
     """Guards against a weight that silently belongs to nothing."""
-    p = parameters.check({"weights": "1,1,1,1,1"}, recipes.MULTI_OBJECTIVE)
+    p = parameters.check({"weights": "1,1,1,1,1"}, methods.multi_objective.Settings)
     with pytest.raises(ValueError, match="5 weights, but the judge has 4 objectives"):
-        recipes.combiner(p, None)(judges.GoldJudge()(PROMPTS, RESPONSES).parts)
+        methods.multi_objective.combiner(p, None)(judges.GoldJudge()(PROMPTS, RESPONSES).parts)

@@ -5,7 +5,7 @@ import torch
 from notebook_source import load
 from toy_policy import random_responses
 
-from prefnb.objectives import sft as library
+from prefnb.methods import sft as library
 
 NAMES = ("sft", "length_penalty_printed", "length_penalty")
 

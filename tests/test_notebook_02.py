@@ -7,7 +7,7 @@ import torch
 from notebook_source import NOTEBOOKS, load
 from toy_policy import random_responses, tokens_of
 
-from prefnb.objectives import dpo as library
+from prefnb.methods import dpo as library
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from notebook_source import NOTEBOOKS, load
 from toy_policy import random_responses, tokens_of
 
 from prefnb.logprobs import from_tokens
-from prefnb.objectives import simpo as library
-from prefnb.objectives.dpo import dpo
+from prefnb.methods import simpo as library
+from prefnb.methods.dpo import dpo
 
 
 @pytest.fixture(scope="module")

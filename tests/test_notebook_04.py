@@ -8,9 +8,9 @@ import torch
 from notebook_source import NOTEBOOKS, load
 from toy_policy import random_responses, tokens_of
 
-from prefnb import parameters, recipes
-from prefnb.objectives import dppo as library
-from prefnb.objectives.dpo import dpo
+from prefnb import methods, parameters
+from prefnb.methods import dppo as library
+from prefnb.methods.dpo import dpo
 
 ROLES = ("chosen", "rejected", "generated")
 PARTS = ("vote", "weight_of", "log_otherwise", "reward", "dppo")
@@ -70,6 +70,6 @@ def test_parameters_are_the_recipes(notebook):
     asked = {"preset", "seed", "model", "dataset", "sft", "pairs", "epochs", "batch_size", "learning_rate", "alpha", "beta", "penalty",
              "weight", "zeta", "level", "normalize", "alphas", "test_prompts", "draws", "output_dir"}
     assert set(declared) == asked
-    p = parameters.check(declared, recipes.DPPO, alphas=parameters.Numbers(0, 10_000), test_prompts=parameters.Whole(20),
+    p = parameters.check(declared, methods.dppo.Settings, alphas=parameters.Numbers(0, 10_000), test_prompts=parameters.Whole(20),
                          draws=parameters.Whole(1))
     assert p.alpha == 10 and p.alphas

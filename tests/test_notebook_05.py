@@ -8,7 +8,7 @@ import pytest
 import torch
 from notebook_source import load
 
-from prefnb.objectives import reward_model as library
+from prefnb.methods import reward_model as library
 
 RANDOM = torch.Generator().manual_seed(0)
 

@@ -6,7 +6,7 @@ from notebook_source import load
 from prefnb import pairs as library
 from prefnb.batches import Examples
 from prefnb.logprobs import from_tokens
-from prefnb.objectives.dpo import dpo
+from prefnb.methods.dpo import dpo
 
 
 @pytest.fixture(scope="module")

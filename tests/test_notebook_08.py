@@ -6,7 +6,7 @@ import torch
 from notebook_source import load
 from toy_policy import random_responses, tokens_of
 
-from prefnb.objectives import multi_objective, policy_gradient
+from prefnb.methods import multi_objective, rloo
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_the_printed_solutions_pass_the_notebook_s_own_check(notebook, capsys):
     """Guards against solutions that the checking cell would refuse; all follow from the library's own functions."""
     gaps = multi_objective.gaps(torch.tensor([[0.6, 0.9]], dtype=torch.float64))
     one = (multi_objective.weighted_gaps(gaps, [2, 1]).item(), multi_objective.soft_chebyshev(gaps, [2, 1], 1e6).item())
-    two = policy_gradient.leave_one_out(torch.tensor([[-0.9, -0.3, -0.6]])).tolist()[0]
+    two = rloo.leave_one_out(torch.tensor([[-0.9, -0.3, -0.6]])).tolist()[0]
     pair, mixes = torch.tensor([[0.9, 0.5], [0.6, 0.7]], dtype=torch.float64), np.linspace(0, 1, 101)
     three = min(mixes, key=lambda a: abs(np.subtract(*multi_objective.linear(pair, [a, 1 - a]).tolist())))
     names = notebook.check_exercises.__globals__

@@ -7,7 +7,7 @@ import torch
 from notebook_source import load
 
 from prefnb.logprobs import from_tokens
-from prefnb.objectives import policy_gradient as library
+from prefnb.methods import rloo as library
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_the_notebook_s_advantages_are_the_library_s(notebook):
 
 @pytest.mark.parametrize("kl_weight", [0.0, 0.3])
 def test_the_notebook_s_loss_is_the_library_s(notebook, kl_weight):
-    """Guards against a notebook that trains with another loss than recipes.rloo, in value or in gradient."""
+    """Guards against a notebook that trains with another loss than methods.rloo.recipe, in value or in gradient."""
     advantage, found = torch.tensor([1.5, -0.5, -1.0]), []
     for reinforce in (notebook.reinforce, library.reinforce):
         policy = from_tokens(sample=[[-1.0, -0.4], [-2.0], [-0.3, -0.2, -1.1]])

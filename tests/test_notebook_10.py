@@ -6,7 +6,7 @@ import torch
 from notebook_source import load
 
 from prefnb.logprobs import from_tokens
-from prefnb.objectives import policy_gradient as library
+from prefnb.methods import grpo as library
 
 
 @pytest.fixture(scope="module")

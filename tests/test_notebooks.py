@@ -13,7 +13,7 @@ import papermill
 import pytest
 from notebook_source import NOTEBOOKS
 
-from prefnb import recipes
+from prefnb import course, methods, parameters
 
 NAMES = sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.py"))
 every_notebook = pytest.mark.parametrize("name", NAMES)
@@ -83,15 +83,25 @@ def test_help_explains_every_parameter(name):
     assert [one for one in listed.values() if not one["help"].strip() or one["inferred_type_name"] == "None"] == []
 
 
-@pytest.mark.parametrize("name, schema", [("02_dpo", recipes.DPO), ("03_simpo", recipes.SIMPO), ("04_dppo", recipes.DPPO)])
-def test_help_quotes_the_presets_own_values(name, schema):
-    """Help text that still tells of a default which the preset has left behind."""
-    listed = papermill.inspect_notebook(str(NOTEBOOKS / f"{name}.ipynb"))
-    quoted = [(parameter, preset, float(value)) for parameter, one in listed.items()
-              for preset, value in re.findall(r"\b(pocket|qwen) (\d[\d.e-]*)", one["help"])]
-    assert quoted
-    for parameter, preset, value in quoted:
-        assert value == schema.preset(preset)[parameter], f"{parameter}: {preset}"
+def settings_of(name):
+    """The classes of settings that a notebook's check names."""
+    source = (NOTEBOOKS / f"{name}.py").read_text(encoding="utf-8")
+    method, cls = re.search(r"parameters\.check\(\s*globals\(\), methods\.(\w+)\.(\w+), course\.Judging", source).groups()
+    return getattr(getattr(methods, method), cls), course.Judging
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_help_says_what_the_settings_say(name):
+    """A range, a unit or a default in a notebook's comment that the settings have left behind. A comment may say more."""
+    settings = settings_of(name)
+    told = 0
+    for parameter, one in papermill.inspect_notebook(str(NOTEBOOKS / f"{name}.ipynb")).items():
+        cls = next((cls for cls in settings if parameter in cls.model_fields), None)
+        if cls is not None and parameter != "preset":
+            value = None if one["default"] == "None" else one["default"]
+            assert one["help"].startswith(parameters.comment_of(cls, parameter, value)), parameter
+            told += 1
+    assert told > 5
 
 
 @every_notebook

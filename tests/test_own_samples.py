@@ -9,14 +9,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import random_model
-from test_recipes import small_world  # noqa: F401
 
-from prefnb import batches, data, decoding, models, pairs, parameters, pocket, recipes, sampling
-from prefnb.__main__ import METHODS
+from prefnb import batches, data, decoding, methods, models, pairs, parameters, pocket, sampling
 from prefnb.batches import prompt_ids
+from prefnb.course import fitting
 from prefnb.evaluate import win_rate
 from prefnb.pocket import tasks
-from prefnb.recipes import training
 from prefnb.training import unfinished
 
 SMALL = dict(
@@ -33,36 +31,36 @@ def curriculum(small_world, tmp_path):  # noqa: F811
     """The small world's parameters with a file of new prompts."""
     rows = [{"prompt": f"How much is {n}?", "category": "odd" if n % 2 else "even"} for n in range(40)]
     (tmp_path / "new.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    small = {name: value for name, value in SMALL.items() if name in recipes.ROUNDS.specs}
+    small = {name: value for name, value in SMALL.items() if name in methods.self_improvement.RoundSettings.model_fields}
     return {**small_world, **small, "new_prompts": str(tmp_path / "new.jsonl")}
 
 
 def test_rs_dpo_without_a_share_is_dpo_and_with_one_is_not(small_world):  # noqa: F811
     """Guards against a mixture that changes pairs it should leave alone: a share of 0 is DPO bit for bit."""
     given = {**small_world, "max_response_tokens": 12, "learning_rate": 2e-4}
-    plain, none, half = recipes.dpo(**given), recipes.rs_dpo(**given, share=0), recipes.rs_dpo(**given, share=0.5)
+    plain, none, half = methods.dpo.recipe(**given), methods.rs_dpo.recipe(**given, share=0), methods.rs_dpo.recipe(**given, share=0.5)
     assert none.history.rows == plain.history.rows
     assert models.fingerprint(none.model) == models.fingerprint(plain.model)
     assert half.history.rows[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
     assert half.history.rows[-1] != plain.history.rows[-1]
-    assert recipes.rs_dpo(**given, share=0.5).history.rows == half.history.rows
+    assert methods.rs_dpo.recipe(**given, share=0.5).history.rows == half.history.rows
 
 
 @pytest.mark.parametrize("judge", ["reward_model", "likelihood"])
 def test_self_improvement_runs_by_either_judge_and_comes_back_from_the_cache(curriculum, judge):
     """From parameters to the last round's policy; every round begins at ln 2, so its reference is its own start."""
-    made = recipes.self_improvement(**curriculum, judge=judge)
+    made = methods.self_improvement.recipe(**curriculum, judge=judge)
     first = {row["round"]: row["loss"] for row in reversed(made.history.rows)}
     assert first == {1: pytest.approx(math.log(2), abs=1e-5), 2: pytest.approx(math.log(2), abs=1e-5)}
     assert [row["step"] for row in made.history.rows] == list(range(1, len(made.history.rows) + 1))
-    assert recipes.self_improvement(**curriculum, judge=judge).history.rows == made.history.rows
+    assert methods.self_improvement.recipe(**curriculum, judge=judge).history.rows == made.history.rows
 
 
 def test_a_killed_round_goes_on_and_no_finished_one_is_repeated(curriculum, monkeypatch, tmp_path):
     """A kill repeated all rounds, 390 steps at the defaults."""
-    whole = recipes.self_improvement(**curriculum)
+    whole = methods.self_improvement.recipe(**curriculum)
     monkeypatch.setenv("PREFNB_CACHE", str(tmp_path / "other"))
-    recipes.rs_dpo(**{name: curriculum[name] for name in set(curriculum) & set(recipes.RS_DPO.specs)} | {"epochs": 1})
+    methods.rs_dpo.recipe(**{name: curriculum[name] for name in set(curriculum) & set(methods.rs_dpo.Settings.model_fields)} | {"epochs": 1})
     keep, rounds = unfinished.Unfinished.keep, []
 
     def killed(self, *given):
@@ -74,8 +72,8 @@ def test_a_killed_round_goes_on_and_no_finished_one_is_repeated(curriculum, monk
 
     monkeypatch.setattr(unfinished.Unfinished, "keep", killed)
     with pytest.raises(KeyboardInterrupt):
-        recipes.self_improvement(**curriculum)
-    again = recipes.self_improvement(**curriculum)
+        methods.self_improvement.recipe(**curriculum)
+    again = methods.self_improvement.recipe(**curriculum)
     assert rounds == ["round-1", "round-2"]
     assert again.history.rows == whole.history.rows
     assert models.fingerprint(again.model) == models.fingerprint(whole.model)
@@ -84,10 +82,10 @@ def test_a_killed_round_goes_on_and_no_finished_one_is_repeated(curriculum, monk
 
 def test_other_new_prompts_are_another_entry(curriculum):
     """Guards against a cached policy of an edited file of prompts."""
-    before = recipes.self_improvement(**curriculum, judge="likelihood").history.rows
+    before = methods.self_improvement.recipe(**curriculum, judge="likelihood").history.rows
     text = open(curriculum["new_prompts"]).read()
     open(curriculum["new_prompts"], "w").write(text.replace("How much", "How many and how much"))
-    assert recipes.self_improvement(**curriculum, judge="likelihood").history.rows != before
+    assert methods.self_improvement.recipe(**curriculum, judge="likelihood").history.rows != before
 
 
 @pytest.mark.parametrize(
@@ -104,7 +102,7 @@ def test_rounds_that_cannot_be_made_are_refused_before_any_work(curriculum, monk
     """Guards against an hour of training that ends in "there are no prompts"."""
     monkeypatch.setattr(models, "load_model", lambda *_: pytest.fail("work began"))
     with pytest.raises(ValueError, match=words):
-        recipes.self_improvement(**{**curriculum, **wrong})
+        methods.self_improvement.recipe(**{**curriculum, **wrong})
 
 
 # --- Rounds -----------------------------------------------------------------------------------------------------
@@ -113,15 +111,15 @@ def test_rounds_that_cannot_be_made_are_refused_before_any_work(curriculum, monk
 @pytest.fixture
 def rounds(model, tokenizer):
     """`improve` on a random model, a few prompts and a given score."""
-    p = parameters.check({"max_response_tokens": 10, "epochs": 1, "batch_size": 4}, recipes.ROUNDS)
-    return lambda score, prompts, **more: recipes.improve(model, tokenizer, prompts, score, p, **more)
+    p = parameters.check({"max_response_tokens": 10, "epochs": 1, "batch_size": 4}, methods.self_improvement.RoundSettings)
+    return lambda score, prompts, **more: methods.self_improvement.improve(model, tokenizer, prompts, score, p, **more)
 
 
 @pytest.fixture
 def trainings(monkeypatch):
     """The figure of every run that `fit` trains."""
-    runs, train = [], training.train
-    monkeypatch.setattr(training, "train", lambda *given, **more: runs.append(more["live"]) or train(*given, **more))
+    runs, train = [], fitting.train
+    monkeypatch.setattr(fitting, "train", lambda *given, **more: runs.append(more["live"]) or train(*given, **more))
     return runs
 
 
@@ -165,12 +163,12 @@ def test_the_last_round_is_watched_and_the_others_are_made_once(rounds, training
 def test_a_policy_kept_in_half_precision_gives_the_samples_the_same_likelihood(model, tokenizer):
     """Guards against other pairs, so another round, in a fresh clone; another policy or other samples are scored anew."""
     groups = [[sampling.Sample(ids, "", True) for ids in ([5, 9, 4], [7])] for _ in range(3)]
-    before = recipes.by_likelihood(model, tokenizer, asked(3), groups)
+    before = methods.self_improvement.by_likelihood(model, tokenizer, asked(3), groups)
     half = models.copy_model(model)
     half.load_state_dict({name: value.half().float() for name, value in half.state_dict().items()})
-    assert np.array_equal(recipes.by_likelihood(half, tokenizer, asked(3), groups), before)
-    assert not np.array_equal(recipes.by_likelihood(random_model(tokenizer, seed=9), tokenizer, asked(3), groups), before)
-    assert recipes.by_likelihood(half, tokenizer, asked(3), [group[::-1] for group in groups]) == pytest.approx(
+    assert np.array_equal(methods.self_improvement.by_likelihood(half, tokenizer, asked(3), groups), before)
+    assert not np.array_equal(methods.self_improvement.by_likelihood(random_model(tokenizer, seed=9), tokenizer, asked(3), groups), before)
+    assert methods.self_improvement.by_likelihood(half, tokenizer, asked(3), [group[::-1] for group in groups]) == pytest.approx(
         before[:, ::-1], abs=1e-2
     )
 
@@ -179,10 +177,10 @@ def test_a_sample_per_temperature_the_coolest_first(tokenizer):
     """Guards against samples that get lost or mixed between prompts; cool ones are likelier than hot ones."""
     model, ids = random_model(tokenizer, seed=2), [prompt_ids(tokenizer, prompt) for prompt in asked(12)]
     p = SimpleNamespace(seed=0, temperatures=[2.0, 0.05, 2.0, 0.05, 0.05], max_response_tokens=10)
-    groups = recipes.draw_groups(model, tokenizer, ids, p, 1)
-    scores = recipes.by_likelihood(model, tokenizer, asked(12), groups)
+    groups = methods.self_improvement.draw_groups(model, tokenizer, ids, p, 1)
+    scores = methods.self_improvement.by_likelihood(model, tokenizer, asked(12), groups)
     assert scores.shape == (12, 5) and scores[:, :3].min() > scores[:, 3:].max()
-    assert groups == recipes.draw_groups(model, tokenizer, ids, p, 1)
+    assert groups == methods.self_improvement.draw_groups(model, tokenizer, ids, p, 1)
 
 
 def test_rounds_end_when_the_samples_give_no_pair(rounds, capsys):
@@ -198,7 +196,7 @@ def test_the_likelihood_of_a_sample_is_its_mean_log_prob_per_token(model, tokeni
     """Against log-softmax of the whole model's logits: sum or mean, prompt or response, one place off."""
     prompts = asked(3)
     groups = [[sampling.Sample(ids, "", True) for ids in ([5, 9, 4], [7])] for _ in prompts]
-    found = recipes.by_likelihood(model, tokenizer, prompts, groups)
+    found = methods.self_improvement.by_likelihood(model, tokenizer, prompts, groups)
     for row, prompt in enumerate(prompts):
         for column, ids in enumerate(([5, 9, 4], [7])):
             before = prompt_ids(tokenizer, prompt)
@@ -214,34 +212,34 @@ def test_the_weakest_categories_have_the_lowest_win_rates():
     """Guards against the strongest two; one category only is all there is."""
     rate = lambda *scores: win_rate(np.array(scores), np.zeros(len(scores)))  # noqa: E731
     rates = {"a": rate(1, 1), "b": rate(-1, 1), "c": rate(-1, -1), "d": rate(1, -1)}
-    assert recipes.weakest(rates) == ["c", "b"]
-    assert recipes.weakest({"a": rates["a"]}) == ["a"]
+    assert methods.self_improvement.weakest(rates) == ["c", "b"]
+    assert methods.self_improvement.weakest({"a": rates["a"]}) == ["a"]
 
 
 @pytest.mark.parametrize("prompts", [8, 7])
 def test_the_world_writes_new_prompts_in_the_categories_asked_for(prompts):
     """The right number a round, both categories alike, none twice, the same again."""
-    p = parameters.check({"prompts": prompts, "rounds": 3}, recipes.ROUNDS)
-    made = recipes.new_prompts(p, ["math", "creative"])
+    p = parameters.check({"prompts": prompts, "rounds": 3}, methods.self_improvement.RoundSettings)
+    made = methods.self_improvement.new_prompts(p, ["math", "creative"])
     assert [len(one) for one in made] == [prompts] * 3
     texts = [prompt[0]["content"] for one in made for prompt in one]
     assert len(set(texts)) == len(texts)
     for one in made:
         kinds = [tasks.parse(prompt[0]["content"])[0] for prompt in one]
         assert set(kinds) == {"math", "creative"} and abs(kinds.count("math") - kinds.count("creative")) <= 1
-    assert made == recipes.new_prompts(p, ["math", "creative"])
+    assert made == methods.self_improvement.new_prompts(p, ["math", "creative"])
 
 
 def test_new_prompts_of_a_file_are_those_of_the_categories_if_it_has_them(curriculum, capsys):
     """Guards against prompts of any category, and against an empty list where the file's names are others."""
-    p = parameters.check({**curriculum, "rounds": 2, "prompts": 5}, recipes.ROUNDS)
-    for one in recipes.new_prompts(p, ["even", "prime"]):
+    p = parameters.check({**curriculum, "rounds": 2, "prompts": 5}, methods.self_improvement.RoundSettings)
+    for one in methods.self_improvement.new_prompts(p, ["even", "prime"]):
         assert len(one) == 5 and all(int(prompt[0]["content"].split()[-1][:-1]) % 2 == 0 for prompt in one)
-    assert sum(map(len, recipes.new_prompts(p, ["prime"]))) == 10
+    assert sum(map(len, methods.self_improvement.new_prompts(p, ["prime"]))) == 10
     assert "of any category" in capsys.readouterr().out
     p.rounds = 100
     with pytest.raises(ValueError, match="100 rounds need more"):
-        recipes.new_prompts(p, ["even"])
+        methods.self_improvement.new_prompts(p, ["even"])
 
 
 # --- Evaluation prompts stay out --------------------------------------------------------------------------------
@@ -253,12 +251,13 @@ def texts_of(rows):
 
 def test_no_pocket_prompt_of_a_test_split_is_ever_trained_on_or_sampled_for_training():
     """By text, and by combination: the same question in other words is held out too."""
-    loaders = (data.load_pairs, data.load_dialogs, data.load_prompts)
-    held_out = set().union(*(texts_of(load("pocket", "test")) for load in loaders))
-    used = set().union(*(texts_of(load("pocket", "train")) for load in loaders))
-    p = parameters.check({"prompts": 100, "rounds": 2}, recipes.ROUNDS)
+    world = data.Source("pocket")
+    loaders = (world.pairs, world.dialogs, world.prompts)
+    held_out = set().union(*(texts_of(load("test")) for load in loaders))
+    used = set().union(*(texts_of(load("train")) for load in loaders))
+    p = parameters.check({"prompts": 100, "rounds": 2}, methods.self_improvement.RoundSettings)
     for category in pocket.CATEGORIES:
-        used |= {prompt[0]["content"] for one in recipes.new_prompts(p, [category]) for prompt in one}
+        used |= {prompt[0]["content"] for one in methods.self_improvement.new_prompts(p, [category]) for prompt in one}
     assert len(held_out) > 1000 and len(used) > 10_000
     assert not held_out & used
     found = [tasks.parse(text) for text in used]
@@ -267,19 +266,18 @@ def test_no_pocket_prompt_of_a_test_split_is_ever_trained_on_or_sampled_for_trai
 
 def test_new_prompts_from_a_file_leave_out_what_the_data_set_holds_out(curriculum, tmp_path):
     """Guards against a reader's file that holds the evaluation prompts, of a local data set or of the pocket world."""
-    held_out = texts_of(data.load_prompts(curriculum["dataset"], "test"))
+    held_out = texts_of(data.Source(curriculum["dataset"]).prompts("test"))
     rows = [{"prompt": f"what  is {n}?"} for n in range(40)]  # other spacing and case, same prompts
     (tmp_path / "new.csv").write_text("prompt\n" + "\n".join(row["prompt"] for row in rows))
-    p = parameters.check({**curriculum, "new_prompts": str(tmp_path / "new.csv"), "prompts": 40}, recipes.ROUNDS)
-    made = {" ".join(prompt[0]["content"].split()).casefold() for one in recipes.new_prompts(p, []) for prompt in one}
+    p = parameters.check({**curriculum, "new_prompts": str(tmp_path / "new.csv"), "prompts": 40}, methods.self_improvement.RoundSettings)
+    made = {" ".join(prompt[0]["content"].split()).casefold() for one in methods.self_improvement.new_prompts(p, []) for prompt in one}
     assert held_out and made and not made & {text.casefold() for text in held_out}
     rng, combination = random.Random(1), tasks.draw("math", random.Random(0), test=True)
     reworded = [tasks.render("math", combination, rng) for _ in range(5)]
-    held_out = recipes.own_samples.evaluation_prompts("pocket")
-    assert all(held_out([{"role": "user", "content": text}]) for text in reworded)
+    assert all(data.Source("pocket").holds_out([{"role": "user", "content": text}]) for text in reworded)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", list(methods.listed()))
 def test_no_recipe_sees_a_prompt_that_its_data_hold_out(curriculum, tokenizer, monkeypatch, method):
     """Every prompt that is sampled from, scored or trained on, in any recipe, is written down and looked through."""
     seen = set()
@@ -296,7 +294,7 @@ def test_no_recipe_sees_a_prompt_that_its_data_hold_out(curriculum, tokenizer, m
     monkeypatch.setattr(batches.Examples, "batch", watched_batch)
     for way in (decoding, sampling):
         monkeypatch.setattr(way, "left_padded", watched_padding)
-    specs = getattr(recipes, method.upper()).specs
-    getattr(recipes, method)(**{name: value for name, value in {**SMALL, **curriculum}.items() if name in specs})
-    held_out = data.load_prompts(curriculum["dataset"], "test")["prompt"]
+    specs = getattr(methods, method).Settings.model_fields
+    getattr(methods, method).recipe(**{name: value for name, value in {**SMALL, **curriculum}.items() if name in specs})
+    held_out = data.Source(curriculum["dataset"]).prompts("test")["prompt"]
     assert len(seen) > 4 and not seen & {tuple(prompt_ids(tokenizer, prompt)) for prompt in held_out}

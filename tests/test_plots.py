@@ -102,7 +102,7 @@ def test_chosen_and_rejected_keep_their_colours():
     """A reader learns them once."""
     axis = plots.plot_logprobs(history()).axes[0]
     drawn = {line.get_label(): to_hex(line.get_color()).upper() for line in axis.get_lines()}
-    assert drawn["chosen"] == plots.ROLES["chosen"] and drawn["rejected"] == plots.ROLES["rejected"]
+    assert drawn["chosen"] == plots.MEANINGS["chosen"] and drawn["rejected"] == plots.MEANINGS["rejected"]
 
 
 def test_smoothing_keeps_a_line_straight_and_its_length():

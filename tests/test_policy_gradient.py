@@ -16,8 +16,10 @@ from toy_policy import (
     samples,
 )
 
-from prefnb.logprobs import Response, from_tokens
-from prefnb.objectives.policy_gradient import dead_groups, group_relative, grpo, leave_one_out, plain, reinforce
+from prefnb.logprobs import ResponseLogprobs, from_tokens
+from prefnb.estimators.groups import dead_groups
+from prefnb.methods.grpo import group_relative, grpo
+from prefnb.methods.rloo import leave_one_out, plain, reinforce
 
 REWARDS = torch.tensor([0.3, -1.0, 2.0, 0.5, 1.5, -0.7, 0.1], dtype=torch.float64)  # of the seven responses
 
@@ -144,7 +146,7 @@ def test_grpo_s_gradient_is_its_loss_s(loss_type):
     noise = lambda seed: 0.3 * torch.randn(4, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)  # noqa: E731
     mask = policy.sample.mask
     old = (old.sample.token + noise(1) * mask).detach()
-    reference.sample = Response((reference.sample.token + noise(2) * mask).detach(), mask)
+    reference.sample = ResponseLogprobs((reference.sample.token + noise(2) * mask).detach(), mask)
     settings = dict(advantage=torch.tensor([1.0, -1.0, 0.5, -2.0]), old=old, kl_weight=0.1, max_length=9)
     assert gradcheck(lambda p: grpo(p, reference, loss_type=loss_type, **settings), policy)
 
@@ -162,7 +164,7 @@ def test_without_a_step_between_grpo_is_the_score_function():
 def test_the_clip_holds_only_what_has_gone_far_enough():
     """Ratio 1.5 is held for A > 0 and free to come back for A < 0; ratio 0.5 the other way round."""
     token = torch.tensor([[1.5], [1.5], [0.5], [0.5]]).log().requires_grad_()
-    policy = SimpleNamespace(sample=Response(token, torch.ones(4, 1, dtype=torch.bool)))
+    policy = SimpleNamespace(sample=ResponseLogprobs(token, torch.ones(4, 1, dtype=torch.bool)))
     loss, metrics = grpo(policy, advantage=torch.tensor([1.0, -1.0, 1.0, -1.0]), old=torch.zeros(4, 1))
     (gradient,) = torch.autograd.grad(loss.sum(), [token])
     assert metrics["clipped"].tolist() == [1, 0, 0, 1]
@@ -174,7 +176,7 @@ def test_what_each_denominator_does_to_a_long_answer():
     for loss_type, weights in (("sequence", (0.25, 1.0)), ("token", (1.0, 1.0)), ("constant", (0.1, 0.1))):
         token = torch.full((2, 4), -1.0).requires_grad_()
         mask = torch.tensor([[True] * 4, [True] + [False] * 3])
-        policy = SimpleNamespace(sample=Response(token, mask))
+        policy = SimpleNamespace(sample=ResponseLogprobs(token, mask))
         loss, _ = grpo(policy, advantage=torch.ones(2), loss_type=loss_type, max_length=10)
         (gradient,) = torch.autograd.grad(loss.sum(), [token])
         assert -gradient[:, 0] == pytest.approx(torch.tensor(weights))
@@ -183,7 +185,7 @@ def test_what_each_denominator_does_to_a_long_answer():
 def test_one_token_and_empty_answers_give_no_nan():
     """Guards every division by a length: one-token responses, and one that has no token at all."""
     mask = torch.tensor([[True], [False]])
-    policy = SimpleNamespace(sample=Response(torch.tensor([[-0.5], [0.0]]), mask))
+    policy = SimpleNamespace(sample=ResponseLogprobs(torch.tensor([[-0.5], [0.0]]), mask))
     for objective in (reinforce, *(partial(grpo, loss_type=kind, max_length=3) for kind in ("sequence", "token", "constant"))):
         loss, metrics = objective(policy, policy, advantage=torch.tensor([1.0, -1.0]), kl_weight=0.1)
         assert loss.isfinite().all() and all(value.isfinite().all() for value in metrics.values())
@@ -201,8 +203,8 @@ def test_grpo_is_liger_s(ours, theirs):
     token = logits.log_softmax(-1).gather(2, chosen[..., None])[..., 0]
     old, reference = (token + spread()).detach() * mask, (token + spread()).detach() * mask
     loss, _ = grpo(
-        SimpleNamespace(sample=Response(token * mask, mask)),
-        SimpleNamespace(sample=Response(reference, mask)),
+        SimpleNamespace(sample=ResponseLogprobs(token * mask, mask)),
+        SimpleNamespace(sample=ResponseLogprobs(reference, mask)),
         advantage=advantage,
         old=old,
         kl_weight=0.07,

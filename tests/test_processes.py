@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_recipes import small_world  # noqa: F401  (a fixture)
 
 from prefnb import __main__ as command_line
-from prefnb import recipes
+from prefnb import methods
 from prefnb.batches import Batches, from_samples, tokenize
 from prefnb.judges import Scores
 from prefnb.models import load_model, load_tokenizer
-from prefnb.objectives.policy_gradient import leave_one_out, reinforce
+from prefnb.methods.rloo import leave_one_out, reinforce
 from prefnb.rollouts import Rollouts
 from prefnb.sampling import Sample
 from prefnb.training import History, OnPolicyTerm, train
@@ -30,7 +29,7 @@ def test_two_processes_have_the_losses_of_one(small_world, tmp_path):  # noqa: F
     commands = {method: settings(method, small_world, tmp_path) for method in ("sft", "dppo")}
     launch(tmp_path, commands)
     for method, words in commands.items():
-        one = getattr(recipes, method)(**command_line.named_values(words)).history
+        one = getattr(methods, method).recipe(**command_line.named_values(words)).history
         two = History.load(tmp_path / method / "history.json")
         assert len(two.rows) == 6 and two["loss"][1].std() > 1e-4
         for name in ("loss", "tokens", "learning_rate"):
@@ -108,7 +107,7 @@ from prefnb.processes import processes
 from prefnb.training import train
 
 folder, model, file = Path({folder!r}), {model!r}, {file!r}
-examples = tokenize(data.load_pairs(file), models.load_tokenizer(model), ("chosen",), quiet=True)
+examples = tokenize(data.Source(file).pairs(), models.load_tokenizer(model), ("chosen",), quiet=True)
 
 def run(name, **settings):
     objective = lambda policy, reference: (-policy.chosen.mean, {{}})
@@ -143,7 +142,7 @@ def test_weights_in_parts_train_and_are_saved_whole(small_world, tmp_path):  # n
     file = tmp_path / "dppo.jsonl"
     after = INTERRUPTED.format(folder=str(tmp_path), model=small_world["model"], file=str(file))
     launch(tmp_path, {"dppo": words}, "fsdp.yaml", before=SPLIT, after=after)
-    made = recipes.dppo(**command_line.named_values(words))
+    made = methods.dppo.recipe(**command_line.named_values(words))
     two = History.load(tmp_path / "dppo" / "history.json")
     np.testing.assert_allclose(two["loss"][1], made.history["loss"][1], rtol=0, atol=1e-5)
     np.testing.assert_allclose(two["grad_norm"][1], made.history["grad_norm"][1], rtol=1e-4)

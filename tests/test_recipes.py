@@ -14,10 +14,11 @@ import torch
 from conftest import random_model
 from safetensors.torch import save_file
 
-from prefnb import cache, made, models, recipes
+from prefnb import cache, course, made, methods, models, parameters
 from prefnb.batches import end_of_turn_id, tokenize
 from prefnb.judges import Scores
-from prefnb.recipes import common, preference, reward, supervised
+from prefnb.course import answers, examples, policies
+from prefnb.course.settings import Judging
 from prefnb.sampling import Sample, sample
 from prefnb.training import History, train
 
@@ -150,7 +151,7 @@ def test_a_cache_that_is_a_file_is_refused_in_a_sentence(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PREFNB_CACHE", str(tmp_path / "file"))
     with pytest.raises(ValueError, match="is a file; let PREFNB_CACHE name a folder"):
-        recipes.dpo()
+        methods.dpo.recipe()
 
 
 def test_an_interrupted_make_leaves_no_entry():
@@ -189,24 +190,15 @@ def test_two_at_once_make_it_once():
 def test_the_reference_is_another_for_other_weights_or_examples(model, tokenizer, pairs):
     """Cached log-probs of another model or data set must never be served."""
     examples = tokenize(pairs, tokenizer)
-    first = recipes.reference(model, examples).all().chosen.sum
-    assert torch.equal(recipes.reference(model, examples).all().chosen.sum, first)
+    first = course.reference(model, examples).all().chosen.sum
+    assert torch.equal(course.reference(model, examples).all().chosen.sum, first)
     other = random_model(tokenizer, seed=1)
-    assert not torch.allclose(recipes.reference(other, examples).all().chosen.sum, first)
+    assert not torch.allclose(course.reference(other, examples).all().chosen.sum, first)
     fewer = tokenize(pairs[:5], tokenizer)
-    assert len(recipes.reference(model, fewer).all().chosen.sum) == 5
+    assert len(course.reference(model, fewer).all().chosen.sum) == 5
 
 
-@pytest.fixture
-def small_world(model, tokenizer, tmp_path):
-    """A model folder and a preference file: the path that real data takes."""
-    models.save_checkpoint(model, tokenizer, tmp_path / "model")
-    rows = [{"prompt": f"What is {n}?", "chosen": f"It is {n}, a number.", "rejected": f"No {n}."} for n in range(40)]
-    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    return dict(model=str(tmp_path / "model"), dataset=str(tmp_path / "pairs.jsonl"), pairs=16, batch_size=8)
-
-
-@pytest.mark.parametrize("recipe, more", [(recipes.dpo, {}), (recipes.dppo, {"alpha": 0.5, "penalty": "unlikelihood"})])
+@pytest.mark.parametrize("recipe, more", [(methods.dpo.recipe, {}), (methods.dppo.recipe, {"alpha": 0.5, "penalty": "unlikelihood"})])
 def test_a_recipe_runs_on_a_local_model_and_file_and_comes_back_from_the_cache(small_world, recipe, more):
     """From the parameters to a trained policy, and the same from the cache, bit for bit."""
     first = recipe(**small_world, **more)
@@ -219,20 +211,20 @@ def test_a_recipe_runs_on_a_local_model_and_file_and_comes_back_from_the_cache(s
 
 def test_a_model_that_sft_leaves_as_it_is_is_told(small_world, capsys):
     """`sft=True` was ignored without a word for any model but the preset's."""
-    first = recipes.dpo(**small_world)
+    first = methods.dpo.recipe(**small_world)
     said = "is taken as it is: SFT comes first only for the preset's own model"
     assert f"'{small_world['model']}' {said}" in capsys.readouterr().out
-    again = recipes.dpo(**small_world, sft=False)
+    again = methods.dpo.recipe(**small_world, sft=False)
     assert said not in capsys.readouterr().out
     assert models.fingerprint(again.model) == models.fingerprint(first.model)
 
 
 def test_a_changed_file_is_another_entry(small_world):
     """Editing the data set under the same name must train again."""
-    before = recipes.dpo(**small_world).history.rows
+    before = methods.dpo.recipe(**small_world).history.rows
     text = open(small_world["dataset"]).read()
     open(small_world["dataset"], "w").write(text.replace("a number", "some number"))
-    assert recipes.dpo(**small_world).history.rows != before
+    assert methods.dpo.recipe(**small_world).history.rows != before
 
 
 def test_a_file_of_the_same_name_deeper_down_hides_no_change(small_world):
@@ -240,12 +232,12 @@ def test_a_file_of_the_same_name_deeper_down_hides_no_change(small_world):
     folder = Path(small_world["model"])
     (folder / "original").mkdir()
     shutil.copy(folder / "model.safetensors", folder / "original")
-    p = SimpleNamespace(model=str(folder), dataset="pocket")
-    before = common._files(p)
+    p = parameters.check({"model": str(folder)}, methods.dpo.Settings)
+    before = policies._files(p)
     with open(folder / "model.safetensors", "r+b") as file:
         file.seek(-1, 2)
         file.write(b"\x01")
-    after = common._files(p)
+    after = policies._files(p)
     assert [name for name in after if after[name] != before[name]] == [f"{folder}:model.safetensors"]
 
 
@@ -253,24 +245,24 @@ def test_a_folder_that_is_no_model_is_not_read_first(tmp_path, monkeypatch):
     """4.5 GB of something else were hashed before the sentence."""
     (tmp_path / "big").mkdir()
     (tmp_path / "big" / "film.mp4").write_bytes(b"film")
-    monkeypatch.setattr(common, "file_digest", lambda path: pytest.fail(f"{path} is read"))
+    monkeypatch.setattr(policies, "file_digest", lambda path: pytest.fail(f"{path} is read"))
     with pytest.raises(ValueError, match="no config.json"):
-        common._files(SimpleNamespace(model=str(tmp_path / "big")))
+        policies._files(parameters.check({"model": str(tmp_path / "big")}, methods.dpo.Settings))
 
 
 def test_an_edited_loss_is_another_entry(small_world, monkeypatch, capsys):
     """The key has the code in it, for policies, reference log-probs and samples; and what is taken is told, once."""
     given = {**small_world, "alpha": 0.5, "max_response_tokens": 12}
     monkeypatch.setattr(cache, "_told", set())
-    recipes.dppo(**given)
+    methods.dppo.recipe(**given)
     names = {path.name for path in cache.cache_folder().iterdir() if path.is_dir()}
     assert {name.partition("-")[0] for name in names} == {"dppo", "reference", "samples"}
     assert "from the cache" not in capsys.readouterr().out
-    recipes.dppo(**given), recipes.dppo(**given)
+    methods.dppo.recipe(**given), methods.dppo.recipe(**given)
     assert capsys.readouterr().out.count("dppo: from the cache.") == 1
-    for module in (common, preference):
+    for module in (policies, answers, examples):
         monkeypatch.setattr(module, "code_of", lambda dotted: f"{dotted}, edited")
-    recipes.dppo(**given)
+    methods.dppo.recipe(**given)
     more = {path.name for path in cache.cache_folder().iterdir() if path.is_dir()} - names
     assert {name.partition("-")[0] for name in more} == {"dppo", "reference", "samples"}
 
@@ -278,9 +270,9 @@ def test_an_edited_loss_is_another_entry(small_world, monkeypatch, capsys):
 def test_parameters_are_refused_before_any_work(small_world):
     """A mistyped or impossible parameter is one sentence, before a model is loaded."""
     with pytest.raises(ValueError, match="'alhpa'.*'alpha'"):
-        recipes.dppo(**small_world, alhpa=10)
+        methods.dppo.recipe(**small_world, alhpa=10)
     with pytest.raises(ValueError, match="penalty"):
-        recipes.dppo(**small_world, penalty="none")
+        methods.dppo.recipe(**small_world, penalty="none")
 
 
 def comparison_of_two():
@@ -294,13 +286,13 @@ def comparison_of_two():
         "DPO": Scores(np.array([[2.0, 3.0], [1.5, 2.05]])),
         "SimPO": Scores(np.array([[0.0, 0.0], [9.0, 9.0]])),
     }
-    return recipes.Comparison(prompts, ["x", "y"], ["", ""], answers, scores, "SFT", 0.1)
+    return course.Comparison(prompts, ["x", "y"], ["", ""], answers, scores, "SFT", SimpleNamespace(name="gold", tie=0.1))
 
 
 def test_a_run_leaves_its_record_behind(tmp_path):
     """parameters, history, every response with its own score, and summary, as JSON that can be read back."""
     history = History([{"step": 1, "loss": 0.5}])
-    folder = recipes.record(tmp_path / "run", SimpleNamespace(alpha=1.0), {"DPO": history}, comparison_of_two(), kl=0.3)
+    folder = course.record(tmp_path / "run", SimpleNamespace(alpha=1.0), {"DPO": history}, comparison_of_two(), kl=0.3)
     assert json.loads((folder / "parameters.json").read_text()) == {"alpha": 1.0}
     assert History.load(folder / "history_DPO.json").rows == [{"step": 1, "loss": 0.5}]
     rows = json.loads((folder / "responses.json").read_text())
@@ -338,26 +330,26 @@ def test_a_comparison_keeps_draws_prompts_and_policies_apart():
 @pytest.fixture
 def asked(tokenizer):
     """What `compare` takes: a few test prompts, three draws."""
-    return SimpleNamespace(dataset="pocket", test_prompts=12, draws=3, seed=0, max_response_tokens=8)
+    return parameters.check({"test_prompts": 20, "draws": 3, "max_response_tokens": 8}, Judging)
 
 
 def test_one_policy_has_one_win_rate(tokenizer, asked):
     """Guards against rates that depend on a label, a place in the dict or the other policies: DPO's was .48 in one
     notebook and .645 in the next."""
     start, one, other = (random_model(tokenizer, seed) for seed in range(3))
-    first = recipes.compare({"SFT": start, "DPO": one, "SimPO": other}, tokenizer, asked)
-    again = recipes.compare(
+    first = course.compare({"SFT": start, "DPO": one, "SimPO": other}, tokenizer, asked)
+    again = course.compare(
         {"x": other, "y": models.copy_model(one), "start": start}, tokenizer, asked, baseline="start"
     )
     assert first.win_rates["DPO"] == again.win_rates["y"] and first.win_rates["SimPO"] == again.win_rates["x"]
     assert first.answers["DPO"] == again.answers["y"] != first.answers["SFT"]
-    backwards = recipes.answers_of(one, tokenizer, first.prompts[::-1], draws=3, temperature=0.7, max_new_tokens=8)
+    backwards = course.answers_of(one, tokenizer, first.prompts[::-1], draws=3, temperature=0.7, max_new_tokens=8)
     assert backwards[-3:] == first.answers["DPO"][:3] and backwards[:3] == first.answers["DPO"][-3:]
 
 
 def test_a_policy_against_itself_is_at_one_half(tokenizer, asked, model):
     """Exactly, with an interval that holds it."""
-    found = recipes.compare({"SFT": model, "copy": models.copy_model(model)}, tokenizer, asked).win_rates["copy"]
+    found = course.compare({"SFT": model, "copy": models.copy_model(model)}, tokenizer, asked).win_rates["copy"]
     assert found.rate == 0.5 and found.interval[0] <= 0.5 <= found.interval[1]
 
 
@@ -367,7 +359,7 @@ def test_nearly_equal_policies_do_not_share_their_luck(tokenizer, asked, model):
     near = models.copy_model(model)
     with torch.no_grad():
         next(near.parameters())[0, 0] += 1e-3
-    found = recipes.compare({"SFT": model, "near": near}, tokenizer, asked)
+    found = course.compare({"SFT": model, "near": near}, tokenizer, asked)
     assert found.answers["SFT"] != found.answers["near"]
 
 
@@ -376,31 +368,31 @@ def test_samples_are_drawn_once_and_come_back_as_they_were(tokenizer, asked, mod
     with torch.no_grad():  # an end-of-turn token that some answers come to
         model.get_input_embeddings().weight[end_of_turn_id(tokenizer)] *= 4
     calls = []
-    monkeypatch.setattr(common, "sample", lambda *given, **more: calls.append(more) or sample(*given, **more))
-    first = recipes.compare({"SFT": model}, tokenizer, asked)
-    recipes.sampled_kl(model, model, tokenizer, first.prompts, max_new_tokens=8)
+    monkeypatch.setattr(answers, "sample", lambda *given, **more: calls.append(more) or sample(*given, **more))
+    first = course.compare({"SFT": model}, tokenizer, asked)
+    course.sampled_kl(model, model, tokenizer, first.prompts, max_new_tokens=8)
     assert [call["samples"] for call in calls] == [3, 1]
     assert {one.finished for one in first.answers["SFT"]} == {True, False}
-    again = recipes.compare({"base": model}, tokenizer, asked, baseline="base")
-    recipes.sampled_kl(model, model, tokenizer, first.prompts, max_new_tokens=8)
+    again = course.compare({"base": model}, tokenizer, asked, baseline="base")
+    course.sampled_kl(model, model, tokenizer, first.prompts, max_new_tokens=8)
     assert len(calls) == 2 and again.answers["base"] == first.answers["SFT"]
     asked.draws = 2
-    recipes.compare({"SFT": model}, tokenizer, asked)
+    course.compare({"SFT": model}, tokenizer, asked)
     assert len(calls) == 3
-    recipes.compare({"SFT": model}, tokenizer, asked, temperature=0)
+    course.compare({"SFT": model}, tokenizer, asked, temperature=0)
     assert calls[-1]["samples"] == 1 and len(calls) == 4
 
 
 def test_a_baseline_that_is_not_there_is_named(tokenizer, asked, model):
     """Before anything is sampled."""
     with pytest.raises(ValueError, match="no policy 'SFT' to compare with; there are DPO"):
-        recipes.compare({"DPO": model}, tokenizer, asked)
+        course.compare({"DPO": model}, tokenizer, asked)
 
 
 def test_the_qwen_preset_runs_on_a_local_model_and_file(small_world):
     """The papers' hyper-parameters go the same way: only model and data are small and local here."""
     small_world.pop("batch_size")
-    made = recipes.dpo(preset="qwen", **small_world)
+    made = methods.dpo.recipe(preset="qwen", **small_world)
     assert made.history.rows[0]["loss"] == pytest.approx(0.6931472, abs=1e-5)
     assert max(row["learning_rate"] for row in made.history.rows) <= 5e-6
 
@@ -421,11 +413,12 @@ def test_samples_that_cannot_be_drawn_or_judged_are_refused_before_any_work(
     def work(*given, **more):
         raise AssertionError("work has begun")
 
-    for name in ("starting_policy", "reward_judge"):
-        monkeypatch.setattr(recipes.policy_gradient, name, work)
+    monkeypatch.setattr(methods._rewards, "starting_policy", work)
+    for one in (methods.rloo, methods.multi_objective):
+        monkeypatch.setattr(one, "proxy", work)
     given = {name: small_world[name] for name in ("model", "dataset")}
     with pytest.raises(ValueError, match=words):
-        getattr(recipes, method)(**given, **wrong)
+        getattr(methods, method).recipe(**given, **wrong)
 
 
 @pytest.mark.parametrize("name, given", made.POLICIES, ids=str)
@@ -433,12 +426,11 @@ def test_what_is_said_to_come_with_the_package_does(monkeypatch, tmp_path, name,
     """Under today's key, with the answers that notebooks compare: if not, run `make made`."""
     monkeypatch.setenv("PREFNB_CACHE", str(tmp_path))
     monkeypatch.setattr(cache, "_locked", lambda folder: pytest.fail(f"{folder.name} does not: run `make made`"))
-    policy = getattr(recipes, name)(**given)
+    policy = getattr(methods, name).recipe(**given)
     assert len(policy.history.rows) >= 60
     if name != "reward_model":
-        asked = SimpleNamespace(dataset="pocket", test_prompts=520, draws=4, seed=0, max_response_tokens=112)
-        monkeypatch.setattr(common, "sample", lambda *given, **more: pytest.fail("it was asked again"))
-        compared = recipes.compare({"SFT": policy.model}, policy.tokenizer, asked)
+        monkeypatch.setattr(answers, "sample", lambda *given, **more: pytest.fail("it was asked again"))
+        compared = course.compare({"SFT": policy.model}, policy.tokenizer, parameters.check({}, Judging))
         assert compared.scores["SFT"].total.shape == (520, 4)
     assert not list(tmp_path.iterdir())
 
@@ -446,7 +438,8 @@ def test_what_is_said_to_come_with_the_package_does(monkeypatch, tmp_path, name,
 @pytest.mark.parametrize("name", ["sft", "dpo", "reward_model"])
 def test_what_comes_with_the_package_is_what_the_recipes_make_today(monkeypatch, tmp_path, name):
     """Under today's key, from today's weights and data (the first step's loss and tokens): if not, run `make made`."""
-    recipe, module = getattr(recipes, name), {"sft": supervised, "dpo": preference, "reward_model": reward}[name]
+    recipe = getattr(methods, name).recipe
+    module = methods._pairs if name == "dpo" else getattr(methods, name)
     monkeypatch.setattr(module, "train", lambda *given, **more: pytest.fail("it was trained again"))
     comes_with_it = recipe().history.rows
     others = [folder for folder in cache.MADE.iterdir() if not folder.name.startswith(f"{name}-")]

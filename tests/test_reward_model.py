@@ -1,18 +1,18 @@
 """Reward models: the loss, the scores on shared-prompt rows, loading, the judge and the recipe."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
-from test_recipes import small_world  # noqa: F401  (a fixture)
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
-from prefnb import models, recipes
+from prefnb import methods, models
 from prefnb.batches import Batches, tokenize
 from prefnb.judges import RewardModel
 from prefnb.logprobs import RewardScorer, score_of
-from prefnb.objectives.reward_model import bradley_terry, two_classes
+from prefnb.methods.reward_model import bradley_terry, two_classes
 from prefnb.training import train
 
 
@@ -89,7 +89,7 @@ def test_the_loss_is_trls(reward_model, tokenizer, pairs, tmp_path):
 
     examples = tokenize(pairs, tokenizer)
     rows = [
-        {f"{role}_ids": prompt + examples.responses[role][i] for role in examples.roles}
+        {f"{role}_ids": prompt + examples.responses[role][i] for role in examples.names}
         for i, prompt in enumerate(examples.prompt_ids)
     ]
     trainer = RewardTrainer(
@@ -129,7 +129,7 @@ def test_scores_on_shared_prompt_rows_are_the_plain_forwards(reward_model, token
     examples = tokenize(pairs, tokenizer)
     index = [0, 5, 11]
     scored = RewardScorer(reward_model)(examples.batch(index))
-    for role in examples.roles:
+    for role in examples.names:
         alone = [plain_score(reward_model, examples.prompt_ids[i] + examples.responses[role][i]) for i in index]
         found = getattr(scored, role)
         assert found.shape == (3,) and found.dtype == torch.float32
@@ -168,7 +168,7 @@ def test_a_classifier_learns_labels_in_the_one_loop(model, tokenizer, pairs):
     examples = tokenize(pairs, tokenizer, ("chosen",))
     examples.responses = {"response": examples.responses["chosen"]}
     learner = models.reward_model_from(model, tokenizer, classes=("bad", "good"))
-    batches = Batches(examples, 4, accumulation=2, label=label)
+    batches = Batches(replace(examples, labels={"label": label.tolist()}), 4, accumulation=2)
     assert all(piece.extras["label"].tolist() == label[piece.index].tolist() for cut in batches.epoch(0) for piece in cut)
     train(learner, batches, two_classes, scorer=RewardScorer, epochs=40, learning_rate=3e-3, progress=False)
     found = RewardModel(learner, tokenizer)([row["prompt"] for row in pairs], [row["chosen"] for row in pairs]).total
@@ -343,7 +343,7 @@ def test_settings_that_no_judge_has_are_refused(encoder):
 
 def test_the_recipe_runs_on_local_files_and_comes_back_from_the_cache(small_world):  # noqa: F811
     """From the parameters to a judge, and the same from the cache, bit for bit; the loss starts near ln 2."""
-    first, again = (recipes.reward_model(**small_world) for _ in range(2))
+    first, again = (methods.reward_model.recipe(**small_world) for _ in range(2))
     assert first.history.rows[0]["loss"] == pytest.approx(math.log(2), abs=0.1)
     assert again.history.rows == first.history.rows
     assert models.fingerprint(again.model) == models.fingerprint(first.model)

@@ -13,7 +13,8 @@ from prefnb.batches import from_samples, prompt_ids
 from prefnb.judges import Scores
 from prefnb.logprobs import Scorer
 from prefnb.models import copy_model, fingerprint
-from prefnb.objectives.policy_gradient import group_relative, grpo, leave_one_out, reinforce
+from prefnb.methods.grpo import group_relative, grpo
+from prefnb.methods.rloo import leave_one_out, reinforce
 from prefnb.rollouts import Rollouts
 from prefnb.training import train
 
@@ -48,7 +49,7 @@ def examples(batch):
     """(prompt ids, response ids) of every sample, in the order of the advantages."""
     return [
         (tuple(ids[segment == 0].tolist()), tuple(ids[segment == place].tolist()))
-        for place in range(1, len(batch.roles) + 1)
+        for place in range(1, len(batch.names) + 1)
         for ids, segment in zip(batch.input_ids, batch.segment)
     ]
 
@@ -77,7 +78,7 @@ def test_samples_in_one_row_are_as_if_each_stood_alone(rollouts, model, samples,
     source = rollouts(samples=samples, temperatures=temperatures)
     drawn = source.draw([0, 1], seed=3)
     (batch,) = source.batches(drawn)
-    assert len(batch.roles) == in_a_row and len(batch) == 2 * samples
+    assert len(batch.names) == in_a_row and len(batch) == 2 * samples
     together = Scorer(model)(batch).sample
     for number, (prompt, ids) in enumerate(examples(batch)):
         alone = from_samples([list(prompt)], [list(ids)], temperature=batch.temperature[number].item())

@@ -116,7 +116,7 @@ def test_k_samples_take_one_pass_over_the_prompt(model, tokenizer, monkeypatch, 
 def test_responses_that_have_ended_leave_the_batch_and_change_nothing(tokenizer, monkeypatch, way):
     """The memory of rows that go on must be theirs, and rows that ended must not be sampled on."""
     model = load_model("pocket")  # random models say one word over and over
-    prompts = [tokenizer.encode(row["response"])[:8] for row in data.load_dialogs(limit=10)]  # plain text, its own kind
+    prompts = [tokenizer.encode(row["response"])[:8] for row in data.Source("pocket").dialogs(limit=10)]
     said = [one.ids for one in sample(model, tokenizer, prompts, temperature=0, max_new_tokens=40)]
     common = max({i for ids in said for i in ids}, key=lambda i: len({ids.index(i) for ids in said if i in ids}))
     monkeypatch.setattr(sampling, "end_of_turn_id", lambda tokenizer: common)  # ends that come at different places

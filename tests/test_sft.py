@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import torch
 from toy_policy import END, RESPONSES, expected_gradient, finite_differences, probabilities, samples
 
-from prefnb.logprobs import Response, from_tokens
-from prefnb.objectives.score_function import score_function
-from prefnb.objectives.sft import length_penalty, length_penalty_printed, sft
+from prefnb.logprobs import ResponseLogprobs, from_tokens
+from prefnb.estimators.score_function import score_function
+from prefnb.methods.sft import length_penalty, length_penalty_printed, sft
 
 LENGTHS = torch.tensor([float(len(y)) for y in RESPONSES])
 
@@ -32,7 +32,7 @@ def test_sft_is_torch_s_cross_entropy_with_prompt_labels_ignored():
     ignored = labels.masked_fill(~mask, -100)
     theirs = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ignored.flatten())
     token = logits.log_softmax(-1).gather(2, labels[..., None])[..., 0].masked_fill(~mask, 0.0)
-    loss, metrics = sft(SimpleNamespace(response=Response(token, mask)))
+    loss, metrics = sft(SimpleNamespace(response=ResponseLogprobs(token, mask)))
     ours = loss.sum() / metrics["length"].sum()  # what the loop does
     assert torch.allclose(ours, theirs)
     assert torch.allclose(*(torch.autograd.grad(x, logits, retain_graph=True)[0] for x in (ours, theirs)))
@@ -41,7 +41,7 @@ def test_sft_is_torch_s_cross_entropy_with_prompt_labels_ignored():
 def test_sft_of_an_empty_response_is_zero():
     """Guards against NaN from a row whose tokens are all masked."""
     token = torch.zeros(1, 3, requires_grad=True)
-    loss, _ = sft(SimpleNamespace(response=Response(token, torch.zeros(1, 3, dtype=torch.bool))))
+    loss, _ = sft(SimpleNamespace(response=ResponseLogprobs(token, torch.zeros(1, 3, dtype=torch.bool))))
     loss.sum().backward()
     assert loss.item() == 0 and token.grad.isfinite().all()
 
@@ -78,7 +78,7 @@ def test_both_length_penalties_report_the_same_number():
 def test_length_penalty_pushes_long_samples_down_by_hand():
     """Guards the estimator's sign: excesses 2 and 0 cost 4 and 0, so the advantages are +4 and -4."""
     token = torch.tensor([[-1.0, -1.0, -1.0], [-1.0, 0.0, 0.0]], requires_grad=True)
-    policy = SimpleNamespace(sample=Response(token, torch.tensor([[True, True, True], [True, False, False]])))
+    policy = SimpleNamespace(sample=ResponseLogprobs(token, torch.tensor([[True, True, True], [True, False, False]])))
     length_penalty(policy, target_length=torch.ones(2), factor=1.0)[0].sum().backward()
     assert token.grad[:, 0].tolist() == [4.0, -4.0]
 

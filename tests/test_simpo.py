@@ -8,8 +8,8 @@ import pytest
 import torch
 from toy_policy import gradcheck, random_responses, tokens_of
 
-from prefnb.logprobs import Response, from_tokens
-from prefnb.objectives.simpo import simpo
+from prefnb.logprobs import ResponseLogprobs, from_tokens
+from prefnb.methods.simpo import simpo
 
 PAIR = ("chosen", "rejected")
 
@@ -50,8 +50,8 @@ def test_metrics_are_detached_and_per_example():
 def test_a_fully_masked_row_is_not_nan():
     """Guards against a division by a length of zero."""
     masked = torch.zeros(1, 2, dtype=torch.bool)
-    policy = SimpleNamespace(chosen=Response(torch.zeros(1, 2, requires_grad=True), masked),
-                             rejected=Response(torch.zeros(1, 2, requires_grad=True), masked))
+    policy = SimpleNamespace(chosen=ResponseLogprobs(torch.zeros(1, 2, requires_grad=True), masked),
+                             rejected=ResponseLogprobs(torch.zeros(1, 2, requires_grad=True), masked))
     loss, _ = simpo(policy, beta=2.5, gamma=1.0)
     assert loss.isfinite().all() and all(gradient.isfinite().all() for gradient in gradients(loss, policy))
 
@@ -61,7 +61,7 @@ def test_a_doubled_response_leaves_the_loss_as_it_is(role):
     """Guards the length normalisation: saying every token twice must not pay, and must not cost."""
     policy = random_responses(PAIR, seed=0)
     once = getattr(policy, role)
-    doubled = SimpleNamespace(**vars(policy) | {role: Response(once.token.repeat(1, 2), once.mask.repeat(1, 2))})
+    doubled = SimpleNamespace(**vars(policy) | {role: ResponseLogprobs(once.token.repeat(1, 2), once.mask.repeat(1, 2))})
     torch.testing.assert_close(simpo(doubled, beta=2.5, gamma=1.0)[0], simpo(policy, beta=2.5, gamma=1.0)[0])
 
 
@@ -99,7 +99,7 @@ def test_simpo_is_trl_s():
 
     mask = labels[:, 1:] != -100
     token = logits[:, :-1].log_softmax(-1).gather(-1, labels[:, 1:, None].clamp(min=0))[..., 0] * mask
-    policy = SimpleNamespace(chosen=Response(token[:3], mask[:3]), rejected=Response(token[3:], mask[3:]))
+    policy = SimpleNamespace(chosen=ResponseLogprobs(token[:3], mask[:3]), rejected=ResponseLogprobs(token[3:], mask[3:]))
     loss, metrics = simpo(policy, beta=2.5, gamma=1.0)
     torch.testing.assert_close(loss, theirs)
     torch.testing.assert_close(metrics["reward_chosen"], chosen)

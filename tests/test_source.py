@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 import prefnb
-from prefnb import source
-from prefnb.__main__ import METHODS
+from prefnb import methods, source
 
+METHODS = set(methods.listed())
 EDITS = {  # what is edited, and which recipes must notice
-    "objectives/dpo.py": {"dpo", "simpo", "dppo", "rs_dpo", "self_improvement"},  # they share their metrics
-    "objectives/dppo.py": {"dppo"},
-    "objectives/policy_gradient.py": {"rloo", "grpo", "multi_objective"},
-    "objectives/reward_model.py": {"reward_model", "rloo", "grpo", "multi_objective", "self_improvement"},
-    "training/step.py": set(METHODS),
-    "batches.py": set(METHODS),
+    "methods/dpo.py": {"dpo", "simpo", "dppo", "rs_dpo", "self_improvement"},  # they share their metrics
+    "methods/dppo.py": {"dppo"},
+    "methods/rloo.py": {"rloo", "grpo", "multi_objective"},
+    "methods/reward_model.py": {"reward_model", "rloo", "grpo", "multi_objective", "self_improvement"},
+    "training/loop.py": METHODS,
+    "batches.py": METHODS,
     "pocket/judge.py": {"rloo", "grpo", "multi_objective"},
     "plots.py": set(),
     "parameters.py": set(),
@@ -26,7 +26,7 @@ def codes():
     """Every recipe's digest, of the texts as they are now."""
     for remembered in (source.code_of, source._looked_at, source._tree, source._top_level):
         remembered.cache_clear()
-    return {name: source.code_of(f"prefnb.recipes.{name}") for name in METHODS}
+    return {name: source.code_of(f"prefnb.methods.{name}.recipe") for name in METHODS}
 
 
 def edited(text):
@@ -48,7 +48,7 @@ def commented(text):
 
 
 def test_an_edited_loss_is_run_and_a_changed_comment_is_not(monkeypatch):
-    """A `raise SystemExit` in objectives/dpo.py returned the old policy, exit 0. What a recipe may call counts, what it
+    """A `raise SystemExit` in methods/dpo.py returned the old policy, exit 0. What a recipe may call counts, what it
     may not does not, and nor do comments."""
     before = codes()
     for file, noticed in EDITS.items():
@@ -84,7 +84,7 @@ def test_every_import_inside_the_package_is_followed():
 def test_an_unknown_name_is_refused():
     """A recipe that was renamed must not share one key with all others."""
     with pytest.raises(KeyError):
-        source.code_of("prefnb.recipes.nothing")
+        source.code_of("prefnb.methods.dpo.nothing")
 
 
 NOTEBOOK = """
@@ -92,7 +92,7 @@ from functools import partial
 import math
 import torch
 from torch.nn.functional import logsigmoid
-from prefnb.objectives.dpo import dpo
+from prefnb.methods.dpo import dpo
 
 HALF = 0.5
 other = torch.zeros(3)  # mentioned nowhere
@@ -166,7 +166,7 @@ def test_a_loss_of_the_library_is_known_by_its_code(monkeypatch):
     """`partial(dpo, beta=...)` is the same loss in every notebook, and another after an edit."""
     from functools import partial
 
-    from prefnb.objectives.dpo import dpo
+    from prefnb.methods.dpo import dpo
 
     before = source.described(partial(dpo, beta=0.1))
     assert before == source.described(partial(dpo, beta=0.1)) != source.described(partial(dpo, beta=0.2))

@@ -3,7 +3,9 @@
 import errno
 import json
 import math
+import os
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,10 +17,10 @@ from safetensors.torch import save
 from prefnb.batches import Batches, from_samples, tokenize
 from prefnb.logprobs import DatasetLogprobs
 from prefnb.models import copy_model
-from prefnb.objectives.dpo import dpo
-from prefnb.objectives.dppo import dppo
-from prefnb.objectives.sft import sft
-from prefnb.recipes.common import with_checkpointing
+from prefnb.methods.dpo import dpo
+from prefnb.methods.dppo import dppo
+from prefnb.methods.sft import sft
+from prefnb.course.policies import with_checkpointing
 from prefnb.rollouts import Rollouts
 from prefnb.training import History, OnPolicyTerm, schedule_factor, train, unfinished
 
@@ -207,6 +209,28 @@ def test_what_was_set_aside_stays_when_the_run_is_done(setting, tmp_path):
     setting(checkpoint=tmp_path / "run" / "round-1")
     unfinished.forget(tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["unfinished.safetensors.damaged-1"]
+
+
+def test_a_kill_in_the_midst_of_writing_leaves_nothing_for_ever(setting, tmp_path, monkeypatch):
+    """After 1 of 50 kills the folder stayed, with a file .tmpCZDuM7 in it: safetensors calls what it writes so until it
+    is whole, and nobody else knew. What a user calls so is not removed either."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".tmp-of-mine").write_text("notes")
+
+    def killed(tensors, path, metadata):
+        Path(path).with_name(".tmpCZDuM7").write_bytes(b"half of it")
+        os._exit(9)
+
+    if not (child := os.fork()):
+        try:
+            monkeypatch.setattr("safetensors.torch.save_file", killed)
+            unfinished._write(tmp_path / "run" / unfinished.FILE, {}, "")
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9 and list(tmp_path.rglob(".tmpCZDuM7"))
+    setting(checkpoint=tmp_path / "run")
+    unfinished.forget(tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".tmp-of-mine"]
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), SafetensorError("No space left")])

@@ -12,7 +12,7 @@ from prefnb.pocket import tasks
 
 @pytest.fixture(scope="module")
 def rows():
-    return data.load_prompts("pocket", "test")
+    return data.Source("pocket").prompts("test")
 
 
 def answers(rows, gold, flaws=0.3):

@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 
 from prefnb import __main__ as command_line
 from prefnb import cache as made
-from prefnb import data, models, parameters, recipes
+from prefnb import data, models, parameters
 from prefnb.training import train
 
 SMALL = {
@@ -78,7 +78,7 @@ class Campaign:
         """The command line of a small run."""
         files = {"model": "model", "dataset": "pairs.jsonl", "new_prompts": "new.jsonl"}
         given = {**SMALL, **{name: self.folder / file for name, file in files.items()}, **MORE.get(method, {})}
-        known = getattr(recipes, method.upper()).specs
+        known = getattr(methods, method).Settings.model_fields
         used = {name: value for name, value in given.items() if name in known and value is not None}
         return [method, *(f"--{name}={value}" for name, value in used.items()), f"--output_dir={out}"]
 
@@ -127,7 +127,7 @@ class Campaign:
         """Every recipe in turn: killed at a random moment, perhaps again, then left alone."""
         whole = {}
         for number in range(times):
-            method = command_line.METHODS[number % len(command_line.METHODS)]
+            method = list(methods.listed())[number % len(methods.listed())]
             if method not in whole:
                 began = time.monotonic()
                 digest = self.run(method, self.folder / f"cache-{method}", self.folder / f"whole-{method}")
@@ -226,10 +226,10 @@ class Campaign:
     def typed(self, times: int) -> None:
         """Generated parameters: read, or refused in sentences."""
 
-        @self.generated(times, drawn=st.data(), method=st.sampled_from(command_line.METHODS))
+        @self.generated(times, drawn=st.data(), method=st.sampled_from(list(methods.listed())))
         def one(drawn, method):
-            schema = getattr(recipes, method.upper())
-            names = st.sampled_from([*schema.specs, "alhpa", "", "output_dir"])
+            schema = getattr(methods, method).Settings
+            names = st.sampled_from([*schema.model_fields, "alhpa", "", "output_dir"])
             given = drawn.draw(st.dictionaries(names, VALUES, min_size=1, max_size=4))
             try:
                 parameters.check(given, schema)
@@ -243,7 +243,7 @@ class Campaign:
 
     def filed(self, times: int) -> None:
         """Generated files: rows, or refused in one sentence."""
-        loaders = st.sampled_from((data.load_pairs, data.load_dialogs, data.load_prompts))
+        loaders = st.sampled_from((data.Source.pairs, data.Source.dialogs, data.Source.prompts))
         asked = {"split": st.sampled_from(("train", "test")), "limit": st.sampled_from((None, 1, 8))}
 
         @self.generated(times, kind=st.sampled_from(data.SUFFIXES), rows=ROWS, damage=DAMAGED, load=loaders, **asked)
@@ -254,7 +254,7 @@ class Campaign:
                 damage[0](path, random.Random(damage[1]))
             try:
                 with contextlib.redirect_stdout(io.StringIO()):
-                    found = load(str(path), **asked)
+                    found = load(data.Source(str(path)), **asked)
                 self.count("files", len(found) > 0)
             except data.DataError as error:
                 self.count("files", "\n" not in str(error), str(error))

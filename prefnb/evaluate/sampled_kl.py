@@ -11,7 +11,7 @@ from prefnb.evaluate.intervals import Interval, bootstrap_interval
 def kl(policy, reference, seed: int = 0) -> dict[str, float | Interval]:
     """Sampled KL(policy || reference), nats per response: {"k1", "k3", "interval" (of k3), "per_token" (k3)}.
 
-    policy, reference: `logprobs.Response` of the **policy's own samples** under either model. The samples
+    policy, reference: `logprobs.ResponseLogprobs` of the **policy's own samples** under either model. The samples
     must come from the distribution that `policy` holds the log-probs of: temperature 1 and top_p 1, unless
     the log-probs were taken at the sampling temperature too. On a dataset's responses the same sum is not a
     KL. The estimators are those of `objectives.kl`: both unbiased, and k3 is never negative and less noisy.

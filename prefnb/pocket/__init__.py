@@ -14,7 +14,7 @@ from .judge import FLAWS, TIE, Judgement, flaws, score
 from .writers import HOUSES, WRITERS
 
 CATEGORIES = tuple(tasks.CATEGORIES)
-_package, _checkout = Path(__file__).parent.parent / "data", Path(__file__).parent.parent.parent / "data"
+_package, _checkout = Path(__file__).parent / "data", Path(__file__).parents[2] / "data"
 DATA = _package if _package.is_dir() else _checkout
 
 __all__ = ["CATEGORIES", "DATA", "FLAWS", "HOUSES", "Judgement", "TIE", "WRITERS", "flaws", "generate_prompts", "score"]

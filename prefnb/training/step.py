@@ -20,7 +20,7 @@ MAX_GRAD_NORM = 1.0
 class OnPolicyTerm:
     """A second loss on the policy's own samples, added every `every` steps (a length penalty, a sampled KL).
 
-    make_batch(model, step) draws the samples and returns a Batch with role "sample"; objective is like any other. A
+    make_batch(model, step) draws the samples and returns a Batch of the response "sample"; objective is like any other. A
     metric that the loss has too is called on_policy_... in the history.
     """
 

@@ -13,10 +13,9 @@ from pathlib import Path
 import torch
 from accelerate.utils import broadcast
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from prefnb.files import reason, set_aside
+from prefnb.files import reason, save_file, set_aside
 
 FILE = "unfinished.safetensors"
 COST = 0.05  # the share of the time that writing may take

@@ -1,0 +1,114 @@
+"""How did it go: policies compared on the same test prompts, by any judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from prefnb import data, evaluate
+from prefnb.batches import Examples, prompt_ids
+from prefnb.evaluate import WinRate, win_rate
+from prefnb.course.answers import answers_of
+from prefnb.course.settings import Judging
+from prefnb.judges import Judge, Scores, score_samples
+from prefnb.logprobs import DatasetLogprobs
+from prefnb.sampling import Sample
+
+
+@dataclass
+class Comparison:
+    """What several policies answered to the same n prompts, and what the judge says of it.
+
+    prompts, categories, references: n each. answers: {label: n * K samples}, the K of a prompt in a row; scores:
+    {label: (n, K)}, empty without a judge.
+    """
+
+    prompts: list[list[dict]]
+    categories: list[str]
+    references: list[str]
+    answers: dict[str, list[Sample]]
+    scores: dict[str, Scores]
+    baseline: str
+    judge: Judge | None
+
+    @property
+    def tie(self) -> float:
+        """Up to which difference in score two answers count as equally good."""
+        return self.judge.tie if self.judge else 0.0
+
+    @cached_property
+    def win_rates(self) -> dict[str, WinRate]:
+        """{label: win rate over the baseline}, every draw against every draw; empty without a judge."""
+        return {
+            label: win_rate(found, self.scores[self.baseline], self.tie)
+            for label, found in self.scores.items()
+            if label != self.baseline
+        }
+
+    def outcomes(self, label: str, against: str | None = None) -> np.ndarray:
+        """What each prompt says of a policy and the baseline, or the policy `against`: (n,), the mean over all
+        comparisons of 1 for a win, .5 for a tie, 0 for a loss. Their mean is the win rate."""
+        return evaluate.outcomes(self.scores[label], self.scores[against or self.baseline], self.tie)
+
+    def draws(self, label: str) -> int:
+        """K: how many answers to each prompt a policy gave."""
+        return len(self.answers[label]) // len(self.prompts)
+
+    def texts(self, label: str) -> list[str]:
+        """One answer of a policy to each prompt, its first, as n strings: for reading."""
+        return [one.text for one in self.answers[label][:: self.draws(label)]]
+
+    def lengths(self, label: str) -> np.ndarray:
+        """The tokens of a policy's answers, (n, K)."""
+        return np.array([len(one.ids) for one in self.answers[label]]).reshape(len(self.prompts), -1)
+
+    def asked(self, label: str) -> list[list[dict]]:
+        """Every prompt as often as a policy answered it: what `answers[label]` answer, one by one."""
+        return [prompt for prompt in self.prompts for _ in range(self.draws(label))]
+
+    def scores_by(self, judge, label: str) -> Scores:
+        """What another judge says of a policy's answers, (n, K)."""
+        return score_samples(judge, self.prompts, self.answers[label])
+
+
+def compare(
+    policies: dict, tokenizer, p: Judging, *, judge: Judge | None = None, baseline: str = "SFT", temperature: float = 0.7
+) -> Comparison:
+    """Let every policy of {label: model} answer the test prompts of `p.dataset`, and the judge score the answers.
+
+    `p.draws` answers to each of `p.test_prompts` prompts, by `answers_of`: a policy's win rate over `baseline` is the
+    same whatever else is compared, under whatever labels. The judge is the data's own unless another is given; with
+    none there are answers and no scores, which is said. ValueError if there is no policy `baseline`.
+    """
+    if baseline not in policies:
+        raise ValueError(f"There is no policy '{baseline}' to compare with; there are {', '.join(policies)}.")
+    source = data.Source(p.dataset)
+    judge = judge or source.judge
+    rows = source.prompts("test", limit=p.test_prompts, seed=p.seed)
+    prompts = list(rows["prompt"])
+    settings = dict(draws=p.draws, temperature=temperature, max_new_tokens=p.max_response_tokens)
+    answers = {label: answers_of(model, tokenizer, prompts, **settings) for label, model in policies.items()}
+    column = lambda name: list(rows[name]) if name in rows.column_names else [""] * len(rows)  # noqa: E731
+    scores = {}
+    if judge:
+        scores = {label: score_samples(judge, prompts, drawn) for label, drawn in answers.items()}
+    else:
+        print(
+            "No program knows the right answers here, so there are no win rates: look at margins and held-out accuracy, "
+            "or let a reward model judge (judge='proxy', or its folder or hub name)."
+        )
+    return Comparison(prompts, column("category"), column("reference"), answers, scores, baseline, judge)
+
+
+def sampled_kl(policy, reference_model, tokenizer, prompts: list, *, max_new_tokens: int) -> dict:
+    """KL(policy || reference) in nats per response, estimated on one answer of the policy to each prompt at
+    temperature 1 (k1 and k3); the answers are `answers_of`'s."""
+    ids = [prompt_ids(tokenizer, prompt) for prompt in prompts]
+    drawn = answers_of(policy, tokenizer, ids, draws=1, temperature=1.0, max_new_tokens=max_new_tokens)
+    samples = Examples(ids, {"sample": [one.ids for one in drawn]}, list(range(len(ids))))
+    return evaluate.kl(
+        DatasetLogprobs.compute(policy, samples).all().sample,
+        DatasetLogprobs.compute(reference_model, samples).all().sample,
+    )
