@@ -14,9 +14,9 @@ def kl(policy, reference, seed: int = 0) -> dict[str, float | Interval]:
     policy, reference: `logprobs.ResponseLogprobs` of the **policy's own samples** under either model. The samples
     must come from the distribution that `policy` holds the log-probs of: temperature 1 and top_p 1, unless
     the log-probs were taken at the sampling temperature too. On a dataset's responses the same sum is not a
-    KL. The estimators are those of `objectives.kl`: both unbiased, and k3 is never negative and less noisy.
+    KL. The estimators are those of `estimators.kl`: both unbiased, and k3 is never negative and less noisy.
     """
-    from prefnb.objectives.kl import kl_k1, kl_k3
+    from prefnb.estimators.kl import kl_k1, kl_k3
 
     mask = policy.mask
     if mask.shape != reference.mask.shape or (mask != reference.mask).any() or not mask.any():
