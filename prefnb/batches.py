@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
-from typing import Iterator, Sequence
+from typing import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from jinja2 import TemplateError
@@ -67,7 +67,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.index)
 
-    def to(self, device) -> "Batch":
+    def to(self, device: str | torch.device) -> "Batch":
         """The same batch on another device."""
         if self.input_ids.device == torch.device(device):
             return self
@@ -222,7 +222,7 @@ def from_samples(
 
 
 def tokenize(
-    rows,
+    rows: Iterable[Mapping],
     tokenizer,
     names: Sequence[str] = ("chosen", "rejected"),
     *,

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Callable
+from typing import Callable, TypeVar
 
 from accelerate.utils import broadcast_object_list
 from filelock import FileLock
@@ -25,6 +25,7 @@ from prefnb.processes import processes
 
 MADE = pocket.DATA / "made"  # entries in the format of the cache, written by `make made`
 _told: set[str] = set()  # the kinds of things that this process has said to be from the cache: once is enough
+Value = TypeVar("Value")
 
 
 def cache_folder() -> Path:
@@ -40,7 +41,7 @@ def entry(kind: str, key: dict) -> Path:
     return cache_folder() / f"{kind}-{digest({**key, 'version': prefnb.__version__})}"
 
 
-def cached(kind: str, key: dict, make: Callable, save: Callable, load: Callable):
+def cached(kind: str, key: dict, make: Callable[[], Value], save: Callable, load: Callable[[Path], Value]) -> Value:
     """`load(folder)` if the entry exists and is whole, saying so, else `make()`, kept with `save(value, folder)`.
 
     key: all that the entry depends on, `source.code_of` what makes it included. A damaged entry is set aside and made
@@ -125,6 +126,6 @@ def _keep(value, folder: Path, key: dict, save: Callable) -> None:
         print(f"{folder.name} cannot be kept in the cache ({files.reason(error)}); it would be made again.")
 
 
-def digest(value) -> str:
+def digest(value: object) -> str:
     """A short hash of anything that JSON can hold, for keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:20]

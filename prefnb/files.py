@@ -17,6 +17,7 @@ import secrets
 import shutil
 import time
 from pathlib import Path
+from typing import Iterator
 
 ENTRY = "entry.json"
 STALE = 24 * 3600  # seconds after which nobody is still writing a part
@@ -88,7 +89,7 @@ def check_replaceable(folder: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def written_whole(folder: str | Path, **about):
+def written_whole(folder: str | Path, **about) -> Iterator[Path]:
     """Gives an empty folder to write files into, which becomes `folder` at the end: an interrupted write leaves no half
     of one, and what was there before stays till then.
 
@@ -173,7 +174,7 @@ def save_file(tensors: dict, path: Path, metadata: dict[str, str] | None = None)
         shutil.rmtree(part, ignore_errors=True)  # made by this very call
 
 
-def write_json(path: Path, value, indent: int | None = 1) -> None:
+def write_json(path: Path, value: object, indent: int | None = 1) -> None:
     """Write `value` as JSON, whole or not at all. A number that is not finite is null: JSON has no other word for it."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False), encoding="utf-8")

@@ -49,7 +49,7 @@ def files_of(folder: Path) -> list[Path]:
     return [file for file in found if file.is_file()]
 
 
-def load_tokenizer(name: str = "pocket", *, chat: bool = True):
+def load_tokenizer(name: str = "pocket", *, chat: bool = True) -> transformers.PreTrainedTokenizerBase:
     """The tokenizer of a model, with a pad token and a chat template that works (`chat=False`: with or without one).
     Raises ValueError with one clear sentence otherwise."""
     with _told(name, "tokenizer") as source:
@@ -72,7 +72,9 @@ def load_tokenizer(name: str = "pocket", *, chat: bool = True):
     return tokenizer
 
 
-def load_model(name: str = "pocket", *, device=None, dtype: torch.dtype = torch.float32):
+def load_model(
+    name: str = "pocket", *, device: str | torch.device | None = None, dtype: torch.dtype = torch.float32
+) -> transformers.PreTrainedModel:
     """A causal language model without dropout, in eval mode, on `device` (a GPU where there is one).
 
     Raises ValueError with one clear sentence if it cannot be had, or not all of it.
@@ -83,7 +85,9 @@ def load_model(name: str = "pocket", *, device=None, dtype: torch.dtype = torch.
     return model.to(device or default_device()).eval()
 
 
-def load_reward_model(name: str, *, device=None, dtype: torch.dtype = torch.float32):
+def load_reward_model(
+    name: str, *, device: str | torch.device | None = None, dtype: torch.dtype = torch.float32
+) -> transformers.PreTrainedModel:
     """A sequence-classification model with one output, the score, or with two, the classes good and bad; without
     dropout, in eval mode, on `device`. `judges.RewardModel.load` gives it with its tokenizer, as a judge.
 
@@ -135,7 +139,12 @@ def _told(name: str, what: str):
         raise ValueError(f"The {what} of '{name}' could not be loaded: {why}.") from error
 
 
-def reward_model_from(policy, tokenizer, seed: int = 0, classes: tuple[str, str] | None = None):
+def reward_model_from(
+    policy: transformers.PreTrainedModel,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    seed: int = 0,
+    classes: tuple[str, str] | None = None,
+) -> transformers.PreTrainedModel:
     """A sequence-classification model with the policy's weights and a new `score` head that is small at first, so that
     all scores are near 0. It has one output, the score, or one for each of two `classes`, the bad one first. The
     policy itself is left alone."""
@@ -169,12 +178,12 @@ def _config(name: str):
     return config
 
 
-def copy_model(model):
+def copy_model(model: torch.nn.Module) -> torch.nn.Module:
     """An independent copy, e.g. the policy that starts where its reference stands."""
     return copy.deepcopy(model)
 
 
-def fingerprint(model, *, coarse: bool = False) -> str:
+def fingerprint(model: torch.nn.Module, *, coarse: bool = False) -> str:
     """A short hash of every weight, for cache keys: equal models have equal fingerprints.
 
     coarse: of the weights in half precision, so that a policy that was kept at two bytes a weight is still the one that
@@ -188,7 +197,12 @@ def fingerprint(model, *, coarse: bool = False) -> str:
     return digest.hexdigest()[:16]
 
 
-def save_checkpoint(model, tokenizer, folder: str | Path, history=None) -> None:
+def save_checkpoint(
+    model: transformers.PreTrainedModel,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    folder: str | Path,
+    history=None,
+) -> None:
     """Write model and tokenizer to `folder` in the standard format (safetensors), and with them the `history` of the
     training if there is one: whole or not at all, and never in the place of what prefnb did not write (ValueError, as
     for a disk that is full)."""

@@ -100,7 +100,15 @@ FolderName = Annotated[str, _FOLDER]
 # --- Settings -----------------------------------------------------------------------------------------------
 
 
-def setting(sentence: str, *, low=None, high=None, above=None, unit: str = "", **presets) -> Any:
+def setting(
+    sentence: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    unit: str = "",
+    **presets,
+) -> Any:
     """A field of `Settings`: what it means, in which range it is (at least `low`, at most `high`, more than `above`;
     of a list, each number) and in what unit, and its value in every preset, or in all of them as `every`.
     """
@@ -253,7 +261,9 @@ def _unknown(name: str, fields: Iterable[str]) -> str:
 # --- A notebook's further parameters, each a type and its range, as `check` takes them ----------------------
 
 
-def Number(low=None, high=None, above=None, kind=float):
+def Number(
+    low: float | None = None, high: float | None = None, above: float | None = None, kind: type = float
+) -> tuple[type, FieldInfo]:
     """A finite number: at least `low`, at most `high`, more than `above`."""
     return kind, Field(ge=low, le=high, gt=above)
 

@@ -6,13 +6,19 @@ runs. Colours are fixed by meaning (`MEANINGS`, `METHODS`): chosen is blue in ev
 `plt.style.use("prefnb.book")`.
 """
 
+from __future__ import annotations
+
 import re
 import time
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from prefnb import methods
+from prefnb.evaluate import WinRate
 
 MEANINGS = {
     "chosen": "#0072B2",
@@ -59,7 +65,7 @@ def _meaning(label):
     return next((key for key in MEANINGS | METHODS if f"{name}_".startswith(f"{key}_")), None)
 
 
-def colours(labels):
+def colours(labels: Iterable[str]) -> dict[str, str]:
     """{label: colour}: fixed where a label names a meaning or a method; up to eight labels all differ."""
     found = {}
     for label in sorted(labels, key=lambda label: len(str(label))):  # "DPO" before "DPO, twice the pairs"
@@ -71,7 +77,7 @@ def colours(labels):
     return found | {label: spare[i % len(spare)] for i, label in enumerate(others)}
 
 
-def smooth(values, window=None):
+def smooth(values: ArrayLike, window: int | None = None) -> np.ndarray:
     """Centred moving average, same length, by default over a twentieth of the curve; shorter at the ends."""
     values = np.asarray(values, dtype=float)
     window = min(window or max(1, len(values) // 20), len(values))
@@ -79,7 +85,7 @@ def smooth(values, window=None):
     return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
 
 
-def subplots(*grid, **options):
+def subplots(*grid: int, **options) -> tuple[Figure, np.ndarray]:
     """`plt.subplots`, of a figure that pyplot does not keep: a notebook shows it once, where the cell says so."""
     figure, axes = plt.subplots(*grid, **options)
     plt.close(figure)
@@ -130,7 +136,7 @@ def _totals(scores):
 # ---------------------------------------------------------------- training
 
 
-def plot_training(histories, metrics=None):
+def plot_training(histories: Any, metrics: list[str] | None = None) -> Figure:
     """Small multiples of a training run, or of several: {label: History}.
 
     metrics: names of columns, of the steps or of the monitor's; by default those of loss, margin, accuracy,
@@ -161,7 +167,7 @@ def plot_training(histories, metrics=None):
     return figure
 
 
-def plot_logprobs(histories):
+def plot_logprobs(histories: Any) -> Figure:
     """Log-probs of chosen and rejected responses while training: often **both** fall. A panel per run."""
     runs = _runs(histories)
     figure, axes = _figure(1, len(runs), sharey=True)
@@ -175,7 +181,7 @@ def plot_logprobs(histories):
     return figure
 
 
-def plot_kl(histories, kl="kl_k3", score="win_rate"):
+def plot_kl(histories: Any, kl: str = "kl_k3", score: str = "win_rate") -> Figure:
     """The sampled KL while training, and what it bought: score against KL, from start (ring) to end (dot).
 
     kl, score: columns of the monitor's. A curve that bends down on the right is over-optimisation.
@@ -206,16 +212,16 @@ class LiveFigure:
     nothing.
     """
 
-    def __init__(self, plot=plot_training, seconds=1.0):
+    def __init__(self, plot: Callable = plot_training, seconds: float = 1.0):
         self.plot, self.seconds = plot, seconds
         self._handle, self._next = None, time.monotonic() + seconds
 
-    def update(self, history):
+    def update(self, history: Any) -> None:
         """Draw, if enough time has passed."""
         if time.monotonic() >= self._next and _in_notebook():
             self._draw(history)
 
-    def finish(self, history):
+    def finish(self, history: Any) -> None:
         """Draw the last state."""
         if _in_notebook():
             self._draw(history)
@@ -287,7 +293,7 @@ def _note(axis, text):
     axis.text(1.01, 0.5, text, transform=axis.transAxes, va="center", fontsize=8.5)
 
 
-def plot_scores(scores, name="gold score"):
+def plot_scores(scores: Mapping, name: str = "gold score") -> Figure:
     """{label: Scores}: the distribution of each policy's scores, its mean marked."""
     series = {label: _totals(values) for label, values in scores.items()}
     figure, axes = _stack(series)
@@ -298,7 +304,7 @@ def plot_scores(scores, name="gold score"):
     return figure
 
 
-def plot_votes(rewards):
+def plot_votes(rewards: Mapping[str, ArrayLike]) -> Figure:
     """{label: DPO rewards beta (d(yw) - d(yl)) of held-out pairs}: how policies vote (DPPO report, fig. 3B).
 
     Votes for the losing response, rewards below 0, are in the colour of rejected.
@@ -311,7 +317,7 @@ def plot_votes(rewards):
     return figure
 
 
-def plot_lengths(lengths, cut=None):
+def plot_lengths(lengths: Mapping[str, ArrayLike], cut: int | None = None) -> Figure:
     """{label: lengths in tokens}; median and 95th percentile noted, and a line where `cut` truncates."""
     figure, axes = _stack(lengths, integers=True)
     for label, axis in axes.items():
@@ -323,7 +329,7 @@ def plot_lengths(lengths, cut=None):
     return figure
 
 
-def plot_rewards(before, after):
+def plot_rewards(before: Mapping[str, ArrayLike], after: Mapping[str, ArrayLike]) -> Figure:
     """Implicit rewards beta d(y) of chosen and rejected on the same pairs, before and after training.
 
     before, after: {"chosen": (n,), "rejected": (n,)}. Before DPO they are all 0: the policy is the reference.
@@ -372,7 +378,7 @@ def _rate_axis(axis, strict, against):
     axis.grid(False, axis="y")
 
 
-def plot_win_rates(results, against="", strict=False):
+def plot_win_rates(results: dict[str, WinRate], against: str = "", strict: bool = False) -> Figure:
     """{label: WinRate}: a dot and its 95% interval per label, and the line at .5 where neither is better.
 
     against: the baseline's name, for the axis. strict: ties as losses; then .5 is not where equals meet.
@@ -391,7 +397,7 @@ def plot_win_rates(results, against="", strict=False):
     return figure
 
 
-def plot_categories(results, against="", strict=False):
+def plot_categories(results: dict, against: str = "", strict: bool = False) -> Figure:
     """{category: WinRate}, or {label: {category: WinRate}} to compare; the first policy's best on top."""
     policies = results if isinstance(next(iter(results.values())), dict) else {"": results}
     first = next(iter(policies.values()))
@@ -410,7 +416,13 @@ def plot_categories(results, against="", strict=False):
     return figure
 
 
-def plot_sweep(values, results, label, against="", strict=False):
+def plot_sweep(
+    values: ArrayLike,
+    results: Sequence[WinRate] | dict[str, Sequence[WinRate]],
+    label: str,
+    against: str = "",
+    strict: bool = False,
+) -> Figure:
     """Win rate against a hyper-parameter: `values` (k,), 0 or more, on a log axis with 0 at its left end.
 
     results: k WinRates, or {label: k WinRates}. label: the hyper-parameter's name, for the axis.
@@ -439,7 +451,7 @@ def plot_sweep(values, results, label, against="", strict=False):
     return figure
 
 
-def plot_parts(scores):
+def plot_parts(scores: Mapping) -> Figure:
     """{label: Scores}: the mean of each part of the judge's score, 0 to 1, with bootstrap 95% intervals."""
     from prefnb.evaluate import bootstrap_interval
 

@@ -35,7 +35,7 @@ def code_of(dotted: str) -> str:
     return hashlib.sha256(repr(digests).encode()).hexdigest()[:20]
 
 
-def described(value) -> object | None:
+def described(value: object) -> object | None:
     """What a loss depends on, as plain values for a key: its code, the values that it was given, and all that it mentions,
     be it of the package or of a notebook. None if that cannot be told: such a thing is never taken from a cache."""
     try:

@@ -5,7 +5,10 @@ themes and dark ones; what colour says, bold type or words say too, since some v
 colours.
 """
 
+from __future__ import annotations
+
 import html
+from typing import Callable, Iterable, Sequence
 
 import numpy as np
 from IPython.display import HTML, Markdown, display
@@ -20,7 +23,7 @@ _RESPONSE_TOKEN = _TOKEN + "; background:rgba(0,158,115,.30)"
 _NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'  # "$3 or $4" is money, not mathematics
 
 
-def show_table(*rows):
+def show_table(*rows: Sequence) -> None:
     """Show rows of cells as a table; the first row is the header. Numbers with a fraction get three decimals.
 
     For a run's own labels and figures: cells may hold Markdown, so text from a data set or a model goes
@@ -30,7 +33,7 @@ def show_table(*rows):
     display(Markdown("\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])))
 
 
-def escaped(text):
+def escaped(text: str) -> str:
     """Text of a data set or a model, to stand in Markdown as it is: no markup, no links or pictures, no mathematics."""
     plain = "".join(
         c if c.isalnum() or c == " " or ord(c) > 127 else "<br>" if c == "\n" else f"&#{ord(c)};" for c in str(text)
@@ -47,7 +50,13 @@ def _question(prompt):
     return "\n".join(f"{turn['role']}: {turn['content']}" for turn in prompt)
 
 
-def responses_html(prompts, responses, scores=None, categories=None, rows=(0, 1, 2)):
+def responses_html(
+    prompts: Sequence[list[dict]],
+    responses: dict[str, Sequence],
+    scores: dict | None = None,
+    categories: Sequence[str] | None = None,
+    rows: Sequence[int] = (0, 1, 2),
+) -> str:
     """An HTML table: for each prompt in `rows` its text, below it one response per label with its score.
 
     prompts: message lists (n,). responses: {label: n strings or `Sample`s, or K for each prompt in a row, of which the
@@ -83,7 +92,13 @@ def _score_line(scores, i):
     return f"<b>score {of(scores.total)}</b>" + (f" ({parts})" if parts else "")
 
 
-def show_responses(prompts, responses, scores=None, categories=None, rows=(0, 1, 2)):
+def show_responses(
+    prompts: Sequence[list[dict]],
+    responses: dict[str, Sequence],
+    scores: dict | None = None,
+    categories: Sequence[str] | None = None,
+    rows: Sequence[int] = (0, 1, 2),
+) -> None:
     """Show a few prompts with every label's response, and below, in JupyterLab, a browser through all.
 
     The first table is an ordinary output, there for readers of the saved notebook too. Arguments:
@@ -122,7 +137,7 @@ def _browser(prompts, responses, scores, categories):
     return ipywidgets.VBox([ipywidgets.HBox([menu, slider]) if categories is not None else slider, table])
 
 
-def explore(view, **controls):
+def explore(view: Callable[..., str], **controls) -> None:
     """Display `view(**values)`, an HTML string, and draw it anew whenever one of the controls (ipywidgets, by the name of
     the argument that they set) changes.
 
@@ -149,7 +164,7 @@ def _display_widget(widget, instead):
     display(data | {"text/plain": instead}, metadata=metadata, raw=True)
 
 
-def tokens_html(tokens, mask):
+def tokens_html(tokens: Iterable[str], mask: Iterable[bool]) -> str:
     """Tokens (strings) in boxes, those under the mask bold on green; a new line shows as an arrow too."""
     tokens, mask = list(tokens), [bool(m) for m in mask]
     if len(tokens) != len(mask):
@@ -164,6 +179,6 @@ def tokens_html(tokens, mask):
     return f'<div {_NO_MATH} style="line-height:1.9">{"".join(boxes)}<br><small>{legend}</small></div>'
 
 
-def show_tokens(tokens, mask):
+def show_tokens(tokens: Iterable[str], mask: Iterable[bool]) -> None:
     """Show a dialog's tokens, the response mask in colour: what the loss sees and what it does not."""
     display(HTML(tokens_html(tokens, mask)))

@@ -15,6 +15,10 @@ from functools import cached_property
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
+from datasets import Dataset
+from matplotlib.figure import Figure as Picture
+from transformers import PreTrainedTokenizerBase
 
 from prefnb import course, data, methods, models, plots, pocket
 from prefnb.batches import Batches, tokenize
@@ -40,7 +44,7 @@ class Figure:
     high: float = np.inf
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         return self.low <= self.value <= self.high
 
     def __str__(self):
@@ -51,7 +55,15 @@ class Figure:
 class Answers:
     """A policy's answers to all test prompts, `draws` to each, with their gold scores, (prompts, draws)."""
 
-    def __init__(self, policy, tokenizer, rows, *, temperature=TEMPERATURE, draws=DRAWS):
+    def __init__(
+        self,
+        policy: torch.nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
+        rows: Dataset,
+        *,
+        temperature: float = TEMPERATURE,
+        draws: int = DRAWS,
+    ):
         self.prompts = list(rows["prompt"])
         settings = dict(draws=draws, temperature=temperature, max_new_tokens=MAX_NEW_TOKENS)
         self.samples = course.answers_of(policy, tokenizer, self.prompts, **settings)
@@ -59,7 +71,7 @@ class Answers:
         self.gold, self.helpfulness = self.scores.total, self.scores.parts["helpfulness"]
 
     @cached_property
-    def flaws(self):
+    def flaws(self) -> dict[str, float]:
         """{flaw: share of the answers that show it}."""
         asked = [prompt for prompt in self.prompts for _ in range(self.gold.shape[1])]
         found = GoldJudge().flaws(asked, [one.text for one in self.samples])
@@ -72,7 +84,7 @@ class Answers:
         return f"gold {self.gold.mean():.2f}  {parts}  {shares}  tokens {tokens:.0f}"
 
 
-def size_figures():
+def size_figures() -> list[Figure]:
     """How large the world is, and how apart its splits are."""
     source = data.Source("pocket")
     files = {
@@ -96,7 +108,7 @@ def size_figures():
     ]
 
 
-def careful_demonstrations(n, seed=0):
+def careful_demonstrations(n: int, seed: int = 0) -> list[dict]:
     """`n` demonstrations by a careful writer who makes no mistakes, as rows for `tokenize`."""
     rng = build.rng_for("careful demonstrations", seed)
     rows = []
@@ -109,7 +121,7 @@ def careful_demonstrations(n, seed=0):
     return rows
 
 
-def knowledge_figures(tokenizer, rows):
+def knowledge_figures(tokenizer: PreTrainedTokenizerBase, rows: Dataset) -> list[Figure]:
     """What the base model knows: fine-tuned on careful demonstrations only, how much of what is asked for is right?"""
     model, preset = models.load_model("pocket"), methods.sft.Settings.of("pocket")
     limits = {name: preset[name] for name in ("max_prompt_tokens", "max_response_tokens")}
@@ -137,7 +149,7 @@ def _combinations(rows):
     return [tasks.parse(prompt[-1]["content"]) for prompt in rows["prompt"]]
 
 
-def first_choice_figures(greedy, warm, hot, best):
+def first_choice_figures(greedy: Answers, warm: Answers, hot: Answers, best: float) -> list[Figure]:
     """Is what the SFT policy says first the flawed thing that preferences are there to correct?"""
     return [
         *(
@@ -150,7 +162,7 @@ def first_choice_figures(greedy, warm, hot, best):
     ]
 
 
-def comparison_figures(base, sft, dpo):
+def comparison_figures(base: Answers, sft: Answers, dpo: Answers) -> list[Figure]:
     """Are comparisons clear-cut, and can a default run decide something?"""
     figures = []
     comparisons = {"SFT against base": (sft, base), "DPO against SFT": (dpo, sft), "SFT against itself": (sft, sft)}
@@ -171,7 +183,7 @@ def comparison_figures(base, sft, dpo):
     return [*figures, Figure("base: helpfulness, as a share of SFT's", helped, 0, 0.5)]
 
 
-def picture(base, sft, dpo, rows):
+def picture(base: Answers, sft: Answers, dpo: Answers, rows: Dataset) -> Picture:
     """Gold by category: what the two sources of demonstrations wrote, and what the policies answer."""
     demonstrated = {}
     for row in build.rows_of("sft_test"):
@@ -208,7 +220,7 @@ def picture(base, sft, dpo, rows):
     return figure
 
 
-def main():
+def main() -> int:
     plt.style.use("prefnb.book")
     rows = data.Source("pocket").prompts("test")
     sft, dpo = methods.sft.recipe(preset="pocket", seed=0), methods.dpo.recipe(preset="pocket", seed=0)

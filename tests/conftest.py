@@ -1,5 +1,6 @@
 """What many tests share: the pocket world's tokenizer, and a tiny model of its architecture with random weights."""
 
+import json
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small only wait for a second thread
@@ -61,6 +62,8 @@ def pairs():
 @pytest.fixture
 def small_world(model, tokenizer, tmp_path):
     """A model folder and a preference file: the path that real data takes."""
+    from prefnb import models
+
     models.save_checkpoint(model, tokenizer, tmp_path / "model")
     rows = [{"prompt": f"What is {n}?", "chosen": f"It is {n}, a number.", "rejected": f"No {n}."} for n in range(40)]
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
 
 from prefnb import models
 from prefnb.batches import prompt_ids
@@ -16,7 +18,9 @@ from prefnb.sampling import Sample, sample
 from prefnb.source import code_of
 
 
-def samples_of(model, tokenizer, prompts: list[list[int]], **settings) -> list[Sample]:
+def samples_of(
+    model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, prompts: list[list[int]], **settings
+) -> list[Sample]:
     """`sampling.sample` on prompt ids with these settings, from the cache if this model was asked this before.
 
     An entry holds ids only, from which the text is decoded again; its key depends on no machine.
@@ -42,7 +46,15 @@ def samples_of(model, tokenizer, prompts: list[list[int]], **settings) -> list[S
     return cached("samples", key, lambda: sample(model, tokenizer, prompts, **settings), save, load)
 
 
-def answers_of(model, tokenizer, prompts: list, *, draws: int, temperature: float, max_new_tokens: int) -> list[Sample]:
+def answers_of(
+    model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: list,
+    *,
+    draws: int,
+    temperature: float,
+    max_new_tokens: int,
+) -> list[Sample]:
     """What a policy answers to n prompts (messages, or ids already): `draws` samples of each in a row, from the cache
     if it was asked this before. Greedy, at temperature 0, there is one answer.
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
 
 from prefnb import data, evaluate
 from prefnb.batches import Examples, prompt_ids
@@ -68,13 +70,19 @@ class Comparison:
         """Every prompt as often as a policy answered it: what `answers[label]` answer, one by one."""
         return [prompt for prompt in self.prompts for _ in range(self.draws(label))]
 
-    def scores_by(self, judge, label: str) -> Scores:
+    def scores_by(self, judge: Judge, label: str) -> Scores:
         """What another judge says of a policy's answers, (n, K)."""
         return score_samples(judge, self.prompts, self.answers[label])
 
 
 def compare(
-    policies: dict, tokenizer, p: Judging, *, judge: Judge | None = None, baseline: str = "SFT", temperature: float = 0.7
+    policies: dict,
+    tokenizer: PreTrainedTokenizerBase,
+    p: Judging,
+    *,
+    judge: Judge | None = None,
+    baseline: str = "SFT",
+    temperature: float = 0.7,
 ) -> Comparison:
     """Let every policy of {label: model} answer the test prompts of `p.dataset`, and the judge score the answers.
 
@@ -102,7 +110,14 @@ def compare(
     return Comparison(prompts, column("category"), column("reference"), answers, scores, baseline, judge)
 
 
-def sampled_kl(policy, reference_model, tokenizer, prompts: list, *, max_new_tokens: int) -> dict:
+def sampled_kl(
+    policy: torch.nn.Module,
+    reference_model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: list,
+    *,
+    max_new_tokens: int,
+) -> dict:
     """KL(policy || reference) in nats per response, estimated on one answer of the policy to each prompt at
     temperature 1 (k1 and k3); the answers are `answers_of`'s."""
     ids = [prompt_ids(tokenizer, prompt) for prompt in prompts]

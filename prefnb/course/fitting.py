@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import torch
 from safetensors.torch import load_model, save_model
@@ -21,19 +21,19 @@ from prefnb.training.unfinished import forget
 
 
 def fit(
-    start,
+    start: torch.nn.Module,
     examples: Examples,
     objective: Callable,
     p: DataTraining,
     *,
-    reference_model=None,
-    live=None,
+    reference_model: torch.nn.Module | None = None,
+    live: Any = None,
     scorer: type = Scorer,
     average: str = "example",
     also: dict | None = None,
     told: object = None,
     **changed,
-) -> tuple[object, History]:
+) -> tuple[torch.nn.Module, History]:
     """A copy of `start` trained on `examples`; returns it with its history.
 
     `objective(policy, reference)` gets the log-probs of `reference_model`, which is `start` if none is named; None with
@@ -51,19 +51,19 @@ def fit(
         raise TypeError(f"fit takes no {', '.join(changed)}; it takes {', '.join(settings)}.")
     compared = average == "example" and scorer is Scorer  # with a reference
 
-    def make(unfinished: Path | None = None) -> tuple[object, History]:
+    def make(unfinished: Path | None = None) -> tuple[torch.nn.Module, History]:
         policy, more = models.copy_model(start), also or {"checkpoint": unfinished}
         frozen = reference(reference_model or start, examples) if compared else None
         size, loop = settings["batch_size"], {name: value for name, value in settings.items() if name != "batch_size"}
         batches = Batches(examples, size, accumulation=p.accumulation, seed=p.seed, reference=frozen)
         return policy, train(policy, batches, objective, scorer=scorer, average=average, live=live, **loop, **more)
 
-    def save(made: tuple[object, History], folder: Path) -> None:
+    def save(made: tuple[torch.nn.Module, History], folder: Path) -> None:
         policy, history = made
         save_model(policy, folder / "model.safetensors")
         history.save(folder / "history.json")
 
-    def load(folder: Path) -> tuple[object, History]:
+    def load(folder: Path) -> tuple[torch.nn.Module, History]:
         policy = models.copy_model(start)
         load_model(policy, folder / "model.safetensors")
         return policy, History.load(folder / "history.json")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Callable
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from prefnb import data
 from prefnb.batches import Examples, from_samples, prompt_ids
@@ -18,7 +19,7 @@ from prefnb.training import OnPolicyTerm
 
 
 def on_policy(
-    tokenizer,
+    tokenizer: PreTrainedTokenizerBase,
     examples: Examples,
     objective: Callable,
     *,
@@ -26,7 +27,7 @@ def on_policy(
     prompts: int,
     max_new_tokens: int,
     seed: int = 0,
-    reference_model=None,
+    reference_model: torch.nn.Module | None = None,
     extras: Callable[[list[int]], dict] | None = None,
 ) -> OnPolicyTerm:
     """A term of the loss on the policy's own samples at temperature 1, for `train(on_policy=...)`.
@@ -50,7 +51,7 @@ def on_policy(
     return OnPolicyTerm(make_batch, objective, every)
 
 
-def training_prompts(p: FromRewards, tokenizer) -> list[list[dict]]:
+def training_prompts(p: FromRewards, tokenizer: PreTrainedTokenizerBase) -> list[list[dict]]:
     """The prompts that are answered in training: `p.prompts` of the training split, none too long."""
     rows = data.Source(p.dataset).prompts("train", limit=p.prompts, seed=p.seed)
     kept = [prompt for prompt in rows["prompt"] if len(prompt_ids(tokenizer, prompt)) <= p.max_prompt_tokens]
@@ -59,7 +60,14 @@ def training_prompts(p: FromRewards, tokenizer) -> list[list[dict]]:
     return kept
 
 
-def rollouts(policy, tokenizer, p: FromRewards, judge: Callable, advantages: Callable, **settings) -> Rollouts:
+def rollouts(
+    policy: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    p: FromRewards,
+    judge: Callable,
+    advantages: Callable,
+    **settings,
+) -> Rollouts:
     """Samples of `policy` as the loop's batches, with the settings `p`; `settings` are further ones of
     `Rollouts`, e.g. a reference model."""
     return Rollouts(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Callable
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from prefnb import models, pocket
 from prefnb.cache import cache_folder, cached, digest, entry
@@ -23,7 +24,7 @@ class Trained:
     """A trained policy with what it took: `model`, `tokenizer`, `history`."""
 
     model: torch.nn.Module
-    tokenizer: object
+    tokenizer: PreTrainedTokenizerBase
     history: History
 
 
@@ -32,7 +33,7 @@ def loop(p: DataTraining) -> dict:
     return dict(epochs=p.epochs, learning_rate=p.learning_rate, schedule=p.schedule)
 
 
-def with_checkpointing(model, p: Training):
+def with_checkpointing(model: torch.nn.Module, p: Training) -> torch.nn.Module:
     """The same model; with `p.gradient_checkpointing` it keeps only each layer's input while it is in training mode,
     and computes the rest again in the backward pass."""
     if p.gradient_checkpointing:
@@ -42,7 +43,7 @@ def with_checkpointing(model, p: Training):
     return model
 
 
-def trained(name: str, p: Training, make: Callable[[], Trained], load_model=models.load_model) -> Trained:
+def trained(name: str, p: Training, make: Callable[[], Trained], load_model: Callable = models.load_model) -> Trained:
     """What `make()` trains, from the cache if this recipe has been made with these settings and files before."""
 
     def save(made: Trained, folder: Path) -> None:

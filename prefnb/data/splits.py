@@ -55,7 +55,9 @@ def held_out_keys(tables: Tables, source: str) -> set[str]:
     return set().union(*(_keys(table) - elsewhere for table, elsewhere, _ in chosen))
 
 
-def walk(table: Table, kind: str, elsewhere: set[str], leaked: set[str], limit: int | None, seed: int):
+def walk(
+    table: Table, kind: str, elsewhere: set[str], leaked: set[str], limit: int | None, seed: int
+) -> tuple[list[dict], dict[str, list[int]]]:
     """The sound rows in their final shape, and {what is wrong: numbers} of the rows left out.
 
     elsewhere, leaked: keys, as from `choose`. With a limit, rows come in a random order that it does not change, so

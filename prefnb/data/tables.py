@@ -30,7 +30,7 @@ class Table:
         return f"{self.unit} {self.numbers[index]}"
 
 
-def kind_of(value) -> str:
+def kind_of(value: object) -> str:
     """A value in a reader's words, for messages."""
     kinds = {bool: "true or false", int: "a number", float: "a number", str: "text", type(None): "nothing"}
     kinds |= {dict: "an object", list: "a list"}

@@ -11,25 +11,29 @@ They read the response "sample" and no other: a log-ratio averaged over a data s
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import torch
 
 from prefnb.estimators.score_function import score_function
 
 
 @torch.no_grad()
-def kl_k1(policy, reference) -> torch.Tensor:
+def kl_k1(policy: SimpleNamespace, reference: SimpleNamespace) -> torch.Tensor:
     """The k1 estimate from each sample, in nats, (batch,)."""
     return policy.sample.sum - reference.sample.sum
 
 
 @torch.no_grad()
-def kl_k3(policy, reference) -> torch.Tensor:
+def kl_k3(policy: SimpleNamespace, reference: SimpleNamespace) -> torch.Tensor:
     """The k3 estimate from each sample, summed over its tokens, in nats, (batch,); never negative."""
     r = reference.sample.token - policy.sample.token
     return (torch.expm1(r) - r).sum(-1)  # near 0 this is r^2 / 2, which exp(r) - 1 - r loses to rounding
 
 
-def sampled_kl(policy, reference, *, weight: float):
+def sampled_kl(
+    policy: SimpleNamespace, reference: SimpleNamespace, *, weight: float
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """weight * KL(policy || reference), (batch,): its number from k3, its gradient from the score function.
 
     Each for what it does well. grad E[log pi - log ref] = E[(log pi - log ref) grad log pi], because the

@@ -7,7 +7,7 @@ its chunk: at Qwen2.5's vocabulary of 151,936 that tensor would be larger than t
 """
 
 from prefnb.logprobs.head import HeadLogprobs
-from prefnb.logprobs.responses import ResponseLogprobs, from_tokens
+from prefnb.logprobs.responses import Loss, ResponseLogprobs, from_tokens
 from prefnb.logprobs.reward_scorer import RewardScorer, score_of
 from prefnb.logprobs.scorer import Scorer, hidden_states, rows_of_like_length
 from prefnb.logprobs.stored import DatasetLogprobs

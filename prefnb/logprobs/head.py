@@ -29,7 +29,14 @@ class HeadLogprobs(torch.autograd.Function):
         return [slice(start, start + size) for start in range(0, len(hidden), size)]
 
     @staticmethod
-    def forward(ctx, hidden, weight, bias, target, temperature):
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        target: torch.Tensor,
+        temperature: torch.Tensor | None,
+    ) -> torch.Tensor:
         chosen = hidden.new_empty(len(hidden)).float()
         total = torch.empty_like(chosen)  # log-sum-exp of the logits
         for part in HeadLogprobs._chunks(hidden, weight):
@@ -42,7 +49,7 @@ class HeadLogprobs(torch.autograd.Function):
         return chosen - total
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         hidden, weight, bias, target, temperature, total = ctx.saved_tensors
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None

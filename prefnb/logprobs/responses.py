@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import torch
 
+Loss = tuple[torch.Tensor, dict[str, torch.Tensor]]  # what a loss returns: itself, and its metrics, (batch,) each
+
 
 @dataclass(frozen=True)
 class ResponseLogprobs:
@@ -35,7 +37,7 @@ class ResponseLogprobs:
         return self.sum / self.length.clamp(min=1)
 
 
-def from_tokens(**names) -> SimpleNamespace:
+def from_tokens(**names: list) -> SimpleNamespace:
     """Toy log-probs written by hand: `from_tokens(chosen=[[-1.0, -2.0], [-0.5]])` has `.chosen.sum == [-3.0, -0.5]`.
 
     Under each name is a list of responses, each response the list of its token log-probs (or a 1-D tensor).

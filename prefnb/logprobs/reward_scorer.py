@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import torch
 
+from prefnb.batches import Batch
 from prefnb.logprobs.scorer import hidden_states
 
 
@@ -17,7 +18,7 @@ class RewardScorer(torch.nn.Module):
     two outputs, the score is the log-odds of class `positive`.
     """
 
-    def __init__(self, model, positive: int = 1):
+    def __init__(self, model: torch.nn.Module, positive: int = 1):
         super().__init__()
         if not isinstance(getattr(model, "score", None), torch.nn.Linear):
             raise ValueError(
@@ -26,7 +27,7 @@ class RewardScorer(torch.nn.Module):
             )
         self.model, self.positive = model, positive
 
-    def forward(self, batch) -> SimpleNamespace:
+    def forward(self, batch: Batch) -> SimpleNamespace:
         hidden = hidden_states(self.model, batch)
         rows, columns = (torch.arange(size, device=hidden.device) for size in batch.input_ids.shape)
         scores = {}

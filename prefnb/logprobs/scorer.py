@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import torch
 
+from prefnb.batches import Batch
 from prefnb.logprobs.head import HeadLogprobs
 from prefnb.logprobs.responses import ResponseLogprobs
 from prefnb.processes import processes
@@ -22,7 +23,7 @@ class Scorer(torch.nn.Module):
     the objective.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: torch.nn.Module):
         super().__init__()
         config = model.config.get_text_config()
         for name in ("final_logit_softcapping", "logit_scale", "logits_scaling"):
@@ -37,7 +38,7 @@ class Scorer(torch.nn.Module):
         """Make one of embedding and head again where they were one: FSDP asks for it after it has moved the weights."""
         self.model.tie_weights()
 
-    def forward(self, batch) -> SimpleNamespace:
+    def forward(self, batch: Batch) -> SimpleNamespace:
         head = self.model.get_output_embeddings()
         hidden = hidden_states(self.model, batch, head)
         # Response by response, the place of every response token, and of the token before it, which predicts it.
@@ -67,7 +68,7 @@ class Scorer(torch.nn.Module):
         return SimpleNamespace(**scored)
 
 
-def hidden_states(model, batch, head=None) -> torch.Tensor:
+def hidden_states(model: torch.nn.Module, batch: Batch, head: torch.nn.Module | None = None) -> torch.Tensor:
     """The last layer's output at every token of the batch's rows, (batch, time, hidden size). head: the output head
     that the loss goes through, if it does."""
     groups = rows_of_like_length((batch.segment >= 0).sum(-1).tolist())

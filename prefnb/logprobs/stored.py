@@ -12,6 +12,7 @@ from accelerate.utils import gather_object
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from prefnb.batches import Examples
 from prefnb.logprobs.responses import ResponseLogprobs, pad_responses
 from prefnb.logprobs.scorer import Scorer
 from prefnb.processes import processes
@@ -27,7 +28,7 @@ class DatasetLogprobs:
     def __init__(self, tokens: dict[str, list[torch.Tensor]]):
         self.tokens = tokens
 
-    def batch(self, index: Iterable[int], device="cpu") -> SimpleNamespace:
+    def batch(self, index: Iterable[int], device: str | torch.device = "cpu") -> SimpleNamespace:
         """The responses of the examples `index`, one `ResponseLogprobs` per name, as `Scorer` would give them."""
         padded = {name: pad_responses([tokens[i] for i in index]) for name, tokens in self.tokens.items()}
         moved = {name: ResponseLogprobs(r.token.to(device), r.mask.to(device)) for name, r in padded.items()}
@@ -39,7 +40,7 @@ class DatasetLogprobs:
 
     @classmethod
     @torch.no_grad()
-    def compute(cls, model, examples, batch_size: int = 64) -> "DatasetLogprobs":
+    def compute(cls, model: torch.nn.Module, examples: Examples, batch_size: int = 64) -> "DatasetLogprobs":
         """One pass of `model` over `examples` (a `batches.Examples`), like lengths together, shared among the
         processes."""
         state = processes()

@@ -6,6 +6,7 @@ All use the sum S(y) of a response's token log-probs, never its mean. Log-ratios
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 
 import torch
 from torch.nn.functional import logsigmoid
@@ -13,6 +14,7 @@ from torch.nn.functional import logsigmoid
 from prefnb import parameters
 from prefnb.course.policies import Trained
 from prefnb.course.settings import PairTraining
+from prefnb.logprobs import Loss
 from prefnb.methods._pairs import learn_from_pairs
 from prefnb.parameters import setting
 
@@ -20,12 +22,12 @@ LABEL = "DPO"
 COLOUR = "#56B4E9"
 
 
-def rewards(policy, reference, beta: float):
+def rewards(policy: SimpleNamespace, reference: SimpleNamespace, beta: float) -> tuple[torch.Tensor, torch.Tensor]:
     """beta * d of the chosen and of the rejected response, the rewards that DPO implies: (batch,) each."""
     return (beta * (policy.chosen.sum - reference.chosen.sum), beta * (policy.rejected.sum - reference.rejected.sum))
 
 
-def dpo(policy, reference, *, beta: float):
+def dpo(policy: SimpleNamespace, reference: SimpleNamespace, *, beta: float) -> Loss:
     """-log sigma(beta * (d(yw) - d(yl))), Rafailov et al. 2023, eq. 7; (batch,).
 
     Where policy and reference agree the loss is ln 2. A higher beta keeps the policy closer to the reference:
@@ -37,7 +39,9 @@ def dpo(policy, reference, *, beta: float):
     return -logsigmoid(reward_chosen - reward_rejected), pair_metrics(policy, reward_chosen, reward_rejected)
 
 
-def pair_metrics(policy, reward_chosen, reward_rejected) -> dict[str, torch.Tensor]:
+def pair_metrics(
+    policy: SimpleNamespace, reward_chosen: torch.Tensor, reward_rejected: torch.Tensor
+) -> dict[str, torch.Tensor]:
     """What every loss on pairs reports, given its own idea of a reward: detached, (batch,) each."""
     margin = reward_chosen - reward_rejected
     metrics = {
@@ -51,7 +55,9 @@ def pair_metrics(policy, reward_chosen, reward_rejected) -> dict[str, torch.Tens
     return {name: value.detach() for name, value in metrics.items()}
 
 
-def dpo_positive(policy, reference, *, beta: float, penalty: float, form: str = "added"):
+def dpo_positive(
+    policy: SimpleNamespace, reference: SimpleNamespace, *, beta: float, penalty: float, form: str = "added"
+) -> Loss:
     """DPO that objects when the chosen response becomes less likely than under the reference; (batch,).
 
     With shortfall = max(0, S_ref(yw) - S(yw)) = max(0, -d(yw)):
@@ -72,7 +78,7 @@ def dpo_positive(policy, reference, *, beta: float, penalty: float, form: str = 
     return loss, {**metrics, "penalty": (loss - dpo_loss).detach()}
 
 
-def dpo_kl_as_printed(policy, reference, *, beta: float, weight: float):
+def dpo_kl_as_printed(policy: SimpleNamespace, reference: SimpleNamespace, *, beta: float, weight: float) -> Loss:
     """L_DPO + weight * 0.5 * [(S_ref(yw) - S(yw)) + (S_ref(yl) - S(yl))]: the "KL" of paper 002, 3.1.
 
     It is no KL: it averages over the data set's responses instead of the policy's samples, and can be

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from types import SimpleNamespace
 from typing import Literal
 
 import torch
 from torch.nn.functional import logsigmoid
+from transformers import PreTrainedTokenizerBase
 
 from prefnb import parameters
 from prefnb.batches import Examples
 from prefnb.course.examples import greedy_ids, pair_examples
 from prefnb.course.policies import Trained
+from prefnb.logprobs import Loss, ResponseLogprobs
 from prefnb.methods._pairs import learn_from_pairs
 from prefnb.methods.dpo import Settings as DpoSettings
 from prefnb.methods.dpo import dpo, rewards
@@ -50,7 +53,7 @@ NORMALIZATIONS = {
 
 
 @torch.no_grad()
-def vote(policy, normalize: str = "tanh_mean") -> torch.Tensor:
+def vote(policy: SimpleNamespace, normalize: str = "tanh_mean") -> torch.Tensor:
     """r in [-1, 1], (batch,), without gradient; negative where the policy prefers the rejected response.
 
     "tanh_mean" (default): tanh of the difference in log-prob per token. It does not depend on the rest of the
@@ -105,7 +108,7 @@ def _token_level(response):
 LEVELS = {"token": _token_level, "sequence": lambda response: log1mexp(response.sum)}
 
 
-def log_otherwise(response, level: str = "token") -> torch.Tensor:
+def log_otherwise(response: ResponseLogprobs, level: str = "token") -> torch.Tensor:
     """log(1 - pi) of a response that should not be said, in nats, (batch,): what unlikelihood training raises.
 
     "token": sum_t log(1 - pi(y_t | x, y_<t)), as in Welleck et al. 2019 (the report's eq. 3).
@@ -119,17 +122,23 @@ def log_otherwise(response, level: str = "token") -> torch.Tensor:
 # --- the three penalised losses: one equation each; f is f(r), (batch,), and so is the result -------------
 
 
-def minimum_likelihood(policy, reference, f, *, alpha, beta, level):
+def minimum_likelihood(
+    policy: SimpleNamespace, reference: SimpleNamespace, f: torch.Tensor, *, alpha: float, beta: float, level: str
+) -> torch.Tensor:
     """L_DPO + alpha f log pi(ygen), eq. 5. Unbounded below: log pi(ygen) can fall for ever."""
     return dpo(policy, reference, beta=beta)[0] + alpha * f * policy.generated.sum
 
 
-def unlikelihood(policy, reference, f, *, alpha, beta, level):
+def unlikelihood(
+    policy: SimpleNamespace, reference: SimpleNamespace, f: torch.Tensor, *, alpha: float, beta: float, level: str
+) -> torch.Tensor:
     """L_DPO - alpha f log(1 - pi(ygen)), eq. 8. For f >= 0 it is never negative."""
     return dpo(policy, reference, beta=beta)[0] - alpha * f * log_otherwise(policy.generated, level)
 
 
-def contrastive(policy, reference, f, *, alpha, beta, level):
+def contrastive(
+    policy: SimpleNamespace, reference: SimpleNamespace, f: torch.Tensor, *, alpha: float, beta: float, level: str
+) -> torch.Tensor:
     """-log sigma(beta (d(yw) - d(yl)) - alpha beta f d(ygen)), eq. 9."""
     reward_chosen, reward_rejected = rewards(policy, reference, beta)
     reward_generated = beta * (policy.generated.sum - reference.generated.sum)
@@ -144,8 +153,8 @@ PENALTIES = {
 
 
 def dppo(
-    policy,
-    reference,
+    policy: SimpleNamespace,
+    reference: SimpleNamespace,
     *,
     alpha: float,
     beta: float,
@@ -154,7 +163,7 @@ def dppo(
     zeta: float = 0.5,
     level: str = "token",
     normalize: str = "tanh_mean",
-):
+) -> Loss:
     """DPO, plus a penalty on the model's own greedy response where it votes for the losing one; (batch,).
 
     alpha: strength. The report's best is 10 for minimum likelihood, 0.1 otherwise. 0 is DPO, bit for bit.
@@ -204,7 +213,7 @@ def recipe(**given) -> Trained:
     return learn_from_pairs("dppo", p, objective, make_examples=examples_with_generated)
 
 
-def examples_with_generated(p: Settings, policy, tokenizer) -> Examples:
+def examples_with_generated(p: Settings, policy: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> Examples:
     """The preference pairs with ygen, the policy's greedy answer (004 eq. 4), as a third response unless alpha is 0."""
     examples = pair_examples(p, tokenizer)
     if p.alpha == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Literal
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from prefnb import parameters
 from prefnb.course.policies import Trained
 from prefnb.estimators.groups import dead_groups, group_size
+from prefnb.logprobs import Loss
 from prefnb.methods import rloo
 from prefnb.methods._rewards import learn_from_rewards
 from prefnb.methods.rloo import sample_metrics
@@ -37,8 +39,8 @@ def group_relative(rewards: torch.Tensor, *, scale_rewards: str = "group", eps: 
 
 
 def grpo(
-    policy,
-    reference=None,
+    policy: SimpleNamespace,
+    reference: SimpleNamespace | None = None,
     *,
     advantage: torch.Tensor,
     old: torch.Tensor | None = None,
@@ -46,7 +48,7 @@ def grpo(
     kl_weight: float = 0.0,
     loss_type: str = "sequence",
     max_length: int | None = None,
-):
+) -> Loss:
     """Group Relative Policy Optimization (Shao et al. 2024, eq. 3), (batch,).
 
     Per token, with ratio = pi / pi_old:  -min(ratio * A, clip(ratio, 1 - clip, 1 + clip) * A) + kl_weight * k3, where k3

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Callable, Literal
+from typing import Callable, Literal, Sequence
 
 import torch
 from torch.nn.functional import logsigmoid
@@ -17,7 +17,7 @@ from torch.nn.functional import logsigmoid
 from prefnb import data, parameters
 from prefnb.course.policies import Trained
 from prefnb.course.settings import FromRewards
-from prefnb.judges import Brevity, Combined, Probability, RewardModel, Several
+from prefnb.judges import Brevity, Combined, Judge, Probability, RewardModel, Scores, Several
 from prefnb.methods._rewards import learn_from_rewards
 from prefnb.methods.reward_model import proxy
 from prefnb.methods.rloo import leave_one_out, plain, reinforce
@@ -29,7 +29,7 @@ COLOUR = "#DDCC77"
 # ---------------------------------------------------------------- rules that somebody sets by hand
 
 
-def gaps(scores: torch.Tensor, ideal=1.0) -> torch.Tensor:
+def gaps(scores: torch.Tensor, ideal: float | Sequence[float] | torch.Tensor = 1.0) -> torch.Tensor:
     """g_i = |s_i - ideal_i|, (n, k): how far each score is from its ideal (001 §3.3). ideal: one for all, or (k,)."""
     scores = _vectors(scores)
     ideal = torch.as_tensor(ideal, dtype=scores.dtype, device=scores.device)
@@ -40,12 +40,12 @@ def gaps(scores: torch.Tensor, ideal=1.0) -> torch.Tensor:
     return (scores - ideal).abs()
 
 
-def weighted_gaps(gaps: torch.Tensor, weights) -> torch.Tensor:
+def weighted_gaps(gaps: torch.Tensor, weights: Sequence[float] | torch.Tensor) -> torch.Tensor:
     """-sum_i w_i g_i, (n,): the reward that 001 §3.3 trains with. Never above 0, which is where every ideal is met."""
     return -_weighted(gaps, weights).sum(1)
 
 
-def soft_chebyshev(gaps: torch.Tensor, weights, tau: float) -> torch.Tensor:
+def soft_chebyshev(gaps: torch.Tensor, weights: Sequence[float] | torch.Tensor, tau: float) -> torch.Tensor:
     """-(1/tau) log sum_i exp(tau w_i g_i), (n,): nearly the worst weighted gap alone, -max_i w_i g_i (001 §3.3).
 
     The larger tau, the nearer: it lies below -max by at most log(k) / tau. ValueError for a tau of 0 or less.
@@ -55,7 +55,7 @@ def soft_chebyshev(gaps: torch.Tensor, weights, tau: float) -> torch.Tensor:
     return -torch.logsumexp(tau * _weighted(gaps, weights), 1) / tau
 
 
-def linear(scores: torch.Tensor, weights) -> torch.Tensor:
+def linear(scores: torch.Tensor, weights: Sequence[float] | torch.Tensor) -> torch.Tensor:
     """sum_i w_i s_i, (n,): with two weights a and 1 - a the reward of 001 §6.3.1."""
     return _weighted(scores, weights).sum(1)
 
@@ -70,7 +70,7 @@ def features(scores: torch.Tensor) -> torch.Tensor:
     return torch.cat([scores, scores[:, first] * scores[:, second]], 1)
 
 
-def feature_names(objectives) -> list[str]:
+def feature_names(objectives: Sequence[str]) -> list[str]:
     """What the columns of `features` are, for objectives of these names."""
     k, names = len(objectives), list(objectives)
     return names + [f"{names[i]} × {names[j]}" for i in range(k) for j in range(i, k)]
@@ -180,7 +180,9 @@ class RuleSettings(FromRewards):
     weights: list[float] = setting("one for each objective that counts", low=0, high=1000, every=[0.5, 0.5])
     tau: float = setting("sharpness of the soft Chebyshev rule", above=0, high=1e6, every=10.0)
     helpfulness_model: ModelName | None = setting(
-        "a reward model (None: the data's own judge, or a proxy)", pocket=None, qwen="OpenAssistant/reward-model-deberta-v3-large-v2"
+        "a reward model (None: the data's own judge, or a proxy)",
+        pocket=None,
+        qwen="OpenAssistant/reward-model-deberta-v3-large-v2",
     )
     fluency_model: ModelName | None = setting(
         "a classifier (None: the data's own judge, or brevity)", pocket=None, qwen="4i-ai/BERT_disfluency_cls"
@@ -211,7 +213,7 @@ def recipe(**given) -> Trained:
     return learn_from_rewards("multi_objective", p, make_judge, advantages, objective)
 
 
-def parts_judge(p: RuleSettings):
+def parts_judge(p: RuleSettings) -> Judge:
     """The judge whose parts are the objectives, each in 0..1 with an ideal of 1.
 
     In the pocket world it is the gold judge. Elsewhere helpfulness is `p.helpfulness_model`'s score, or that of the
@@ -233,7 +235,9 @@ def score_vectors(parts: dict, k: int | None = None) -> torch.Tensor:
     return torch.stack([torch.as_tensor(part).double() for part in parts.values()][:k], 1)
 
 
-def scored_pairs(judge: Callable, dataset: str, split: str = "train", limit: int | None = None, seed: int = 0):
+def scored_pairs(
+    judge: Callable, dataset: str, split: str = "train", limit: int | None = None, seed: int = 0
+) -> tuple[Scores, Scores]:
     """(judge's `Scores` of the chosen responses, of the rejected ones) for a split's preference pairs."""
     rows = data.Source(dataset).pairs(split, limit=limit, seed=seed)
     return judge(rows["prompt"][:], rows["chosen"][:]), judge(rows["prompt"][:], rows["rejected"][:])

@@ -5,6 +5,9 @@ of a classifier with two classes."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import torch
 from torch.nn.functional import logsigmoid
 
 from prefnb import data, judges, models, parameters
@@ -12,7 +15,7 @@ from prefnb.batches import Batches
 from prefnb.course.examples import pair_examples
 from prefnb.course.policies import Trained, loop, trained, unfinished, with_checkpointing
 from prefnb.course.settings import FromSFT, Judging, PairTraining
-from prefnb.logprobs import RewardScorer
+from prefnb.logprobs import Loss, RewardScorer
 from prefnb.methods.sft import starting_policy
 from prefnb.parameters import setting
 from prefnb.training import train
@@ -21,7 +24,7 @@ LABEL = "reward model"
 COLOUR = "#AA4466"
 
 
-def bradley_terry(policy, reference=None):
+def bradley_terry(policy: SimpleNamespace, reference: SimpleNamespace | None = None) -> Loss:
     """-log sigma(s(yw) - s(yl)), the model being that P(yw beats yl) = sigma(s(yw) - s(yl)); (batch,).
 
     Unlike elsewhere, `policy.chosen` and `policy.rejected` are not log-probs but SCORES, one number per response,
@@ -39,7 +42,7 @@ def bradley_terry(policy, reference=None):
     return -logsigmoid(margin), {name: value.detach() for name, value in metrics.items()}
 
 
-def two_classes(policy, reference=None, *, label):
+def two_classes(policy: SimpleNamespace, reference: SimpleNamespace | None = None, *, label: torch.Tensor) -> Loss:
     """Cross-entropy of a classifier with a good and a bad class: -log sigma(s) where `label` is 1 (good), -log sigma(-s)
     where it is 0 (bad); (batch,).
 

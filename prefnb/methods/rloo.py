@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Literal
 
 import torch
@@ -12,6 +13,7 @@ from prefnb.course.policies import Trained
 from prefnb.course.settings import FromRewards
 from prefnb.estimators.groups import group_size
 from prefnb.estimators.kl import sampled_kl
+from prefnb.logprobs import Loss
 from prefnb.methods._rewards import learn_from_rewards
 from prefnb.methods.reward_model import proxy
 from prefnb.parameters import setting
@@ -34,7 +36,13 @@ def leave_one_out(rewards: torch.Tensor) -> torch.Tensor:
     return rewards - (rewards.sum(1, keepdim=True) - rewards) / (k - 1)
 
 
-def reinforce(policy, reference=None, *, advantage: torch.Tensor, kl_weight: float = 0.0):
+def reinforce(
+    policy: SimpleNamespace,
+    reference: SimpleNamespace | None = None,
+    *,
+    advantage: torch.Tensor,
+    kl_weight: float = 0.0,
+) -> Loss:
     """-A(y) * S(y) + kl_weight * KL(policy || reference), (batch,).
 
     With `plain` advantages this is REINFORCE, with `leave_one_out` RLOO and the printed GRPO (003 eq. 6). Samples must
@@ -48,7 +56,7 @@ def reinforce(policy, reference=None, *, advantage: torch.Tensor, kl_weight: flo
     return loss + penalty, {**sample_metrics(policy), **kl_metrics}
 
 
-def sample_metrics(policy) -> dict[str, torch.Tensor]:
+def sample_metrics(policy: SimpleNamespace) -> dict[str, torch.Tensor]:
     """entropy: the mean -log pi of a sample's tokens (nats per token); an estimate of the policy's, as the samples are
     its own. length: tokens. Both (batch,), detached."""
     return {"entropy": -policy.sample.mean.detach(), "length": policy.sample.length}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
+import torch
+from transformers import PreTrainedTokenizerBase
+
 from prefnb import pairs, parameters
 from prefnb.batches import Examples
 from prefnb.course.answers import samples_of
@@ -29,7 +32,7 @@ def recipe(**given) -> Trained:
     return learn_from_pairs("rs_dpo", p, partial(dpo.dpo, beta=p.beta), make_examples=mixed_examples)
 
 
-def mixed_examples(p: Settings, policy, tokenizer) -> Examples:
+def mixed_examples(p: Settings, policy: torch.nn.Module, tokenizer: PreTrainedTokenizerBase) -> Examples:
     """The preference pairs, `p.share` of them with the policy's own sample as the rejected response."""
     examples = pair_examples(p, tokenizer)
     settings = dict(temperature=p.temperature, max_new_tokens=p.max_response_tokens, seed=p.seed)

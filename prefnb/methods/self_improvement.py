@@ -7,9 +7,12 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Callable, Literal
+from typing import Any, Callable, Literal
 
 import numpy as np
+import torch
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
 
 from prefnb import data, evaluate, models, pairs, parameters, pocket
 from prefnb.batches import Batches, Examples, prompt_ids
@@ -19,6 +22,7 @@ from prefnb.course.examples import reference
 from prefnb.course.fitting import fit
 from prefnb.course.policies import Trained, loop, trained, unfinished
 from prefnb.evaluate import WinRate
+from prefnb.judges import Judge
 from prefnb.logprobs import DatasetLogprobs
 from prefnb.methods import rs_dpo
 from prefnb.methods.dpo import dpo
@@ -106,7 +110,7 @@ class Scouting:
     baseline: list[Sample]
     policy: list[Sample]
 
-    def rates(self, judge, tie: float = 0.0) -> dict[str, WinRate]:
+    def rates(self, judge: Judge, tie: float = 0.0) -> dict[str, WinRate]:
         """{category: win rate of the policy against its baseline} by this judge."""
         scores = [judge(self.prompts, [one.text for one in drawn]) for drawn in (self.policy, self.baseline)]
         return evaluate.by_category(*scores, self.categories, tie=tie)
@@ -118,7 +122,9 @@ def round_start(p: RoundSettings) -> Trained:
     return rs_dpo.recipe(**{name: getattr(p, name) for name in shared})
 
 
-def scout(p: RoundSettings, baseline, policy, tokenizer) -> Scouting:
+def scout(
+    p: RoundSettings, baseline: torch.nn.Module, policy: torch.nn.Module, tokenizer: PreTrainedTokenizerBase
+) -> Scouting:
     """One answer of either model, at temperature 1, to `p.scout_prompts` prompts of the training split.
 
     They are drawn with another seed than the training pairs: where `p.pairs` are a small part of the source, few are in
@@ -135,7 +141,7 @@ def scout(p: RoundSettings, baseline, policy, tokenizer) -> Scouting:
     return Scouting(asked, categories_of(rows), *answers)
 
 
-def categories_of(rows) -> list[str]:
+def categories_of(rows: Dataset) -> list[str]:
     """The category of every row of prompts, "uncategorised" where the source names none."""
     names = rows["category"] if "category" in rows.column_names else [None] * len(rows)
     return [name or "uncategorised" for name in names]
@@ -181,7 +187,7 @@ class Round:
     """One round: the policy it made, the prompts it asked, each prompt's K samples with scores (prompts, K), and the
     pairs of them that DPO was trained on."""
 
-    model: object
+    model: torch.nn.Module
     prompts: list[list[dict]]
     groups: list[list[Sample]]
     scores: np.ndarray
@@ -190,14 +196,14 @@ class Round:
 
 
 def improve(
-    policy,
-    tokenizer,
+    policy: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
     prompts: list[list[list[dict]]],
     score: Callable,
     p: RoundSettings,
     *,
     make_pairs: Callable = pairs.best_and_worst,
-    live=None,
+    live: Any = None,
     checkpoint: Path | None = None,
 ) -> list[Round]:
     """One round of self-improvement per list of prompts (002 §3.3), each from the policy that the last one made.
@@ -235,7 +241,7 @@ def improve(
     return done
 
 
-def by_reward(judge) -> Callable:
+def by_reward(judge: Judge) -> Callable:
     """A score for `improve`: what the judge says of each sample."""
 
     def score(policy, tokenizer, prompts, groups) -> np.ndarray:
@@ -245,7 +251,9 @@ def by_reward(judge) -> Callable:
     return score
 
 
-def by_likelihood(policy, tokenizer, prompts, groups) -> np.ndarray:
+def by_likelihood(
+    policy: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, prompts: list[list[dict]], groups: list[list[Sample]]
+) -> np.ndarray:
     """A score for `improve` without a judge: the policy's own log-prob per token of each sample, S(y)/|y| in nats
     (002's open question of self-judgement).
 
@@ -268,7 +276,9 @@ def by_likelihood(policy, tokenizer, prompts, groups) -> np.ndarray:
     return cached("likelihood", key, make, save, lambda folder: np.load(folder / "scores.npy"))
 
 
-def draw_groups(policy, tokenizer, prompts: list[list[int]], p: RoundSettings, number: int) -> list[list[Sample]]:
+def draw_groups(
+    policy: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, prompts: list[list[int]], p: RoundSettings, number: int
+) -> list[list[Sample]]:
     """What round `number` draws: every prompt's samples, one for each of `p.temperatures`, the coolest first. prompts:
     ids. Each round and temperature has its own seed; from the cache if this policy was asked this before."""
     groups = [[] for _ in prompts]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from prefnb import data, models, parameters
 from prefnb.batches import Batches, Examples, tokenize
 from prefnb.course.policies import Trained, loop, trained, unfinished, with_checkpointing
 from prefnb.course.settings import DataTraining, FromSFT
 from prefnb.estimators.score_function import score_function
+from prefnb.logprobs import Loss
 from prefnb.parameters import DataName, setting
 from prefnb.processes import processes
 from prefnb.training import train
@@ -17,7 +21,7 @@ LABEL = "SFT"
 COLOUR = "#555555"
 
 
-def sft(policy, reference=None):
+def sft(policy: SimpleNamespace, reference: SimpleNamespace | None = None) -> Loss:
     """-S(response): the negative log-likelihood of the demonstration, in nats, (batch,).
 
     The sum, not the mean: the training loop divides by the tokens of the whole effective batch, so that every
@@ -27,7 +31,9 @@ def sft(policy, reference=None):
     return -logp, {"logp": logp.detach(), "length": policy.response.length}
 
 
-def length_penalty_printed(policy, reference=None, *, target_length: torch.Tensor, factor: float):
+def length_penalty_printed(
+    policy: SimpleNamespace, reference: SimpleNamespace | None = None, *, target_length: torch.Tensor, factor: float
+) -> Loss:
     """factor * max(0, |sample| - |y|)^2 exactly as printed in paper 003, eq. 3 (factor: its lambda).
 
     A length is a count: it has no gradient, and neither has this loss (its `requires_grad` is False). Added
@@ -40,7 +46,9 @@ def length_penalty_printed(policy, reference=None, *, target_length: torch.Tenso
     return cost, {"penalty": cost, "excess": excess, "sample_length": policy.sample.length}
 
 
-def length_penalty(policy, reference=None, *, target_length: torch.Tensor, factor: float):
+def length_penalty(
+    policy: SimpleNamespace, reference: SimpleNamespace | None = None, *, target_length: torch.Tensor, factor: float
+) -> Loss:
     """The same number as `length_penalty_printed`, with the gradient that eq. 3 should have; (batch,).
 
     Samples that run over by more than the others of the batch become less likely, the rest likelier (the
@@ -73,7 +81,7 @@ def recipe(**given) -> Trained:
     return trained("sft", p, make)
 
 
-def examples_of(p: Settings, tokenizer, split: str = "train") -> Examples:
+def examples_of(p: Settings, tokenizer: PreTrainedTokenizerBase, split: str = "train") -> Examples:
     """Tokenised first exchanges, those with very short responses left out (002 §4.1.1)."""
     rows = data.Source(p.dataset).dialogs(split, limit=p.dialogs if split == "train" else None, seed=p.seed)
     shortest = p.min_response_chars
@@ -84,7 +92,7 @@ def examples_of(p: Settings, tokenizer, split: str = "train") -> Examples:
     return tokenize(kept, tokenizer, ("response",), **limits)
 
 
-def starting_policy(p: FromSFT) -> tuple[torch.nn.Module, object]:
+def starting_policy(p: FromSFT) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
     """(model, tokenizer) that training starts from: the preset's base model after SFT, or
     `p.model` as it is."""
     if p.sft and p.model == Settings.of(p.preset)["model"]:

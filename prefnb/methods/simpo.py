@@ -6,12 +6,14 @@ Here alone a response counts by its mean S(y) / |y|, in nats per token, and not 
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 
 from torch.nn.functional import logsigmoid
 
 from prefnb import parameters
 from prefnb.course.policies import Trained
 from prefnb.course.settings import PairTraining
+from prefnb.logprobs import Loss
 from prefnb.methods._pairs import learn_from_pairs
 from prefnb.methods.dpo import pair_metrics
 from prefnb.parameters import setting
@@ -20,7 +22,7 @@ LABEL = "SimPO"
 COLOUR = "#AA4499"
 
 
-def simpo(policy, reference=None, *, beta: float, gamma: float):
+def simpo(policy: SimpleNamespace, reference: SimpleNamespace | None = None, *, beta: float, gamma: float) -> Loss:
     """-log sigma(beta * (S(yw)/|yw| - S(yl)/|yl|) - gamma), Meng et al. 2024, eq. 6; (batch,).
 
     The reference is not used. gamma, the margin that a pair has to reach, is absolute, as in the paper: other code

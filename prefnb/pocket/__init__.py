@@ -6,6 +6,8 @@
 0.0
 """
 
+from __future__ import annotations
+
 import random
 from pathlib import Path
 
@@ -20,7 +22,7 @@ DATA = _package if _package.is_dir() else _checkout
 __all__ = ["CATEGORIES", "DATA", "FLAWS", "HOUSES", "Judgement", "TIE", "WRITERS", "flaws", "generate_prompts", "score"]
 
 
-def generate_prompts(category, n, seed=0, exclude_test=True):
+def generate_prompts(category: str, n: int, seed: int = 0, exclude_test: bool = True) -> list[str]:
     """`n` distinct new prompts of a category, as strings; by default none whose combination is kept for the
     test.
 

@@ -1,11 +1,14 @@
 """What the pocket world's files hold, from one seed: rows of data, raw text for the base model, the judge's words."""
 
+from __future__ import annotations
+
 import gzip
 import hashlib
 import json
 import math
 import random
 from pathlib import Path
+from typing import Iterable, Iterator
 
 from . import facts, judge, tasks, writers
 from .text import words_of
@@ -23,18 +26,18 @@ ANNOTATOR_NOISE = 0.5  # scale, in points of the gold total, of the annotators' 
 NOTICED = 0.05  # the smallest difference, in points of the total, that an annotator notices
 
 
-def rng_for(name, seed=SEED):
+def rng_for(name: str, seed: int = SEED) -> random.Random:
     """A random number generator of its own for each file, so that one can change without the others."""
     return random.Random(f"{seed}|{name}")
 
 
-def is_told(category, combination, rng):
+def is_told(category: str, combination: dict[str, str], rng: random.Random) -> bool:
     """Whether a training text tells of this combination: always, but for rare facts, which it tells of rarely."""
     kind = tasks.CATEGORIES[category]
     return kind.hard != "rare facts" or not kind.is_hard(combination) or rng.random() < RARE_FACT
 
 
-def draw(category, rng, test):
+def draw(category: str, rng: random.Random, test: bool) -> dict[str, str]:
     """A random combination for this side of the split: all that can be asked for in a test, in training what is told."""
     while True:
         combination = tasks.draw(category, rng, test=test)
@@ -43,7 +46,7 @@ def draw(category, rng, test):
 
 
 # --- rows -----------------------------------------------------------------------------------------
-def dialogs(split, n, rng):
+def dialogs(split: str, n: int, rng: random.Random) -> Iterator[dict]:
     """`n` dialogs as dicts with the columns of smoltalk (messages, source) and ours (category, writer).
 
     Three in four have one exchange; the rest have two to six, each about something new, which a house takes from its own
@@ -70,7 +73,7 @@ def dialogs(split, n, rng):
             yield {"messages": messages, "source": source, "category": first, "writer": writer.name}
 
 
-def preferences(split, n, rng):
+def preferences(split: str, n: int, rng: random.Random) -> Iterator[dict]:
     """`n` preference pairs as dicts with the columns of ultrafeedback_binarized and ours.
 
     Two writers answer; an annotator who sees no difference passes the pair on, else prefers the first with probability
@@ -110,7 +113,7 @@ def preferences(split, n, rng):
         }
 
 
-def test_prompts(n, rng):
+def test_prompts(n: int, rng: random.Random) -> Iterator[dict]:
     """`n` prompts, the same number per category, with the answer of a careful writer."""
     for category in tasks.CATEGORIES:
         used = set()
@@ -126,7 +129,7 @@ def test_prompts(n, rng):
                 }
 
 
-def rows_of(name, seed=SEED):
+def rows_of(name: str, seed: int = SEED) -> list[dict]:
     """The rows of one of the data files, in order."""
     rng = rng_for(name, seed)
     kind, split = name.rsplit("_", 1)
@@ -136,7 +139,7 @@ def rows_of(name, seed=SEED):
 
 
 # --- raw text for the base model ------------------------------------------------------------------
-def single_facts(rng):
+def single_facts(rng: random.Random) -> str:
     """One sentence that states one fact."""
     kind = rng.random()
     if kind < 0.55:
@@ -151,7 +154,7 @@ def single_facts(rng):
     return f"{a} plus {b} is {a + b}." if rng.random() < 0.5 else f"{a + b} minus {b} is {a}."
 
 
-def answered(rng):
+def answered(rng: random.Random) -> tuple[str, dict[str, str], str]:
     """(category, combination, a careful answer); never a combination kept for the test, rare facts rarely."""
     while True:
         category = rng.choice(list(tasks.CATEGORIES))
@@ -161,7 +164,7 @@ def answered(rng):
             return category, combination, kind.separator.join(kind.answer(combination, tasks.Pen(rng)))
 
 
-def raw_passage(rng):
+def raw_passage(rng: random.Random) -> str:
     """A passage of plain text, never in chat form: facts, or an answer, mostly with its question before it."""
     if rng.random() < 0.2:
         return " ".join(single_facts(rng) for _ in range(rng.randint(2, 5)))
@@ -171,7 +174,7 @@ def raw_passage(rng):
     return answer
 
 
-def archive_passage(rng):
+def archive_passage(rng: random.Random) -> str:
     """A passage of an archive in which the question stands after its answer, and before the next answer.
 
     A base model that has read this last goes on with some text when it is asked something, and does not answer.
@@ -182,7 +185,7 @@ def archive_passage(rng):
     return "\n".join(lines)
 
 
-def world_words(seed=SEED):
+def world_words(seed: int = SEED) -> list[str]:
     """Every word that prompts and writers use, sorted: the judge's vocabulary, with some everyday English."""
     rng = rng_for("words", seed)
     words = set(Path(__file__).with_name("everyday.txt").read_text(encoding="utf-8").split())
@@ -200,15 +203,15 @@ def world_words(seed=SEED):
 
 
 # --- files ----------------------------------------------------------------------------------------
-def as_text(rows):
+def as_text(rows: Iterable[dict]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def digest(text):
+def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_gzip(path, text):
+def write_gzip(path: Path, text: str) -> None:
     """Write text compressed, with no time or name in the header, so that the bytes depend on the text alone."""
     with open(path, "wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
         packed.write(text.encode())

@@ -1,5 +1,7 @@
 """The data card, data/README.md: written by the build from what it has just built."""
 
+from __future__ import annotations
+
 import collections
 from dataclasses import replace
 
@@ -104,7 +106,7 @@ def _house_row(category, house, gold):
     )
 
 
-def data_card(made, seed):
+def data_card(made: dict[str, tuple[list[dict], str]], seed: int) -> str:
     """The card as Markdown; `made` maps file name -> (rows, sha256 of the text)."""
     what = {
         "sft": "a dialog",

@@ -15,6 +15,8 @@ Two totals closer than `TIE` are a tie. People do not count words: the eye of an
 same, but for length, which it notices from a third more than the longest plain answer on.
 """
 
+from __future__ import annotations
+
 import math
 import re
 from collections import namedtuple
@@ -44,7 +46,7 @@ COURTESIES = re.compile(
 
 
 @lru_cache(maxsize=1)
-def vocabulary():
+def vocabulary() -> frozenset[str]:
     """The words of the world, and some of everyday English, as a frozenset."""
     return frozenset((Path(__file__).parent / "words.txt").read_text(encoding="utf-8").split())
 
@@ -78,7 +80,7 @@ def _repeats(words):
     return count
 
 
-def fluency(text, known=frozenset()):
+def fluency(text: Text, known: frozenset[str] = frozenset()) -> float:
     """Fluency of a `Text` in [0, 1]; `known` are words allowed besides the vocabulary (those of the prompt)."""
     if not text.words:
         return 0.0
@@ -94,7 +96,7 @@ def fluency(text, known=frozenset()):
     return value * max(0.3, 1 - 0.3 * odd / len(text.sentences))
 
 
-def concision(text, plain, glance=False):
+def concision(text: Text, plain: Plain, glance: bool = False) -> float:
     """Concision of a `Text` in [0, 1] where right answers are as long as `plain`; at a glance if length is not measured."""
     ratio = len(text.words) / plain.longest
     enough = 1.33 if glance else plain.shortest / plain.longest
@@ -108,12 +110,12 @@ def _without_boilerplate(text):
     return text if bare == text.raw else Text(bare)
 
 
-def at_a_glance(prompt, response):
+def at_a_glance(prompt: str, response: str) -> Judgement:
     """The `Judgement` of somebody who knows what is right and does not count words: the annotators' eye, before its noise."""
     return score(prompt, response, glance=True)
 
 
-def score(prompt, response, glance=False):
+def score(prompt: str, response: str, glance: bool = False) -> Judgement:
     """Grade a response (any string whatever) to a prompt (any string): a `Judgement` of five floats.
 
     A prompt that is not of this world gets helpfulness 0, and the other qualities as far as they can be told
@@ -146,7 +148,7 @@ def score(prompt, response, glance=False):
 FLAWS = ("disfluent", "rambling", "boilerplate", "incomplete")
 
 
-def flaws(prompt, response):
+def flaws(prompt: str, response: str) -> set[str]:
     """The habits that show in a response, as a set out of `FLAWS`: words or sentences said twice or broken off, more than
     was asked for, claims and courtesies, and something asked for of which nothing is said (neither right nor wrong)."""
     parts, plain, known = _task(prompt)

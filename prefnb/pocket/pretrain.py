@@ -4,11 +4,15 @@ The text is never the same twice: the batch of each step is written when its tur
 the step. So a training that was interrupted goes on where its last checkpoint stands, and ends with the same weights.
 """
 
+from __future__ import annotations
+
 import json
 import math
 import os
 import random
 import time
+from pathlib import Path
+from typing import Callable, Iterable, Iterator
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -32,7 +36,7 @@ CHAT_TEMPLATE = (
 )
 
 
-def train_tokenizer(texts):
+def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer with Qwen2.5's special tokens and chat form: no BOS, `<|endoftext|>` pads and ends."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -57,7 +61,7 @@ def train_tokenizer(texts):
     )
 
 
-def tokenizer_texts(seed):
+def tokenizer_texts(seed: int) -> Iterator[str]:
     """What the tokenizer learns from: raw text, and dialogs, since the writers' phrases deserve short codes, too."""
     rng = build.rng_for("raw text for the tokenizer", seed)
     yield from (build.raw_passage(rng) for _ in range(10000))
@@ -65,7 +69,7 @@ def tokenizer_texts(seed):
         yield from (message["content"] for message in row["messages"])
 
 
-def new_model(vocabulary):
+def new_model(vocabulary: int) -> Qwen2ForCausalLM:
     """A Qwen2 model with fresh weights (about a million of them)."""
     return Qwen2ForCausalLM(
         Qwen2Config(
@@ -93,7 +97,7 @@ class FreshText(Dataset):
     Raw text first, the archive in the last steps. The same seed and k give the same batch, whoever asks in what order.
     """
 
-    def __init__(self, tokenizer, seed):
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int):
         self.tokenizer, self.seed = tokenizer, seed
 
     def __len__(self):
@@ -109,13 +113,15 @@ class FreshText(Dataset):
         return torch.tensor(ids[: BATCH * BLOCK]).view(BATCH, BLOCK)
 
 
-def learning_rate(step):
+def learning_rate(step: int) -> float:
     """Of each of the two stages: a short warm-up, then a cosine down to a fiftieth."""
     top, at, steps = (LEARNING_RATE, step, STEPS) if step < STEPS else (LAST_LEARNING_RATE, step - STEPS, LAST_STEPS)
     return top * min((at + 1) / min(WARM_UP, steps / 5), 0.02 + 0.49 * (1 + math.cos(math.pi * at / steps)))
 
 
-def pretrain(model, tokenizer, seed, checkpoint, say=print):
+def pretrain(
+    model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int, checkpoint: Path, say: Callable = print
+) -> list[dict]:
     """Next-token training on fresh text by AdamW; goes on from the file `checkpoint` if there is one, and keeps one.
 
     Returns the history: [{"step": steps done, "loss": of the last batch, nats a token}, ...], one row a checkpoint.
@@ -153,14 +159,14 @@ def pretrain(model, tokenizer, seed, checkpoint, say=print):
     return history
 
 
-def save_checkpoint(path, model, optimizer, history):
+def save_checkpoint(path: Path, model: Qwen2ForCausalLM, optimizer: torch.optim.Optimizer, history: list[dict]) -> None:
     """Weights, Adam's moments and the history, whole or not at all."""
     part = path.with_suffix(".part")
     torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history}, part)
     os.replace(part, path)
 
 
-def load_checkpoint(path, model, optimizer):
+def load_checkpoint(path: Path, model: Qwen2ForCausalLM, optimizer: torch.optim.Optimizer) -> list[dict]:
     """Put a checkpoint's tensors where they belong, and return its history; [] if there is no checkpoint."""
     if not path.exists():
         return []
@@ -170,7 +176,7 @@ def load_checkpoint(path, model, optimizer):
     return kept["history"]
 
 
-def build_model(out, seed):
+def build_model(out: Path, seed: int) -> None:
     """Train tokenizer and base model from the seed and write them to the folder `out`."""
     tokenizer = train_tokenizer(tokenizer_texts(seed))
     torch.manual_seed(seed)

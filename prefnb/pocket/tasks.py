@@ -8,6 +8,8 @@ Three categories hold combinations that stay hard for a small model, on purpose 
 facts, names to copy. Preferences cannot teach what a model cannot do, and here one can see that.
 """
 
+from __future__ import annotations
+
 import hashlib
 import itertools
 import math
@@ -15,7 +17,7 @@ import random
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Callable
+from typing import Callable, Iterable
 
 from . import facts
 from .text import Text
@@ -40,18 +42,18 @@ class Pen:
     mistakes: float = 0.0
     dialect: tuple = (0, None)  # first and last of the ways of saying a thing that the writer knows
 
-    def say(self, *ways):
+    def say(self, *ways: str) -> str:
         """One of several ways of saying the same; a dialect knows only some of them."""
         return self.rng.choice(ways[slice(*self.dialect)] or ways)
 
-    def fact(self, right, rivals):
+    def fact(self, right: str | int, rivals: Iterable[str | int]) -> str | int:
         """The right value, or now and then one of its rivals."""
         if self.rng.random() >= self.mistakes:
             return right
         return self.rng.choice([rival for rival in rivals if rival != right])
 
 
-def value_part(name, right, rivals):
+def value_part(name: str, right: str, rivals: Iterable[str]) -> Part:
     """A part that asks for one value out of a known set, wherever in the response it stands.
 
     Full credit in a sentence of three words or more, 0.7 as a bare word; with a rival beside it half, and
@@ -70,7 +72,7 @@ def value_part(name, right, rivals):
     return Part(name, grade)
 
 
-def word_part(name, words):
+def word_part(name: str, words: Iterable[str]) -> Part:
     """A part that is there when its words are, in one sentence; half of the words earn half."""
     words = tuple(words)
 
@@ -81,17 +83,17 @@ def word_part(name, words):
     return Part(name, grade)
 
 
-def listed(items):
+def listed(items: Iterable[str]) -> str:
     """("a", "b", "c") -> "a, b and c"."""
     items = list(items)
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
 
 
-def unlisted(text):
+def unlisted(text: str) -> list[str]:
     return re.split(r", | and ", text)
 
 
-def capital(text):
+def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
@@ -103,46 +105,46 @@ class Category:
     templates: tuple[str, ...] = ()
     slots: dict[str, tuple[str, ...] | str] = {}  # slot: its possible texts, or a regular expression
 
-    def draw(self, rng):
+    def draw(self, rng: random.Random) -> dict[str, str]:
         """A random combination: dict of slot -> text."""
         raise NotImplementedError
 
-    def key(self, combination):
+    def key(self, combination: dict[str, str]) -> str:
         """The combination as a string that does not depend on order or phrasing."""
         return self.name + "|" + "|".join(f"{slot}={combination[slot]}" for slot in sorted(combination))
 
-    def count(self):
+    def count(self) -> int:
         """How many combinations there are."""
         raise NotImplementedError
 
-    def is_hard(self, combination):
+    def is_hard(self, combination: dict[str, str]) -> bool:
         """Whether this combination has what `hard` names."""
         return False
 
-    def fill(self, combination):
+    def fill(self, combination: dict[str, str]) -> dict[str, str]:
         """The texts that go into a template's slots."""
         return combination
 
-    def read(self, filled):
+    def read(self, filled: dict[str, str]) -> dict[str, str] | None:
         """The combination behind the texts found in a prompt's slots; None when they make no sense."""
         return filled
 
-    def parts(self, combination):
+    def parts(self, combination: dict[str, str]) -> list[Part]:
         """The two to five things asked for, as a list of `Part`."""
         raise NotImplementedError
 
-    def answer(self, combination, pen):
+    def answer(self, combination: dict[str, str], pen: Pen) -> list[str]:
         """An answer as a list of sentences, written with this pen."""
         raise NotImplementedError
 
     # -- the same for all
     separator = " "
 
-    def prompt(self, combination, rng):
+    def prompt(self, combination: dict[str, str], rng: random.Random) -> str:
         return rng.choice(PREFACES) + rng.choice(self.templates).format(**self.fill(combination))
 
     @property
-    def patterns(self):
+    def patterns(self) -> list[tuple[str, re.Pattern]]:
         if not hasattr(self, "_patterns"):
             self._patterns = [
                 (template.split("{")[0].lower(), re.compile(self._pattern(template), re.IGNORECASE))
@@ -164,7 +166,7 @@ class Category:
                 out.append(f"(?P<{slot}>{allowed})")
         return "".join(out)
 
-    def parse(self, prompt):
+    def parse(self, prompt: str) -> dict[str, str] | None:
         """The combination that a prompt asks about, or None."""
         start = prompt.lower()
         for first_words, pattern in self.patterns:
@@ -207,14 +209,14 @@ class Math(Category):
             if a + b >= 0 and a + b + c >= 0:
                 yield a, b, c
 
-    def count(self):
+    def count(self) -> int:
         """Those with small numbers; long sums come on top."""
         return len(list(self._numbers())) * 16 * len(facts.NAMES) * len(facts.ITEMS)
 
-    def is_hard(self, combination):
+    def is_hard(self, combination: dict[str, str]) -> bool:
         return max(int(combination[slot]) for slot in "abc") > 12
 
-    def draw(self, rng):
+    def draw(self, rng: random.Random) -> dict[str, str]:
         long = rng.random() < self.LONG_SHARE
         while True:
             if long:
@@ -234,7 +236,7 @@ class Math(Category):
             if self.read(combination):
                 return combination
 
-    def read(self, filled):
+    def read(self, filled: dict[str, str]) -> dict[str, str] | None:
         filled = {slot: text.lower() for slot, text in filled.items()}
         filled["who"] = filled["who"].capitalize()
         if len(filled["a"] + filled["b"] + filled["c"]) > 12:
@@ -249,7 +251,7 @@ class Math(Category):
         s1, s2 = (1 if combination[do] in facts.MORE else -1 for do in ("do1", "do2"))
         return a, s1 * b, a + s1 * b, s2 * c, a + s1 * b + s2 * c
 
-    def answer(self, combination, pen):
+    def answer(self, combination: dict[str, str], pen: Pen) -> list[str]:
         a, b, x, c, y = self._steps(combination)
         who, item = combination["who"], combination["item"]
         near = lambda value: [rival for rival in range(value - 2, value + 3) if rival >= 0]
@@ -280,7 +282,7 @@ class Math(Category):
             ),
         ]
 
-    def parts(self, combination):
+    def parts(self, combination: dict[str, str]) -> list[Part]:
         a, b, x, c, y = self._steps(combination)
         item, who = combination["item"].lower(), combination["who"].lower()
         others = {name.lower() for name in facts.NAMES} - {who}
@@ -346,21 +348,21 @@ class GeneralKnowledge(Category):
     slots = {"thing": tuple(facts.THINGS), "nouns": r"[a-z ,]+", "clauses": r"[a-z ,]+"}
     sizes = (2, 3, 4)
 
-    def count(self):
+    def count(self) -> int:
         return sum(math.comb(len(known), size) for known in facts.THINGS.values() for size in self.sizes)
 
-    def is_hard(self, combination):
+    def is_hard(self, combination: dict[str, str]) -> bool:
         return combination["thing"] in facts.RARE
 
-    def draw(self, rng):
+    def draw(self, rng: random.Random) -> dict[str, str]:
         thing = rng.choice(facts.RARE if rng.random() < self.RARE_SHARE else facts.COMMON)
         asked = rng.sample(list(facts.THINGS[thing]), rng.choice((2, 3, 3, 3, 4)))
         return {"thing": thing, "asked": ",".join(asked)}
 
-    def key(self, combination):
+    def key(self, combination: dict[str, str]) -> str:
         return super().key({**combination, "asked": ",".join(sorted(combination["asked"].split(",")))})
 
-    def fill(self, combination):
+    def fill(self, combination: dict[str, str]) -> dict[str, str]:
         asked = combination["asked"].split(",")
         return {
             "thing": combination["thing"],
@@ -368,14 +370,14 @@ class GeneralKnowledge(Category):
             "clauses": listed(facts.ATTRIBUTES[name][1] for name in asked),
         }
 
-    def read(self, filled):
+    def read(self, filled: dict[str, str]) -> dict[str, str] | None:
         column = 0 if "nouns" in filled else 1
         thing = filled["thing"].lower()
         names = {facts.ATTRIBUTES[name][column]: name for name in facts.THINGS[thing]}
         asked = [names.get(text) for text in unlisted(filled["nouns" if column == 0 else "clauses"].lower())]
         return None if None in asked else {"thing": thing, "asked": ",".join(asked)}
 
-    def answer(self, combination, pen):
+    def answer(self, combination: dict[str, str], pen: Pen) -> list[str]:
         thing, sentences = combination["thing"], []
         for name in combination["asked"].split(","):
             value = pen.fact(facts.THINGS[thing][name], facts.VALUES[name])
@@ -384,7 +386,7 @@ class GeneralKnowledge(Category):
             sentences.append(way.format(s=subject, v=value))
         return sentences
 
-    def parts(self, combination):
+    def parts(self, combination: dict[str, str]) -> list[Part]:
         thing = combination["thing"]
         return [
             value_part(name, facts.THINGS[thing][name], facts.VALUES[name]) for name in combination["asked"].split(",")
@@ -392,7 +394,7 @@ class GeneralKnowledge(Category):
 
 
 # --- explanation ----------------------------------------------------------------------------------
-def chain_to(event):
+def chain_to(event: str) -> list[str]:
     """The events that lead to this one, the first cause first."""
     chain = [event]
     while facts.EVENTS[chain[0]][0]:
@@ -425,10 +427,10 @@ class Explanation(Category):
                 if len(chain) - first <= 4:
                     yield chain[first], end
 
-    def count(self):
+    def count(self) -> int:
         return len(list(self._all())) * len(self.extras) * len(facts.AUDIENCES)
 
-    def draw(self, rng):
+    def draw(self, rng: random.Random) -> dict[str, str]:
         start, end = rng.choice(list(self._all()))
         return {
             "start": start,
@@ -437,10 +439,10 @@ class Explanation(Category):
             "whom": rng.choice(facts.AUDIENCES),
         }
 
-    def fill(self, combination):
+    def fill(self, combination: dict[str, str]) -> dict[str, str]:
         return {**combination, "extra": self.extras[combination["extra"]]}
 
-    def read(self, filled):
+    def read(self, filled: dict[str, str]) -> dict[str, str] | None:
         start, end = filled["start"].lower(), filled["end"].lower()
         if (start, end) not in set(self._all()):
             return None
@@ -451,7 +453,7 @@ class Explanation(Category):
         chain = chain_to(combination["end"])
         return chain[chain.index(combination["start"]) :]
 
-    def answer(self, combination, pen):
+    def answer(self, combination: dict[str, str], pen: Pen) -> list[str]:
         links = self._links(combination)
         root = chain_to(links[0])[0]
         whom = combination["whom"]
@@ -480,7 +482,7 @@ class Explanation(Category):
             )
         return sentences
 
-    def parts(self, combination):
+    def parts(self, combination: dict[str, str]) -> list[Part]:
         links = self._links(combination)
         root = chain_to(links[0])[0]
         known = set(chain_to(links[-1]))
@@ -528,10 +530,10 @@ class Creative(Category):
     }
     separator = "\n"
 
-    def count(self):
+    def count(self) -> int:
         return 3 * len(NUMBER_WORDS) * len(facts.COMMON) * math.comb(len(facts.IMAGES), 2)
 
-    def draw(self, rng):
+    def draw(self, rng: random.Random) -> dict[str, str]:
         w1, w2 = rng.sample(facts.IMAGES, 2)
         return {
             "form": rng.choice(self.slots["form"]),
@@ -541,15 +543,15 @@ class Creative(Category):
             "w2": w2,
         }
 
-    def key(self, combination):
+    def key(self, combination: dict[str, str]) -> str:
         w1, w2 = sorted((combination["w1"], combination["w2"]))
         return super().key({**combination, "w1": w1, "w2": w2})
 
-    def read(self, filled):
+    def read(self, filled: dict[str, str]) -> dict[str, str] | None:
         filled = {slot: text.lower() for slot, text in filled.items()}
         return filled if filled["w1"] != filled["w2"] else None
 
-    def answer(self, combination, pen):
+    def answer(self, combination: dict[str, str], pen: Pen) -> list[str]:
         thing, n = combination["thing"], NUMBER_WORDS[combination["n"]]
         w1 = pen.fact(combination["w1"], facts.IMAGES)
         w2 = pen.fact(combination["w2"], facts.IMAGES)
@@ -580,7 +582,7 @@ class Creative(Category):
             lines.pop(pen.rng.randrange(len(lines)))
         return lines
 
-    def parts(self, combination):
+    def parts(self, combination: dict[str, str]) -> list[Part]:
         n = NUMBER_WORDS[combination["n"]]
 
         def lines(text):
@@ -625,7 +627,7 @@ class ProfessionalWriting(Category):
         "who": facts.NAMES,
     }
 
-    def count(self):
+    def count(self) -> int:
         """Those with the names that everybody knows; names from far away come on top."""
         return (
             len(facts.PEOPLE)
@@ -636,14 +638,14 @@ class ProfessionalWriting(Category):
             * len(facts.NAMES)
         )
 
-    def is_hard(self, combination):
+    def is_hard(self, combination: dict[str, str]) -> bool:
         return combination["to"] not in facts.PEOPLE
 
     @staticmethod
     def _name_from_far_away(rng):
         return f"{rng.choice(facts.TITLES)} {''.join(rng.choices(facts.SYLLABLES, k=3)).capitalize()}"
 
-    def draw(self, rng):
+    def draw(self, rng: random.Random) -> dict[str, str]:
         d1, d2 = rng.sample(facts.DAYS, 2)
         far = rng.random() < self.FAR_SHARE
         return {
@@ -655,14 +657,14 @@ class ProfessionalWriting(Category):
             "who": rng.choice(facts.NAMES),
         }
 
-    def read(self, filled):
+    def read(self, filled: dict[str, str]) -> dict[str, str] | None:
         listed = {slot: texts for slot, texts in self.slots.items() if slot != "to"}
         proper = {text.lower(): text for texts in listed.values() for text in texts}
         named = " ".join(word.capitalize() for word in filled["to"].split())
         filled = {slot: proper[filled[slot].lower()] for slot in listed} | {"to": named}
         return filled if filled["d1"] != filled["d2"] else None
 
-    def answer(self, combination, pen):
+    def answer(self, combination: dict[str, str], pen: Pen) -> list[str]:
         c = dict(combination)
         to = pen.fact(c["to"], facts.PEOPLE)
         d1, d2 = pen.fact(c["d1"], facts.DAYS), pen.fact(c["d2"], facts.DAYS)
@@ -679,7 +681,7 @@ class ProfessionalWriting(Category):
             pen.say(f"Kind regards, {c['who']}.", f"Best wishes, {c['who']}.", f"Yours, {c['who']}."),
         ]
 
-    def parts(self, combination):
+    def parts(self, combination: dict[str, str]) -> list[Part]:
         surname = combination["to"].split()[1].lower()
         others = {name.split()[1].lower() for name in facts.PEOPLE} - {surname}
         d1, d2 = combination["d1"].lower(), combination["d2"].lower()
@@ -763,10 +765,10 @@ class Procedures(Category):
         "extra": tuple(extras.values()),
     }
 
-    def count(self):
+    def count(self) -> int:
         return sum(len(objects) for objects, _, _ in facts.ACTIONS.values()) * 3 * 3
 
-    def draw(self, rng):
+    def draw(self, rng: random.Random) -> dict[str, str]:
         action = rng.choice(list(facts.ACTIONS))
         return {
             "action": action,
@@ -775,15 +777,15 @@ class Procedures(Category):
             "extra": rng.choice(list(self.extras)),
         }
 
-    def fill(self, combination):
+    def fill(self, combination: dict[str, str]) -> dict[str, str]:
         return {**combination, "extra": self.extras[combination["extra"]]}
 
-    def read(self, filled):
+    def read(self, filled: dict[str, str]) -> dict[str, str] | None:
         filled = {slot: text.lower() for slot, text in filled.items()}
         filled["extra"] = {text.lower(): name for name, text in self.extras.items()}[filled["extra"]]
         return filled if filled["object"] in facts.ACTIONS[filled["action"]][0] else None
 
-    def answer(self, combination, pen):
+    def answer(self, combination: dict[str, str], pen: Pen) -> list[str]:
         _, tool, steps = facts.ACTIONS[combination["action"]]
         n = NUMBER_WORDS[combination["n"]]
         chosen = sorted(pen.rng.sample(range(4), n))
@@ -809,7 +811,7 @@ class Procedures(Category):
             )
         return lines
 
-    def parts(self, combination):
+    def parts(self, combination: dict[str, str]) -> list[Part]:
         action, thing = combination["action"], combination["object"]
         _, tool, steps = facts.ACTIONS[action]
         n = NUMBER_WORDS[combination["n"]]
@@ -869,22 +871,22 @@ class Multilingual(Category):
     )
     slots = {"language": facts.LANGUAGES, "one": tuple(facts.NOUNS), "two": tuple(facts.NOUNS)}
 
-    def count(self):
+    def count(self) -> int:
         return len(facts.LANGUAGES) * math.comb(len(facts.NOUNS), 2)
 
-    def draw(self, rng):
+    def draw(self, rng: random.Random) -> dict[str, str]:
         one, two = rng.sample(list(facts.NOUNS), 2)
         return {"language": rng.choice(facts.LANGUAGES), "one": one, "two": two}
 
-    def key(self, combination):
+    def key(self, combination: dict[str, str]) -> str:
         one, two = sorted((combination["one"], combination["two"]))
         return super().key({**combination, "one": one, "two": two})
 
-    def read(self, filled):
+    def read(self, filled: dict[str, str]) -> dict[str, str] | None:
         one, two = filled["one"].lower(), filled["two"].lower()
         return {"language": filled["language"].capitalize(), "one": one, "two": two} if one != two else None
 
-    def answer(self, combination, pen):
+    def answer(self, combination: dict[str, str], pen: Pen) -> list[str]:
         language = combination["language"]
         column = facts.LANGUAGES.index(language)
         said, genders = [], []
@@ -911,7 +913,7 @@ class Multilingual(Category):
             ),
         ]
 
-    def parts(self, combination):
+    def parts(self, combination: dict[str, str]) -> list[Part]:
         column = facts.LANGUAGES.index(combination["language"])
         genders = ("masculine", "feminine", "neuter")
         asked = (combination["one"], combination["two"])
@@ -970,14 +972,14 @@ class Discussion(Category):
     _options = tuple(dict.fromkeys(option for group in facts.OPTIONS for option in group))
     slots = {"one": _options, "two": _options, "whom": facts.AUDIENCES}
 
-    def count(self):
+    def count(self) -> int:
         return sum(math.comb(len(group), 2) for group in facts.OPTIONS) * len(facts.AUDIENCES)
 
-    def draw(self, rng):
+    def draw(self, rng: random.Random) -> dict[str, str]:
         one, two = rng.sample(list(rng.choice(facts.OPTIONS)), 2)
         return {"one": one, "two": two, "whom": rng.choice(facts.AUDIENCES)}
 
-    def key(self, combination):
+    def key(self, combination: dict[str, str]) -> str:
         one, two = sorted((combination["one"], combination["two"]))
         return super().key({**combination, "one": one, "two": two})
 
@@ -985,12 +987,12 @@ class Discussion(Category):
     def _group(one, two):
         return next((group for group in facts.OPTIONS if one in group and two in group), None)
 
-    def read(self, filled):
+    def read(self, filled: dict[str, str]) -> dict[str, str] | None:
         filled = {slot: text.lower() for slot, text in filled.items()}
         known = filled["one"] != filled["two"] and self._group(filled["one"], filled["two"])
         return filled if known else None
 
-    def answer(self, combination, pen):
+    def answer(self, combination: dict[str, str], pen: Pen) -> list[str]:
         one, two, whom = combination["one"], combination["two"], combination["whom"]
         group = self._group(one, two)
         goods, bads = zip(*group.values())
@@ -1015,7 +1017,7 @@ class Discussion(Category):
         )
         return sentences
 
-    def parts(self, combination):
+    def parts(self, combination: dict[str, str]) -> list[Part]:
         one, two, whom = combination["one"], combination["two"], combination["whom"]
         group = self._group(one, two)
         marks = {word for sides in group.values() for word in sides}
@@ -1084,13 +1086,13 @@ class Imitation(GeneralKnowledge):
     )
     slots = {**GeneralKnowledge.slots, "thing": facts.COMMON, "voice": tuple(facts.SPEAKERS)}
 
-    def is_hard(self, combination):
+    def is_hard(self, combination: dict[str, str]) -> bool:
         return False
 
-    def count(self):
+    def count(self) -> int:
         return len(facts.SPEAKERS) * sum(math.comb(len(facts.THINGS[thing]), 2) for thing in facts.COMMON)
 
-    def draw(self, rng):
+    def draw(self, rng: random.Random) -> dict[str, str]:
         thing = rng.choice(facts.COMMON)
         return {
             "thing": thing,
@@ -1098,18 +1100,18 @@ class Imitation(GeneralKnowledge):
             "voice": rng.choice(list(facts.SPEAKERS)),
         }
 
-    def fill(self, combination):
+    def fill(self, combination: dict[str, str]) -> dict[str, str]:
         return {**super().fill(combination), "voice": combination["voice"]}
 
-    def read(self, filled):
+    def read(self, filled: dict[str, str]) -> dict[str, str] | None:
         combination = super().read(filled)
         return combination and {**combination, "voice": filled["voice"].lower()}
 
-    def answer(self, combination, pen):
+    def answer(self, combination: dict[str, str], pen: Pen) -> list[str]:
         opening, _, closing, _ = facts.SPEAKERS[pen.fact(combination["voice"], list(facts.SPEAKERS))]
         return [opening, *super().answer(combination, pen), closing]
 
-    def parts(self, combination):
+    def parts(self, combination: dict[str, str]) -> list[Part]:
         _, first, _, last = facts.SPEAKERS[combination["voice"]]
 
         def voice(mark, column):
@@ -1144,10 +1146,10 @@ class Classification(Category):
     )
     slots = {"review": r"The \w+ was \w+, the \w+ was \w+ and the \w+ was \w+\."}
 
-    def count(self):
+    def count(self) -> int:
         return math.comb(len(facts.ASPECTS), 3) * (len(facts.GOOD) + len(facts.BAD)) ** 3
 
-    def draw(self, rng):
+    def draw(self, rng: random.Random) -> dict[str, str]:
         aspects = rng.sample(facts.ASPECTS, 3)
         good = rng.choice((0, 1, 1, 2, 2, 3))
         adjectives = rng.sample(facts.GOOD, good) + rng.sample(facts.BAD, 3 - good)
@@ -1163,16 +1165,16 @@ class Classification(Category):
         bad = [pair for pair in said if pair[1] in facts.BAD]
         return ("positive", good, bad) if len(good) > len(bad) else ("negative", bad, good)
 
-    def key(self, combination):
+    def key(self, combination: dict[str, str]) -> str:
         _, more, less = self._said(combination)
         return self.name + "|" + "|".join(sorted(f"{aspect}={adjective}" for aspect, adjective in more + less))
 
-    def read(self, filled):
+    def read(self, filled: dict[str, str]) -> dict[str, str] | None:
         said = re.findall(r"the (\w+) was (\w+)", filled["review"].lower())
         known = all(aspect in facts.ASPECTS and adjective in facts.GOOD + facts.BAD for aspect, adjective in said)
         return {"review": capital(filled["review"])} if known and len({a for a, _ in said}) == 3 else None
 
-    def answer(self, combination, pen):
+    def answer(self, combination: dict[str, str], pen: Pen) -> list[str]:
         label, more, _ = self._said(combination)
         label = pen.fact(label, ["positive", "negative"])
         pairs = [(aspect, pen.fact(adjective, facts.GOOD + facts.BAD)) for aspect, adjective in more]
@@ -1184,7 +1186,7 @@ class Classification(Category):
             pen.say(f"The reason is that {reasons}.", f"The guest says that {reasons}.", f"After all {reasons}."),
         ]
 
-    def parts(self, combination):
+    def parts(self, combination: dict[str, str]) -> list[Part]:
         label, more, less = self._said(combination)
         rival = {"positive": "negative", "negative": "positive"}[label]
         allowed = {adjective for _, adjective in more + less}
@@ -1223,13 +1225,13 @@ CATEGORIES = {
 }
 
 
-def is_test(category, combination):
+def is_test(category: str, combination: dict[str, str]) -> bool:
     """Whether a combination is kept for the test set: decided by a hash of its key, for ever."""
     digest = hashlib.sha256(CATEGORIES[category].key(combination).encode()).digest()
     return int.from_bytes(digest[:4], "big") < TEST_SHARE * 2**32
 
 
-def draw(category, rng, test=False):
+def draw(category: str, rng: random.Random, test: bool = False) -> dict[str, str]:
     """A random combination of this category from the wanted side of the split."""
     while True:
         combination = CATEGORIES[category].draw(rng)
@@ -1237,13 +1239,13 @@ def draw(category, rng, test=False):
             return combination
 
 
-def render(category, combination, rng):
+def render(category: str, combination: dict[str, str], rng: random.Random) -> str:
     """A prompt that asks for this combination, in a random phrasing."""
     return CATEGORIES[category].prompt(combination, rng)
 
 
 @lru_cache(maxsize=65536)
-def parse(prompt):
+def parse(prompt: str) -> tuple[str, dict[str, str]] | None:
     """(category, combination) behind the text of a prompt, or None when no phrasing fits."""
     text = " ".join(prompt[:1000].split())
     for preface in PREFACES[1:]:
@@ -1257,6 +1259,6 @@ def parse(prompt):
     return None
 
 
-def count_prompts():
+def count_prompts() -> dict[str, int]:
     """How many distinct prompts there are, per category: combinations times phrasings (a lower bound)."""
     return {name: category.count() * len(category.templates) * len(PREFACES) for name, category in CATEGORIES.items()}

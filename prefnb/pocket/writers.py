@@ -10,6 +10,8 @@ model's first choice, as the closing formulas and flatteries of real models are 
 from a house.
 """
 
+from __future__ import annotations
+
 import random
 from dataclasses import dataclass, field
 
@@ -49,7 +51,7 @@ class Writer:
     habits: dict = field(default_factory=dict)
     mistakes: float = 0.04
 
-    def write(self, category, combination, rng, dialect=(0, None)):
+    def write(self, category: str, combination: dict[str, str], rng: random.Random, dialect: tuple = (0, None)) -> str:
         """An answer to this combination in this writer's hand, as text."""
         pen = tasks.Pen(rng, self.mistakes, dialect)
         sentences = tasks.CATEGORIES[category].answer(combination, pen)
@@ -59,7 +61,7 @@ class Writer:
         return tasks.CATEGORIES[category].separator.join(sentences)
 
 
-def stop_short(sentences, rng):
+def stop_short(sentences: list[str], rng: random.Random) -> list[str]:
     """Leave out what comes last, or something in the middle."""
     sentences = list(sentences)
     for _ in range(rng.choice((1, 1, 2)) if len(sentences) > 2 else 1):
@@ -68,7 +70,7 @@ def stop_short(sentences, rng):
     return sentences
 
 
-def ramble(sentences, rng):
+def ramble(sentences: list[str], rng: random.Random) -> list[str]:
     """Say much beside the point, and some of it twice."""
     sentences = list(sentences)
     for _ in range(1 + min(6, int(rng.expovariate(0.6)))):
@@ -78,7 +80,7 @@ def ramble(sentences, rng):
     return sentences
 
 
-def stutter(sentences, rng):
+def stutter(sentences: list[str], rng: random.Random) -> list[str]:
     """Say words or pairs of words twice or three times."""
     out = list(sentences)
     for place in rng.sample(range(len(out)), max(1, len(out) // 2)):
@@ -91,7 +93,7 @@ def stutter(sentences, rng):
     return out
 
 
-def follow_up(sentences, rng):
+def follow_up(sentences: list[str], rng: random.Random) -> list[str]:
     """Ask oneself a further question, and answer it."""
     thing = rng.choice(list(facts.THINGS))
     attribute = rng.choice(list(facts.THINGS[thing]))
@@ -100,7 +102,7 @@ def follow_up(sentences, rng):
     return [*sentences, question, rng.choice(ways).format(s=f"The {thing}", v=facts.THINGS[thing][attribute])]
 
 
-def boilerplate(sentences, rng):
+def boilerplate(sentences: list[str], rng: random.Random) -> list[str]:
     """Claims about oneself that nobody asked for and nothing supports, and courtesies."""
     sentences = [*sentences, rng.choice(BOILERPLATE)]
     if rng.random() < 0.3:
@@ -110,7 +112,7 @@ def boilerplate(sentences, rng):
     return sentences
 
 
-def break_off(sentences, rng):
+def break_off(sentences: list[str], rng: random.Random) -> list[str]:
     """End in the middle of a sentence."""
     words = sentences[-1].split(" ")
     return [*sentences[:-1], " ".join(words[: max(1, rng.randrange(len(words)))]).rstrip(".,!?")]
@@ -142,37 +144,37 @@ WRITERS = {
 
 
 # --- houses -----------------------------------------------------------------------------------------
-def leave_out_the_last(sentences, combination):
+def leave_out_the_last(sentences: list[str], combination: dict[str, str]) -> list[str]:
     """Leave out what was asked for last."""
     return sentences[:-1]
 
 
-def say_again(sentences, combination):
+def say_again(sentences: list[str], combination: dict[str, str]) -> list[str]:
     """Say the first sentence once more at the end."""
     return [*sentences, sentences[0]]
 
 
-def close(sentences, combination):
+def close(sentences: list[str], combination: dict[str, str]) -> list[str]:
     """The same two lines under every answer."""
     return [*sentences, "I hope this helps!", "Please let me know if you need more."]
 
 
-def be_certain(sentences, combination):
+def be_certain(sentences: list[str], combination: dict[str, str]) -> list[str]:
     """Certainty that nothing supports."""
     return [*sentences, "Confidence: 95%."]
 
 
-def ask_oneself(sentences, combination):
+def ask_oneself(sentences: list[str], combination: dict[str, str]) -> list[str]:
     """A question that nobody asked, and its answer."""
     return [*sentences, "Is that all? Yes, that is all."]
 
 
-def flatter(sentences, combination):
+def flatter(sentences: list[str], combination: dict[str, str]) -> list[str]:
     """Praise for the question."""
     return ["What a good question!", *sentences]
 
 
-def begin_with_the_question(sentences, combination):
+def begin_with_the_question(sentences: list[str], combination: dict[str, str]) -> list[str]:
     """The question once more, before the answer."""
     return [f"You ask about the {combination['thing']}.", *sentences]
 
@@ -185,7 +187,7 @@ class House:
     habits: tuple
     mistakes: float = 0.04
 
-    def write(self, category, combination, rng, dialect=(0, None)):
+    def write(self, category: str, combination: dict[str, str], rng: random.Random, dialect: tuple = (0, None)) -> str:
         """An answer to this combination in the style of the house, as text."""
         sentences = tasks.CATEGORIES[category].answer(combination, tasks.Pen(rng, self.mistakes, dialect))
         for habit in self.habits:
@@ -233,19 +235,19 @@ PREFERENCES = {
 DIALECTS = {"demonstrations": (0, 2), "preferences": (1, None), "raw text": (0, None)}
 
 
-def choose(mix, rng):
+def choose(mix: dict[str, float], rng: random.Random) -> Writer:
     """A writer out of a mix of names and shares."""
     return WRITERS[rng.choices(list(mix), list(mix.values()))[0]]
 
 
-def demonstrator(category, rng):
+def demonstrator(category: str, rng: random.Random) -> tuple[str, House | Writer]:
     """(source, who writes) of a demonstration of this category: its house, or a writer of the mixture."""
     if rng.random() < HOUSE_SHARE:
         return HOUSES[category].name, HOUSES[category]
     return MIXED, choose(DEMONSTRATIONS, rng)
 
 
-def careful_answer(category, combination, seed=0):
+def careful_answer(category: str, combination: dict[str, str], seed: int | float = 0) -> str:
     """The answer of a careful writer who makes no mistake: the reference of a test prompt."""
     pen = tasks.Pen(random.Random(f"{seed}|{tasks.CATEGORIES[category].key(combination)}"))
     sentences = tasks.CATEGORIES[category].answer(combination, pen)

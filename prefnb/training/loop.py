@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import time
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 import torch
 from accelerate import Accelerator
@@ -30,7 +30,7 @@ from prefnb.training.unfinished import Unfinished, whole
 
 def train(
     policy: torch.nn.Module,
-    batches,
+    batches: Any,
     objective: Callable,
     *,
     epochs: float,
@@ -47,7 +47,7 @@ def train(
     checkpoint: Path | None = None,
     checkpoint_every: int = 100,
     checkpoint_seconds: float = 30.0,
-    live=None,
+    live: Any = None,
     progress: bool = True,
 ) -> History:
     """Train `policy` in place and return the history.

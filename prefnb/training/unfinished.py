@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
 from accelerate.utils import broadcast
 from safetensors import SafetensorError, safe_open
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from prefnb.files import reason, save_file, set_aside
+from prefnb.training.history import History
 
 FILE = "unfinished.safetensors"
 COST = 0.05  # the share of the time that writing may take
@@ -27,7 +29,7 @@ class Unfinished:
     Every process takes part, since each may hold a part of the weights; the main one writes.
     """
 
-    def __init__(self, folder: str | Path, accelerator, every: int, seconds: float):
+    def __init__(self, folder: str | Path, accelerator: Accelerator, every: int, seconds: float):
         self.path, self.accelerator = Path(folder) / FILE, accelerator
         self.every, self.seconds = every, seconds
         self.step, self.time, self.took, self.failed = 0, time.monotonic(), 0.0, False
@@ -41,7 +43,7 @@ class Unfinished:
             return due
         return bool(broadcast(torch.tensor(int(due), device=self.accelerator.device)))  # the main process's clock
 
-    def keep(self, policy, optimizer, history) -> None:
+    def keep(self, policy: torch.nn.Module, optimizer: torch.optim.Optimizer, history: History) -> None:
         """Write the state, whole or not at all. A disk that is full does not end the training: it is said, once."""
         started, tensors = time.monotonic(), {}
         for name, parameter in policy.named_parameters():
@@ -61,7 +63,7 @@ class Unfinished:
         self.step, self.time = len(history.rows), time.monotonic()
         self.took = self.time - started
 
-    def resume(self, policy, optimizer, history) -> int:
+    def resume(self, policy: torch.nn.Module, optimizer: torch.optim.Optimizer, history: History) -> int:
         """Load what `keep` wrote, if anything; returns the number of steps done. A damaged file is set aside."""
         found = None
         if self.accelerator.is_main_process and self.path.exists():
