@@ -22,9 +22,7 @@ def by_prompt(scores: Numbers, name: str) -> np.ndarray:
     totals = getattr(scores, "total", scores)
     totals = np.asarray(totals.detach().cpu() if hasattr(totals, "detach") else totals, dtype=float)
     if totals.ndim not in (1, 2) or totals.size == 0:
-        raise ValueError(
-            f"The {name} must be numbers, one per prompt (n,) or K per prompt (n, K), and not none at all."
-        )
+        raise ValueError(f"The {name} must be numbers, one per prompt (n,) or K per prompt (n, K), not none at all.")
     if not np.isfinite(totals).all():
         bad = int((~np.isfinite(totals)).sum())
         raise ValueError(f"The {name} hold {bad} values that are not finite numbers; mend those first.")

@@ -45,15 +45,13 @@ def collapse_check(
     returned for the policy against the baseline, or a number in nats per response. Thresholds: the constants above.
     """
     if len(samples) != len(baseline_samples):
-        raise ValueError(
-            f"There are {len(samples)} samples and {len(baseline_samples)} of the baseline; compare as many."
-        )
-    length, unfinished = mean_length(samples), 1 - finished_share(samples)
+        raise ValueError(f"There are {len(samples)} samples and {len(baseline_samples)} of the baseline; give as many.")
+    length, unfinished, before = mean_length(samples), 1 - finished_share(samples), 1 - finished_share(baseline_samples)
     measures = {
         "length_ratio": length / max(mean_length(baseline_samples), 1e-9),
         "distinct_ratio": distinct_n(samples) / max(distinct_n(baseline_samples), 1e-9),
         "unfinished": unfinished,
-        "baseline_unfinished": 1 - finished_share(baseline_samples),
+        "baseline_unfinished": before,
     }
     if kl is not None:
         measures["kl_per_token"] = kl["per_token"] if isinstance(kl, dict) else kl / max(length, 1.0)
@@ -66,8 +64,7 @@ def collapse_check(
         reasons.append(f"it repeats itself {times}")
     if measures["distinct_ratio"] > DISTINCT_RATIO[1]:
         reasons.append(f"it writes word salad {times}")
-    if unfinished > UNFINISHED and unfinished > measures["baseline_unfinished"] + UNFINISHED_RISE:
-        before = measures["baseline_unfinished"]
+    if unfinished > max(UNFINISHED, before + UNFINISHED_RISE):
         reasons.append(f"{unfinished:.0%} of its responses never end (baseline {before:.0%})")
     if measures.get("kl_per_token", 0.0) > KL_PER_TOKEN:
         reasons.append(f"its KL from the reference is {measures['kl_per_token']:.2f} nats per token")

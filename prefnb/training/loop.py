@@ -1,6 +1,6 @@
 """The one training loop, for every method.
 
-A method is an objective (`prefnb.methods`) and a source of batches; nothing here knows which. Accelerate places the
+A method is a loss (`prefnb.methods`) and a source of batches; nothing here knows which. Accelerate places the
 model and synchronises gradients; the loop does the rest in plain sight:
 
     batch -> log-probs (policy; reference from the cache) -> objective -> loss -> step -> history
