@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 
 from prefnb import __main__ as command_line
 from prefnb import cache as made
-from prefnb import data, models, parameters
+from prefnb import data, methods, models, parameters
 from prefnb.training import train
 
 SMALL = {
