@@ -87,7 +87,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
 
-from prefnb import data, evaluate, judges, pairs as made_pairs, plots, widgets
+from prefnb import evaluate, judges, pairs as made_pairs, plots, widgets
 from prefnb.batches import Examples, prompt_ids
 
 plt.style.use("prefnb.book")
@@ -150,17 +150,18 @@ toy_figure
 #
 # Two judges look on. The **proxy** is the reward model: a small model trained on preference pairs, which is all that
 # one has in reality. The **gold** judge is the program that knows the pocket world's truth; no choice below is made by
-# it. On other data there is only the proxy. (What the proxy's choice among several answers is worth before any
-# training, best-of-N, is measured in [05](05_reward_model.ipynb).)
+# it. On other data there is only the proxy. If you name another `judge`, it takes gold's place in all that follows.
+# (What the proxy's choice among several answers is worth before any training, best-of-N, is measured in
+# [05](05_reward_model.ipynb).)
 
 # %%
 sft, tokenizer = methods.sft.starting_policy(p)
 shared = (set(methods.dpo.Settings.model_fields) & set(vars(p))) - {"epochs", "learning_rate", "output_dir"}
 start = methods.dpo.recipe(**{name: getattr(p, name) for name in shared}).model
 proxy = methods.reward_model.proxy(p)
-gold = data.Source(p.dataset).judge
-watching = {"gold": gold, "proxy": proxy} if gold else {"proxy": proxy}
-judge_shown = next(iter(watching))  # where one has to do: gold, if there is one
+judge = methods.reward_model.judge_of(p)
+watching = ({judge.name: judge} if judge else {}) | {"proxy": proxy}
+judge_shown = next(iter(watching))  # where one has to do: gold or the judge that you named, if there is one
 scouting = methods.self_improvement.scout(p, sft, start, tokenizer)  # one answer each of SFT and of the start policy
 
 # %% [markdown]
@@ -174,15 +175,15 @@ scouting = methods.self_improvement.scout(p, sft, start, tokenizer)  # one answe
 # %%
 by_judge = {name: scouting.rates(judge, judge.tie) for name, judge in watching.items()}
 chosen_categories = methods.self_improvement.weakest(by_judge["proxy"], p.weakest)
-scouting_figure = plots.plot_categories(dict(sorted(by_judge.items(), reverse=True)), against="SFT")
+scouting_figure = plots.plot_categories(dict(reversed(by_judge.items())), against="SFT")
 display(scouting_figure)
 told = f"The proxy's weakest: **{widgets.escaped(', '.join(chosen_categories).replace('_', ' '))}**."
 if len(by_judge["proxy"]) == 1:
     told += " There is only one category in these data, so there is nothing to choose: the new prompts are simply new."
-elif "gold" in watching:
-    truly = methods.self_improvement.weakest(by_judge["gold"], p.weakest)
-    told += (f" The gold judge would have said {widgets.escaped(', '.join(truly).replace('_', ' '))}: the two lists "
-             f"share {len(set(truly) & set(chosen_categories))} of {p.weakest}.")
+elif judge_shown != "proxy":
+    other = methods.self_improvement.weakest(by_judge[judge_shown], p.weakest)
+    told += (f" The {judge_shown} judge would have said {widgets.escaped(', '.join(other).replace('_', ' '))}: the two "
+             f"lists share {len(set(other) & set(chosen_categories))} of {p.weakest}.")
 display(Markdown(told))
 
 # %% [markdown]
@@ -205,7 +206,8 @@ asked = methods.self_improvement.new_prompts(p, chosen_categories)
 first = [prompt for prompt in asked[0] if len(prompt_ids(tokenizer, prompt)) <= p.max_prompt_tokens]
 first_ids = [prompt_ids(tokenizer, prompt) for prompt in first]
 groups = methods.self_improvement.draw_groups(start, tokenizer, first_ids, p, number=1)
-scores = {name: methods.self_improvement.by_reward(judge)(start, tokenizer, first, groups) for name, judge in watching.items()}
+scores = {name: methods.self_improvement.by_reward(judge)(start, tokenizer, first, groups)
+          for name, judge in watching.items()}
 tops = scores["proxy"].argmax(1)
 rows = [["temperature", "samples a prompt", "the proxy's top is there", *(f"mean score, {name}" for name in watching)]]
 for temperature in sorted(set(p.temperatures)):
@@ -226,11 +228,10 @@ widgets.show_responses(pair_prompts, texts, pair_scores)
 distinct = np.array([len({tuple(ids) for ids in group}) for group in id_groups])
 told = (f"{len(made)} of {len(first)} prompts gave a pair; of {len(p.temperatures)} samples a prompt, "
         f"{distinct.mean():.1f} were distinct (the fewest: {distinct.min()}). ")
-if "gold" in watching:
-    gap = pair_scores["chosen"].total - pair_scores["rejected"].total
-    tie = watching["gold"].tie
-    told += (f"The gold judge agrees with the proxy's order in **{(gap > tie).mean():.0%}** of the pairs, sees no "
-             f"difference in {(abs(gap) <= tie).mean():.0%}, and would turn {(gap < -tie).mean():.0%} round.")
+if judge_shown != "proxy":
+    gap, tie = pair_scores["chosen"].total - pair_scores["rejected"].total, judge.tie
+    told += (f"The {judge_shown} judge agrees with the proxy's order in **{(gap > tie).mean():.0%}** of the pairs, "
+             f"sees no difference in {(abs(gap) <= tie).mean():.0%}, and would turn {(gap < -tie).mean():.0%} round.")
 display(Markdown(told))
 
 # %% [markdown]
@@ -239,8 +240,8 @@ display(Markdown(told))
 #
 # ## Rounds, with two judges
 #
-# The function `methods.self_improvement.improve` does what this notebook has shown, round after round: sample, score, pair (with the
-# `best_and_worst` above), DPO. The next round starts from the policy that the last one made.
+# The function `methods.self_improvement.improve` does what this notebook has shown, round after round: sample, score,
+# pair (with the `best_and_worst` above), DPO. The next round starts from the policy that the last one made.
 #
 # It runs twice. First the **reward model** scores the samples. But that has to be trained on somebody's preferences.
 # What if the policy judges itself? One score that it has for nothing is its **own likelihood**, the mean log-prob per
@@ -257,9 +258,10 @@ display(Markdown(told))
 
 # %%
 done = {}
-for label, score in {"reward model": methods.self_improvement.by_reward(proxy), "own likelihood": methods.self_improvement.by_likelihood}.items():
+for label, score in {"reward model": methods.self_improvement.by_reward(proxy),
+                     "own likelihood": methods.self_improvement.by_likelihood}.items():
     done[label] = methods.self_improvement.improve(start, tokenizer, asked, score, p, make_pairs=best_and_worst,
-                                  live=plots.LiveFigure() if label == "reward model" else None)
+                                                   live=plots.LiveFigure() if label == "reward model" else None)
 for label, made_rounds in done.items():
     told = [f"{len(one.pairs)} pairs of {len(one.prompts)} prompts in {len(one.history.rows)} steps"
             for one in made_rounds]
@@ -275,7 +277,7 @@ plots.plot_training({f"{label}, {number}": one.history for label, made_rounds in
 #
 # The start, the first and the last policy of the reward model's rounds, and the last of the other judge's answer each
 # test prompt `draws` times. Every answer is compared with every answer of SFT to the same prompt. The proxy, which is a
-# model and slower, reads the first answer of each.
+# model and slower, reads the first answer of each (all of them, if you named it as the `judge`).
 
 # %%
 policies, chains = {"SFT": sft, "DPO": start}, {}
@@ -285,10 +287,10 @@ for label, made_rounds in done.items():
     looked_at = sorted({1, len(made_rounds)}) if label == "reward model" else [len(made_rounds)]
     chains[label] = {0: "DPO"} | {number: f"{label}, {number}" for number in looked_at}
     policies |= {name: round_of[name].model for name in list(chains[label].values())[1:]}
-comparison = course.compare(policies, tokenizer, p)
-marks = {"proxy": {label: proxy(comparison.prompts, comparison.texts(label)) for label in policies}}
-if comparison.judge:
-    marks = {"gold": comparison.scores} | marks
+comparison = course.compare(policies, tokenizer, p, judge=judge)
+marks = {judge_shown: comparison.scores} if comparison.judge else {}
+if "proxy" not in marks:
+    marks["proxy"] = {label: proxy(comparison.prompts, comparison.texts(label)) for label in policies}
 last = [chain[max(chain)] for chain in chains.values()]
 
 
@@ -299,7 +301,7 @@ def between(name, label, other):
 
 # %%
 rounds_figure, axes = plots.subplots(1, len(watching), figsize=(8, 3.2), sharey=True, squeeze=False,
-                                   layout="constrained")
+                                     layout="constrained")
 for axis, name in zip(axes.flat, watching):
     for number, (label, chain) in enumerate(chains.items()):
         rates = [between(name, one, "SFT") for one in chain.values()]
@@ -311,8 +313,7 @@ for axis, name in zip(axes.flat, watching):
     axis.set(title=f"judged by: {name}", xlabel="round (0: the start, DPO)", xticks=range(p.rounds + 1), ylim=(0, 1))
 axes[0, 0].set_ylabel("win rate against SFT")
 rounds_figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
-rounds_figure
-
+display(rounds_figure)
 widgets.show_table(["policy", *(f"win rate against SFT, by {name}" for name in watching)],
                    *[[label, *(between(name, label, "SFT") for name in watching)]
                      for label in policies if label != "SFT"])
@@ -371,7 +372,7 @@ shape = {}
 for label, policy in policies.items():
     drawn = comparison.answers[label]
     kl = course.sampled_kl(policy, sft, tokenizer, comparison.prompts[:128],
-                            max_new_tokens=p.max_response_tokens)  # of SFT from itself: exactly 0
+                           max_new_tokens=p.max_response_tokens)  # of SFT from itself: exactly 0
     shape[label] = {"distinct-2": evaluate.distinct_n(drawn), "self-BLEU": evaluate.self_bleu(drawn),
                     "KL from SFT (nats)": kl["k3"], "tokens a response": evaluate.mean_length(drawn)}
 widgets.show_table(["policy", *shape["SFT"]], *[[label, *map(float, row.values())] for label, row in shape.items()])
@@ -411,9 +412,9 @@ display(Markdown(f"**Distinct samples a prompt, from the first round's to the la
 # %%
 coolest = min(p.temperatures)
 cool_answers = course.answers_of(start, tokenizer, comparison.prompts, draws=p.draws, temperature=coolest,
-                                  max_new_tokens=p.max_response_tokens)
-if judge_shown == "gold":
-    cool_score = judges.score_samples(watching["gold"], comparison.prompts, cool_answers).total
+                                 max_new_tokens=p.max_response_tokens)
+if comparison.judge:
+    cool_score = judges.score_samples(comparison.judge, comparison.prompts, cool_answers).total
 else:  # the proxy reads the first answer of each
     cool_score = proxy(comparison.prompts, [one.text for one in cool_answers[::p.draws]]).total
 compared = {"DPO": marks[judge_shown]["DPO"].total, f"DPO at temperature {coolest:g}": cool_score}
@@ -431,9 +432,9 @@ for label in last:
 # ### Whom does the likelihood agree with?
 #
 # Within each prompt of the first round, both scores rank the same samples. Here is the correlation of the ranks with
-# the gold judge's and with the length: the mean over prompts, with its 95% interval. The samples are of several
-# temperatures, and a score may agree with gold only because both dislike hot samples: so the correlation with gold is
-# there among the hottest samples alone, too. And where each score finds its top.
+# the gold judge's (if there is one) and with the length: the mean over prompts, with its 95% interval. The samples are
+# of several temperatures, and a score may agree with gold only because both dislike hot samples: so the correlation
+# with gold is there among the hottest samples alone, too. And where each score finds its top.
 
 # %%
 def agreement(one, other):
@@ -447,10 +448,10 @@ def agreement(one, other):
 lengths = np.array([[float(len(one.ids)) for one in group] for group in groups])
 cool, hot = (np.array(sorted(p.temperatures)) == one for one in (min(p.temperatures), max(p.temperatures)))
 tops, own = {}, done["own likelihood"][0].scores
-with_gold = ["rank correlation with gold", "... of the hottest samples alone"] * ("gold" in watching)
-rows = [["score", *with_gold, "rank correlation with length", "its top is a coolest sample"]]
+with_judge = [f"rank correlation with {judge_shown}", "... of the hottest samples alone"] * (judge_shown != "proxy")
+rows = [["score", *with_judge, "rank correlation with length", "its top is a coolest sample"]]
 for label, score in {"reward model": scores["proxy"], "own likelihood": own}.items():
-    found = [agreement(score[:, some], scores["gold"][:, some]) for some in (slice(None), hot) if with_gold]
+    found = [agreement(score[:, some], scores[judge_shown][:, some]) for some in (slice(None), hot) if with_judge]
     found.append(agreement(score, lengths))
     tops[label] = f"{cool[score.argmax(1)].mean():.0%}"
     rows.append([label, *(evaluate.mean_and_interval(one) if len(one) else "all level" for one in found),
@@ -506,9 +507,9 @@ for label in last:
 # ## The paper says, we measured
 #
 # The paper trains Qwen2.5-0.5B, its judge is a reward model of 70B parameters, and it ran one round. This is **one
-# seed** in a far smaller world unless you changed the preset. Compare directions, not digits. The judge of this table
-# is the gold one where there is one; otherwise the proxy, which chose the pairs and flatters itself. The paper's round
-# started from RS-DPO, ours from DPO.
+# seed** in a far smaller world unless you changed the preset. Compare directions, not digits. The head of the table
+# names its judge; if it is the proxy, that chose the pairs and flatters itself. The paper's round started from RS-DPO,
+# ours from DPO.
 
 # %%
 rows = [["claim", "the paper", f"we measured ({judge_shown})", "verdict (one seed)"]]
@@ -558,12 +559,10 @@ check_exercises()
 
 # %%
 histories = {label.replace(",", ""): one.history for label, one in round_of.items()}
-folder = course.record(p.output_dir, p, histories, comparison, weakest=chosen_categories, shape=shape,
-                        distinct=distinct,
-                        proxy_win_rates={one: between("proxy", one, "SFT").rate for one in policies if one != "SFT"})
 figures = {"book_rounds": rounds_figure, "book_diversity": shape_figure, "categories": category_figure}
-for name, figure in figures.items():
-    figure.savefig(folder / f"{name}.png")
+folder = course.record(p.output_dir, p, histories, comparison, figures, weakest=chosen_categories, shape=shape,
+                       distinct=distinct,
+                       proxy_win_rates={one: between("proxy", one, "SFT").rate for one in policies if one != "SFT"})
 print(f"Parameters, histories, responses and figures are in {folder}.")
 
 # %% [markdown]

@@ -87,7 +87,7 @@ from IPython.display import Markdown, display
 
 from prefnb import data, evaluate, judges, models, plots, widgets
 from prefnb.estimators.kl import sampled_kl
-from prefnb.methods.multi_objective import feature_names, fit_preference
+from prefnb.methods.multi_objective import feature_names, fit_preference, score_vectors, scored_pairs
 from prefnb.methods.rloo import leave_one_out, plain, sample_metrics
 from prefnb.training import train
 
@@ -186,21 +186,22 @@ say(f"**The averages agree, and the baseline makes {calmer} of the four bars sho
 #
 # The policy starts from the fine-tuned model (SFT; made now if the cache does not have it). Its answers to the test
 # prompts show how far each objective is from its ideal before anything is learnt. With other data than the pocket
-# world's, the judge is made of reward models: those of the parameters, or a proxy learnt from the pairs and brevity.
+# world's, the objectives are made of reward models: those of the parameters, or a proxy learnt from the pairs and
+# brevity. The `judge` says at the end who wins; in the pocket world the objectives are parts of its score.
 
 # %%
-judge = methods.multi_objective.parts_judge(p)
+objectives = methods.multi_objective.parts_judge(p)  # a judge whose parts they are
+judge = methods.reward_model.judge_of(p)
 sft, tokenizer = methods.sft.starting_policy(p)
-prompt_rows = data.Source(p.dataset).prompts("test", limit=p.test_prompts, seed=p.seed)
-prompts = prompt_rows["prompt"][:]
+prompts = data.Source(p.dataset).prompts("test", limit=p.test_prompts, seed=p.seed)["prompt"][:]
 answers, scores, histories = {}, {}, {}
 
 
 def look(label, policy):
     """Let a policy answer each test prompt `draws` times, with its own weights' seed, and keep answers and scores."""
     answers[label] = course.answers_of(policy, tokenizer, prompts, draws=p.draws, temperature=0.7,
-                                        max_new_tokens=p.max_response_tokens)
-    scores[label] = judges.score_samples(judge, prompts, answers[label])
+                                       max_new_tokens=p.max_response_tokens)
+    scores[label] = judges.score_samples(objectives, prompts, answers[label])
 
 
 look("SFT", sft)
@@ -225,7 +226,7 @@ say(f"**The largest gap is that of {max(gap, key=gap.get)} ({max(gap.values()):.
 # %%
 CURVES = ["reward", "length", "entropy"]
 paper_reward = lambda s: weighted_gaps(gaps(s[:, :2]), p.weights)
-combined = judges.Combined(judge, lambda parts: paper_reward(methods.multi_objective.score_vectors(parts)))
+combined = judges.Combined(objectives, lambda parts: paper_reward(score_vectors(parts)))
 live, picture = {}, plots.LiveFigure()
 
 
@@ -234,7 +235,7 @@ def trained_live(label, advantages):
     picture.plot = lambda history: plots.plot_training({**live, label: history}, CURVES)
     policy = models.copy_model(sft)
     source = course.rollouts(policy, tokenizer, p, combined, advantages,
-                              reference_model=sft if p.kl_weight > 0 else None)
+                             reference_model=sft if p.kl_weight > 0 else None)
     live[label] = train(policy, source, partial(reinforce, kl_weight=p.kl_weight), epochs=p.live_steps / len(source),
                         learning_rate=p.learning_rate, schedule=p.schedule,
                         warmup=round(0.1 * p.steps) / p.live_steps, live=picture)
@@ -348,8 +349,8 @@ display(Markdown("; ".join(said) + ". Lines join scores of equal reward; yellow 
 # %%
 asked = prompts[:p.choice_prompts]
 drawn = course.answers_of(sft, tokenizer, asked, draws=p.choice_samples, temperature=1.0,
-                           max_new_tokens=p.max_response_tokens)
-judged = judges.score_samples(judge, asked, drawn)
+                          max_new_tokens=p.max_response_tokens)
+judged = judges.score_samples(objectives, asked, drawn)
 vectors = torch.stack([torch.as_tensor(judged.parts[name]).double() for name in names], 2)  # (prompts, answers, k)
 
 
@@ -435,24 +436,24 @@ say(f"Within a prompt's answers {first} and {second} go together with a correlat
 # Newton's method finds the one minimum.
 
 # %%
-chosen, rejected = methods.multi_objective.scored_pairs(judge, p.dataset, limit=p.pairs, seed=p.seed)
-f = fit_preference(methods.multi_objective.score_vectors(chosen.parts), methods.multi_objective.score_vectors(rejected.parts))
-held_out = methods.multi_objective.scored_pairs(judge, p.dataset, "test", limit=500, seed=p.seed)
+chosen, rejected = scored_pairs(objectives, p.dataset, limit=p.pairs, seed=p.seed)
+f = fit_preference(score_vectors(chosen.parts), score_vectors(rejected.parts))
+held_out = scored_pairs(objectives, p.dataset, "test", limit=500, seed=p.seed)
 
 
 def right(rule):
     """1 for each held-out pair that a rule on score vectors puts in order, 0.5 for a tie."""
-    difference = rule(methods.multi_objective.score_vectors(held_out[0].parts)) - rule(methods.multi_objective.score_vectors(held_out[1].parts))
+    difference = rule(score_vectors(held_out[0].parts)) - rule(score_vectors(held_out[1].parts))
     return (0.5 * (1 + torch.where(difference.abs() < 1e-9, 0, difference).sign())).numpy()
 
 
 accuracy = {"learned f": right(f),
             f"weighted sum of {first} and {second}": right(lambda s: linear(s[:, :2], p.weights)),
             "weighted sum of all": right(lambda s: linear(s, p.all_weights[:len(names)]))}
-OWN = "the judge's own total"
-gold = data.Source(p.dataset).judge  # None where nobody knows the right answers
-if gold:
-    difference = held_out[0].total - held_out[1].total
+OWN = f"the {judge.name} score" if judge else ""
+if judge:
+    better, worse = scored_pairs(judge, p.dataset, "test", limit=500, seed=p.seed)
+    difference = better.total - worse.total
     accuracy[OWN] = (np.sign(np.where(np.abs(difference) < 1e-9, 0, difference)) + 1) / 2
 
 # %%
@@ -476,7 +477,7 @@ low, high = evaluate.bootstrap_interval(gain)
 than_hand = "better than" if low > 0 else "worse than" if high < 0 else "neither better nor worse, for certain, than"
 say(f"**What was learnt from pairs orders new pairs {than_hand} the two weights set by hand**: "
     f"{evaluate.mean_and_interval(gain)} in the share of pairs in order"
-    + (f"; the judge's own total is right on {accuracy[OWN].mean():.2f}, f on {accuracy['learned f'].mean():.2f}."
+    + (f"; {OWN} is right on {accuracy[OWN].mean():.2f}, f on {accuracy['learned f'].mean():.2f}."
        if OWN in accuracy else "."))
 
 # %%
@@ -484,11 +485,11 @@ rules["learned f"] = f
 chosen_by["learned f"] = choose(f)[0]
 header = ["rule", *(f"{name} of its choice" for name in names)]
 totals_of = {}
-if gold:
-    total = judges.score_samples(gold, asked, drawn).total
+if judge:
+    total = judges.score_samples(judge, asked, drawn).total
     totals_of = {label: (total * choose(rule)[1]).sum(1) for label, rule in rules.items()}
     totals_of = {"any answer": total.mean(1), **totals_of}
-    header += ["the judge's total, 1 to 10"]
+    header += [OWN]
 mean_total = lambda label: [float(totals_of[label].mean())] if totals_of else []
 widgets.show_table(header, *[[label, *map(float, found.mean(0)), *mean_total(label)]
                              for label, found in chosen_by.items()])
@@ -497,21 +498,24 @@ if totals_of:
     lead = totals_of[ranked[0]] - totals_of[ranked[1]]
     best = f"\"{ranked[0]}\" chooses best" if evaluate.bootstrap_interval(lead)[0] > 0 else \
         f"\"{ranked[0]}\" and \"{ranked[1]}\" choose best, and cannot be told apart"
-    say(f"**By the judge's total {best}** (the first is ahead of the second by {evaluate.mean_and_interval(lead)} "
+    say(f"**By {OWN} {best}** (the first is ahead of the second by {evaluate.mean_and_interval(lead)} "
         "points). A rule about two objectives cannot ask for the others.")
 
 # %% [markdown]
 # ## Does it win?
 #
-# Now the judge's total, which no policy here was trained on. DPO and the base model before any training are there to
-# compare with (from the cache, or made now). All answer the same prompts at temperature 0.7.
+# Now the score of the `judge` as a whole, which no policy here was trained on. (On other data than the pocket world's,
+# the proxy as `judge` is the first objective itself, and flatters those who learnt from it.) DPO and the base model
+# before any training are there to compare with (from the cache, or made now). All answer the same prompts at
+# temperature 0.7.
 
 # %%
-rates = {}
-look("DPO", methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model)
-look("base", models.load_model(p.model))
-totals = {label: judges.score_samples(gold, prompts, drawn).total for label, drawn in answers.items()} if gold else {}
-against = lambda label, other: evaluate.win_rate(totals[label], totals[other], tie=gold.tie)
+policies = {"SFT": sft, **{label: one.model for label, one in made.items()}}
+policies["DPO"] = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model
+policies["base"] = models.load_model(p.model)
+comparison = course.compare(policies, tokenizer, p, judge=judge)
+answers, scores = comparison.answers, {label: comparison.scores_by(objectives, label) for label in policies}
+against = lambda label, other: evaluate.win_rate(comparison.scores[label], comparison.scores[other], comparison.tie)
 shown = ("SFT", "as printed", "with baseline", "DPO")
 widgets.show_table(["policy", *names, "tokens"],
                    *[[label, *(float(part.mean()) for part in scores[label].parts.values()),
@@ -520,15 +524,16 @@ widgets.show_table(["change against SFT", *names],
                    *[[label, *(change(label, name) for name in names)] for label in shown[1:]])
 
 # %%
-if gold:
-    rates = {label: against(label, "SFT") for label in ("base", "DPO", "as printed", "with baseline")}
+if comparison.judge:
+    rates = {label: comparison.win_rates[label] for label in ("base", "DPO", "as printed", "with baseline")}
     display(plots.plot_win_rates(rates, against="SFT"))
     told = lambda low, high: "beats" if low > 0.5 else "loses to" if high < 0.5 else "cannot be told from"
     duel = against("with baseline", "as printed")
-    say("; ".join(f"**{label} {told(*rate.interval)} SFT**, {rate}" for label, rate in rates.items())
+    say(f"By {OWN}: "
+        + "; ".join(f"**{label} {told(*rate.interval)} SFT**, {rate}" for label, rate in rates.items())
         + f". With the baseline against as printed: {duel}, so that the one **{told(*duel.interval)}** the other.")
 else:
-    print("No gold judge knows the answers here: the tables above show the objectives themselves.")
+    print("Nobody judges the answers as a whole here: the tables above show the objectives themselves.")
 
 # %%
 widgets.show_responses(prompts, *({label: kept[label] for label in shown} for kept in (answers, scores)))
@@ -538,11 +543,12 @@ widgets.show_responses(prompts, *({label: kept[label] for label in shown} for ke
 #
 # The paper trains Qwen2.5-0.5B and compares by Nemotron-70B with the base model; this is **one seed** in a far smaller
 # world unless you changed the preset. The pocket world's base model has read raw text and no dialogs, so the
-# comparisons among the fine-tuned policies say more than those with it. A row with "not run" is ours alone.
+# comparisons among the fine-tuned policies say more than those with it. A row with "not run" is ours alone. Claim 16 is
+# measured by the `judge`, as above, claim 17 by the objectives themselves.
 
 # %%
 rows = [["claim", "the paper", "we measured", "verdict (one seed)"]]
-if known:
+if comparison.judge:
     base = against("SFT", "base")
     low, high = base.interval
     told = "not contradicted" if low <= 0.5 <= high else "does not hold here"
@@ -550,7 +556,7 @@ if known:
     for label, paper, other in (("DPO", ".605", "base"), ("as printed", ".520", "base"),
                                 ("as printed", "above", "SFT"), ("DPO", "above", "as printed"),
                                 ("with baseline", "not run", "SFT"), ("with baseline", "not run", "as printed"),
-                            ("DPO", "not run", "with baseline")):
+                                ("DPO", "not run", "with baseline")):
         rate = against(label, other)
         rows.append([f"16: {label} beats {other}", paper, rate, evaluate.verdict(rate.interval)])
 for i, (name, high, low) in enumerate(((first, most, least), (second, least, most))):
@@ -593,18 +599,12 @@ def check_exercises():
 check_exercises()
 
 # %%
-column = lambda name: prompt_rows[name][:] if name in prompt_rows.column_names else [""] * len(prompts)
-comparison = course.Comparison(prompts, column("category"), column("reference"), answers,
-                                {label: judges.Scores(total, scores[label].parts) for label, total in totals.items()},
-                                "SFT", gold.tie if gold else 0.0)
 by_name = {label.replace(",", ""): history for label, history in {**histories, **live}.items()}
-folder = course.record(p.output_dir, p, by_name, comparison,
-                        collapsed={label: check.reasons for label, check in checks.items() if check.collapsed},
-                        parts={label: {name: float(part.mean()) for name, part in found.parts.items()}
-                               for label, found in scores.items()})
-pictures = {"book_printed": printed_figure, "book_front": front_figure, "rules": rules_figure}
-for name, figure in pictures.items():
-    figure.savefig(folder / f"{name}.png")
+figures = {"book_printed": printed_figure, "book_front": front_figure, "rules": rules_figure}
+folder = course.record(p.output_dir, p, by_name, comparison, figures,
+                       collapsed={label: check.reasons for label, check in checks.items() if check.collapsed},
+                       parts={label: {name: float(part.mean()) for name, part in found.parts.items()}
+                              for label, found in scores.items()})
 print(f"Parameters, histories, responses and figures are in {folder}.")
 
 # %% [markdown]

@@ -63,10 +63,9 @@ p = parameters.check(globals(), methods.rloo.Settings, course.Judging,
 gold = data.Source(p.dataset).judge
 if reward is None and not gold:
     p.reward = "proxy"  # no program knows the answers of other data
-judge = methods.rloo.judge_for(p)
+teacher, judge = methods.rloo.judge_for(p), methods.reward_model.judge_of(p)  # who rewards, and who compares in the end
 
 # %%
-from copy import copy
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -228,7 +227,7 @@ def reinforce(policy, reference=None, *, advantage, kl_weight=0.0):
 sft, tokenizer = methods.sft.starting_policy(p)
 asked, k = course.training_prompts(p, tokenizer)[:p.variance_prompts], p.variance_samples
 drawn = course.answers_of(sft, tokenizer, asked, draws=k, temperature=1.0, max_new_tokens=p.max_response_tokens)
-all_rewards = judges.score_samples(judge, asked, drawn).total  # (prompts, answers)
+all_rewards = judges.score_samples(teacher, asked, drawn).total  # (prompts, answers)
 say(f"{len(asked)} prompts were answered {k} times each. Rewards average **{all_rewards.mean():.2f}**; within a prompt "
     f"they lie **{all_rewards.std(1, ddof=1).mean():.2f}** around their mean, and the prompts' means "
     f"**{all_rewards.mean(1).std():.2f}** around theirs.")
@@ -343,7 +342,7 @@ def trained_live(label, advantages):
     """A copy of SFT learns for `live_steps` steps, as one of `steps` begins; its history goes into `histories`."""
     picture.plot = lambda history: plots.plot_training({**histories, label: history}, WATCHED)
     policy = models.copy_model(sft)
-    source = course.rollouts(policy, tokenizer, p, judge, advantages, reference_model=sft)
+    source = course.rollouts(policy, tokenizer, p, teacher, advantages, reference_model=sft)
     histories[label] = train(policy, source, partial(reinforce, kl_weight=p.kl_weight),
                              epochs=p.live_steps / len(source), learning_rate=p.learning_rate, schedule=p.schedule,
                              warmup=round(0.1 * p.steps) / p.live_steps, live=picture)
@@ -402,9 +401,7 @@ say(f"**The reward over {len(rloo.history.rows)} steps: {change(rloo.history, 'r
 # with **no** KL, to see where it goes; **ready-made** as well at the defaults.
 
 # %%
-proxy_settings = copy(p)
-proxy_settings.reward = "proxy"
-proxy, gold = methods.rloo.judge_for(proxy_settings), judges.GoldJudge()
+proxy = methods.reward_model.proxy(p)
 PUPIL = "proxy's pupil"
 pupil = methods.rloo.recipe(**{**given, "reward": "proxy", "kl_weight": 0.0})
 policies[PUPIL], histories[PUPIL] = pupil.model, pupil.history
@@ -415,9 +412,9 @@ say(f"**The proxy's own score of the samples over {len(pupil.history.rows)} step
 # %% [markdown]
 # ## Do they win?
 #
-# Every policy answers each test prompt, which no training has seen, `draws` times. SFT is the baseline; DPO (made now
-# if the cache does not have it) learnt from pairs of the same world and stands beside them. A tie counts half, the bars
-# are 95% intervals.
+# Every policy answers each test prompt, which no training has seen, `draws` times, and the `judge` compares; in the
+# pocket world it is the gold one unless you name another. SFT is the baseline; DPO (made now if the cache does not have
+# it) learnt from pairs of the same world and stands beside them. A tie counts half, the bars are 95% intervals.
 #
 # Training drew its samples at temperature 1, where many an unlikely token slips in; these answers are drawn at 0.7, as
 # in every notebook. A policy that has merely become *surer* gains a lot at 1 and little at 0.7, so a reward that rose
@@ -425,7 +422,7 @@ say(f"**The proxy's own score of the samples over {len(pupil.history.rows)} step
 
 # %%
 policies["DPO"] = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model
-comparison = course.compare(policies, tokenizer, p)
+comparison = course.compare(policies, tokenizer, p, judge=judge)
 rates = comparison.win_rates
 believed = {label: proxy(comparison.prompts, comparison.texts(label)).total for label in policies}  # of first answers
 checks = {label: evaluate.collapse_check(answers, comparison.answers["SFT"])
@@ -433,7 +430,8 @@ checks = {label: evaluate.collapse_check(answers, comparison.answers["SFT"])
 plots.plot_win_rates(rates, against="SFT") if comparison.judge else None
 
 # %%
-rows = [["policy", "win rate against SFT", "gold", "proxy", "tokens", "collapsed?"]]
+rows = [["policy", "win rate against SFT", f"{comparison.judge.name} score" if rates else "no judge",
+         "proxy score, first answers", "tokens", "collapsed?"]]
 for label, answers in comparison.answers.items():
     rows.append([label, rates.get(label, "-"), float(comparison.scores[label].total.mean()) if rates else "-",
                  float(believed[label].mean()), f"{evaluate.mean_length(answers):.1f}",
@@ -449,7 +447,9 @@ def verdict_against_sft(label):
 
 
 if rates:
-    say(" ".join(map(verdict_against_sft, rates)) + f" RLOO learnt from the {p.reward} reward.")
+    say(" ".join(map(verdict_against_sft, rates)) + f" The judge is {comparison.judge.name}; RLOO learnt from the "
+        f"{p.reward} reward.")
+if gold:
     flaws = {label: gold.flaws(comparison.asked(label), [one.text for one in answers])
              for label, answers in comparison.answers.items()}
     widgets.show_table(["share of answers with the flaw", *flaws],
@@ -458,7 +458,8 @@ if rates:
 # %%
 shown = ("SFT", "DPO", "RLOO", PUPIL)
 widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in shown},
-                       {label: comparison.scores[label] for label in shown} if rates else None, comparison.categories)
+                       {label: comparison.scores[label] for label in shown} if rates else None,
+                       comparison.categories if all(comparison.categories) else None)
 
 # %% [markdown]
 # ### In which of its tasks, and in what?
@@ -468,39 +469,43 @@ widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for
 # what this model is weakest at.
 
 # %%
-if rates:
+if gold:
+    known = {label: comparison.scores_by(gold, label) for label in ("SFT", "DPO", "RLOO")}
+    display(plots.plot_parts(known))
+    moved = {name: evaluate.mean_and_interval(known["RLOO"].parts[name] - part)
+             for name, part in known["SFT"].parts.items()}
+    say("RLOO against SFT, part by part: " + ", ".join(f"{name} {value}" for name, value in moved.items()) + ".")
+else:
+    print("No gold judge knows the right answers here, so there are no parts to show.")
+if rates and all(comparison.categories):
     scores = comparison.scores
-    display(plots.plot_parts({label: scores[label] for label in ("SFT", "DPO", "RLOO")}))
     per_category = {label: evaluate.by_category(scores[label], scores["SFT"], comparison.categories, comparison.tie)
                     for label in ("DPO", "RLOO")}
     display(plots.plot_categories(per_category, against="SFT"))
-    moved = {name: evaluate.mean_and_interval(scores["RLOO"].parts[name] - scores["SFT"].parts[name])
-             for name in scores["SFT"].parts}
-    best, *_, least = sorted(per_category["RLOO"], key=lambda name: -per_category["RLOO"][name].rate)
-    say("RLOO against SFT, part by part: " + ", ".join(f"{name} {value}" for name, value in moved.items())
-        + f". **Against SFT it does best in {best.replace('_', ' ')} ({per_category['RLOO'][best]}) and worst in "
-        f"{least.replace('_', ' ')} ({per_category['RLOO'][least]}).**")
-else:
-    print("No gold judge can know the right answers here, so there are no win rates and no parts to show.")
+    ranked = sorted(per_category["RLOO"], key=lambda name: -per_category["RLOO"][name].rate)
+    best, least = (f"{widgets.escaped(name.replace('_', ' '))} ({per_category['RLOO'][name]})"
+                   for name in (ranked[0], ranked[-1]))
+    say(f"**Against SFT it does best in {best} and worst in {least}, by the {comparison.judge.name} score.**")
 
 # %% [markdown]
 # ### And the proxy's pupil?
 #
-# What the proxy believes against what is true, and against how far the policy has gone from SFT: the KL, on fresh
-# samples at temperature 1. *Over-optimisation* is a point far to the right that lies lower than a nearer one. The proxy
-# reads one answer to each prompt. (The check for collapse counts lengths, repeated words and answers that never end. It
-# does not read: nonsense of the right length passes it.)
+# What the proxy believes against what is true (as far as the `judge` knows), and against how far the policy has gone
+# from SFT: the KL, on fresh samples at temperature 1. *Over-optimisation* is a point far to the right that lies lower
+# than a nearer one. The proxy reads one answer to each prompt. (The check for collapse counts lengths, repeated words
+# and answers that never end. It does not read: nonsense of the right length passes it.)
 
 # %%
 kls = {label: course.sampled_kl(model, sft, tokenizer, comparison.prompts[:128], max_new_tokens=p.max_response_tokens)
        for label, model in policies.items()}
-true = {label: comparison.scores[label].total if rates else believed[label] for label in policies}
+second = comparison.judge if p.judge != "proxy" else None  # a judge that the pupil did not learn from
+true = {label: comparison.scores[label].total if second else believed[label] for label in policies}
 proxy_figure, axes = plots.subplots(1, 2, figsize=(8, 3), sharey=True)
 for label, colour in plots.colours(policies).items():
     for axis, x in zip(axes, (believed[label].mean(), max(0.0, kls[label]["k3"]) ** 0.5)):
         axis.vlines(x, *evaluate.bootstrap_interval(true[label]), color=colour, linewidth=2)
         axis.plot(x, true[label].mean(), "o", color=colour, label=label)
-axes[0].set(xlabel="proxy score of the test answers", ylabel=f"{'gold' if rates else 'proxy'} score of the same")
+axes[0].set(xlabel="proxy score of the test answers", ylabel=f"{second.name if second else 'proxy'} score of the same")
 axes[1].set(xlabel=r"$\sqrt{KL}$ from SFT ($\sqrt{nats}$)")
 axes[1].legend()
 proxy_figure
@@ -517,14 +522,17 @@ def direction(differences):
 for label in (PUPIL, "RLOO"):
     text = f"**{label}** (KL from SFT: {kls[label]['k3']:.1f} nats). Against SFT's answers the proxy's score " \
            f"{direction(believed[label] - believed['SFT'])}"
-    if rates:
-        text += f"; the gold score {direction(comparison.scores[label].total - comparison.scores['SFT'].total)}"
+    if second:
+        text += f"; the {second.name} score {direction(true[label] - true['SFT'])}"
     say(f"{text}. {checks[label]}")
-if rates:
+if second:
     low, high = evaluate.bootstrap_interval(true[PUPIL] - true["SFT"])
-    say("**The pupil has found what the proxy likes and nobody else does: over-optimised.**" if high < 0 else
-        "**What the proxy likes was, on the whole, good: following it over this distance paid.**" if low > 0 else
-        "**Whether what the pupil gained with the proxy is a gain in truth, these answers cannot tell.**")
+    say(f"**The pupil has found what the proxy likes and the {second.name} judge does not: over-optimised.**"
+        if high < 0 else
+        f"**What the proxy likes is, on the whole, what the {second.name} judge likes: following it over this distance "
+        "paid.**" if low > 0 else
+        f"**Whether what the pupil gained with the proxy is a gain with the {second.name} judge, too, these answers "
+        "cannot tell.**")
 
 # %% [markdown]
 # ## At the edges
@@ -536,7 +544,7 @@ import warnings
 
 equal, pair, one_token = torch.full((1, 4), 3.0), torch.tensor([[3.0, 7.0]]), from_tokens(sample=[[-0.5], [-1.5]])
 loss, metrics = reinforce(one_token, advantage=leave_one_out(pair).flatten())
-never_ends = Rollouts(sft, tokenizer, asked[:2], judge, leave_one_out, samples=2, max_new_tokens=1,
+never_ends = Rollouts(sft, tokenizer, asked[:2], teacher, leave_one_out, samples=2, max_new_tokens=1,
                       seed=p.seed)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
@@ -573,7 +581,7 @@ if rates:
 widgets.show_table(*rows)
 if rates:
     say(f"The last row is not an even match: RLOO was trained on the {p.reward} reward"
-        f"{', which is also the judge here' if p.reward == 'gold' else ''}, DPO on noisy pairs.")
+        f"{', which is also the judge here' if p.reward == comparison.judge.name else ''}, DPO on noisy pairs.")
 
 # %% [markdown]
 # ## Exercises
@@ -608,13 +616,12 @@ check_exercises()
 
 # %%
 runs = {name.replace(",", "").replace("'", ""): history for name, history in histories.items()}
-folder = course.record(p.output_dir, p, runs, comparison, reward=p.reward,
-                        variance={name: dict(zip(map(str, ks), v[:, 0].tolist())) for name, v in measured.items()},
-                        proxy={label: float(values.mean()) for label, values in believed.items()},
-                        dpo_against_rloo=None if against_dpo is None else against_dpo.rate,
-                        collapsed={label: check.reasons for label, check in checks.items() if check.collapsed})
-for name, figure in {"toy": toy_figure, "book_variance": variance_figure, "book_proxy": proxy_figure}.items():
-    figure.savefig(folder / f"{name}.png")
+figures = {"toy": toy_figure, "book_variance": variance_figure, "book_proxy": proxy_figure}
+folder = course.record(p.output_dir, p, runs, comparison, figures, reward=p.reward,
+                       variance={name: dict(zip(map(str, ks), v[:, 0].tolist())) for name, v in measured.items()},
+                       proxy={label: float(values.mean()) for label, values in believed.items()},
+                       dpo_against_rloo=None if against_dpo is None else against_dpo.rate,
+                       collapsed={label: check.reasons for label, check in checks.items() if check.collapsed})
 print(f"Parameters, histories, responses and figures are in {folder}.")
 
 # %% [markdown]

@@ -242,15 +242,16 @@ widgets.show_table(*rows)
 #
 # ### On real groups
 #
-# Here are the starting policy (made now if the cache does not have it), the judge, and groups of its answers.
+# Here are the starting policy (made now if the cache does not have it), the teacher, a judge whose scores are the
+# rewards, and groups of answers. (The `judge` says at the end who wins.)
 
 # %%
 sft, tokenizer = methods.sft.starting_policy(p)
-judge = methods.rloo.judge_for(p)
+teacher, judge = methods.rloo.judge_for(p), methods.reward_model.judge_of(p)
 asked = course.training_prompts(p, tokenizer)
 few = asked[:2 * p.batch_size]
 drawn = course.answers_of(sft, tokenizer, few, draws=p.samples, temperature=1.0, max_new_tokens=p.max_response_tokens)
-judged = judges.score_samples(judge, few, drawn)
+judged = judges.score_samples(teacher, few, drawn)
 rewards = torch.tensor(judged.total).float()  # (prompts, k)
 spread = rewards.std(1)
 coarse = {"1 if above the median of all": rewards > rewards.median()}  # rewards of all or nothing
@@ -341,8 +342,8 @@ WARM_UP = round(0.1 * p.steps)  # steps, as many as in the ready-made trainings
 
 def source(policy, **settings):
     """The policy's own samples, judged, as the training loop's batches."""
-    return course.rollouts(policy, tokenizer, p, judge, partial(group_relative, scale_rewards=p.scale_rewards),
-                            reference_model=sft if p.kl_weight > 0 else None, **settings)
+    return course.rollouts(policy, tokenizer, p, teacher, partial(group_relative, scale_rewards=p.scale_rewards),
+                           reference_model=sft if p.kl_weight > 0 else None, **settings)
 
 
 def trained(objective, steps, average="example", live=None, **settings):
@@ -368,8 +369,9 @@ histories["cited, live"] = trained(cited, p.live_steps, averaged, live=figure, u
 # are the policies that are compared further down.
 
 # %%
-given = lambda schema: {name: getattr(p, name) for name in ("preset", "seed", *schema.presets[p.preset])}
-made = {"printed": methods.rloo.recipe(**given(methods.rloo.Settings)), "cited": methods.grpo.recipe(**given(methods.grpo.Settings))}
+given = lambda settings: {name: getattr(p, name) for name in ("preset", "seed", *settings.of(p.preset))}
+made = {"printed": methods.rloo.recipe(**given(methods.rloo.Settings)),
+        "cited": methods.grpo.recipe(**given(methods.grpo.Settings))}
 policies = {label: one.model for label, one in made.items()}
 histories |= {label: one.history for label, one in made.items()}
 curves_figure = plots.plot_training({label: one.history for label, one in made.items()}, CURVES)
@@ -470,10 +472,10 @@ else:
 many, each = asked[:4 * p.batch_size], p.samples // len(p.varied)  # prompts; answers at every temperature
 ids = [prompt_ids(tokenizer, prompt) for prompt in many]
 drawn = [course.samples_of(sft, tokenizer, ids, samples=each, temperature=t, max_new_tokens=p.max_response_tokens,
-                            seed=p.seed + 1 + number) for number, t in enumerate(p.varied)]
+                           seed=p.seed + 1 + number) for number, t in enumerate(p.varied)]
 # Every prompt's first answer, then every prompt's second, and so on: so they share the computation of the prompt.
 mixed = [answers[i * each + j] for answers in drawn for j in range(each) for i in range(len(many))]
-scored = judge(many * p.samples, [one.text for one in mixed]).total.reshape(p.samples, len(many))
+scored = teacher(many * p.samples, [one.text for one in mixed]).total.reshape(p.samples, len(many))
 advantage = group_relative(torch.tensor(scored).float().T, scale_rewards=p.scale_rewards).T.flatten()
 batch = from_samples(ids, [one.ids for one in mixed],
                      temperature=[t for t in p.varied for _ in range(each * len(many))]).to(sft.device)
@@ -543,8 +545,8 @@ several = f"{p.more_updates} updates"
 histories[several] = trained(partial(watched, **cited.keywords), p.update_batches * p.more_updates, averaged,
                              updates=p.more_updates)
 held = histories[several]["clipped"][1].reshape(-1, p.more_updates)  # (batches of samples, updates)
-parts = len(ratios) // len(histories[several].rows)  # a step is taken in pieces, to save memory
-last_ratios = torch.cat(ratios[-parts:]).numpy()
+micro_batches = len(ratios) // len(histories[several].rows)  # of a step
+last_ratios = torch.cat(ratios[-micro_batches:]).numpy()
 
 # %%
 updates_figure, (left, middle) = plots.subplots(1, 2, figsize=(8, 2.7))
@@ -574,27 +576,29 @@ if p.kl_weight > 0:  # only a batch's first update sees samples of the policy as
 # ## Does it win?
 #
 # The two forms after `steps` steps, beside the base model and DPO: all answer each test prompt `draws` times at
-# temperature 0.7, as in every notebook, and the gold judge compares every answer with every one of SFT's to the same
-# prompt. A tie counts half; the bars are 95% intervals.
+# temperature 0.7, as in every notebook, and the `judge` (in the pocket world gold, unless you name another) compares
+# every answer with every one of SFT's to the same prompt. A tie counts half; the bars are 95% intervals.
 
 # %%
 base = models.load_model(p.model)
 long = {"base": base, "SFT": sft, "DPO": dpo.model,
         "GRPO, printed": policies["printed"], "GRPO, cited": policies["cited"]}
-comparison = course.compare(long, tokenizer, p)
+comparison = course.compare(long, tokenizer, p, judge=judge)
 rates_figure = plots.plot_win_rates(comparison.win_rates, against="SFT") if comparison.judge else None
 if comparison.judge:
     display(rates_figure)
     told = lambda low, high: "beats" if low > 0.5 else "loses to" if high < 0.5 else "cannot be told from"
     duel = evaluate.win_rate(comparison.scores["GRPO, cited"], comparison.scores["GRPO, printed"], tie=comparison.tie)
-    say("; ".join(f"**{name} {told(*rate.interval)} SFT**, {rate}" for name, rate in comparison.win_rates.items())
+    say(f"By the {comparison.judge.name} score: "
+        + "; ".join(f"**{name} {told(*rate.interval)} SFT**, {rate}" for name, rate in comparison.win_rates.items())
         + f". The cited form **{told(*duel.interval)}** the printed one, {duel}. Both learnt from the {p.reward} reward"
-        + (", which is also the judge here; DPO learnt from noisy pairs." if p.reward == "gold" else "."))
+        + (", which is the judge here, too; DPO learnt from noisy pairs." if p.reward == comparison.judge.name else
+           "."))
 
 # %%
 tuned = [name for name in comparison.answers if name not in ("SFT", "base")]
 checks = {name: evaluate.collapse_check(comparison.answers[name], comparison.answers["SFT"]) for name in tuned}
-rows = [["policy", "gold score", "tokens", "collapsed?"]]
+rows = [["policy", f"{comparison.judge.name} score" if comparison.judge else "score", "tokens", "collapsed?"]]
 rows += [[name, f"{comparison.scores[name].total.mean():.2f}" if comparison.judge else "no judge",
           f"{evaluate.mean_length(comparison.answers[name]):.1f}",
           "; ".join(checks[name].reasons) or "no" if name in checks else ""] for name in comparison.answers]
@@ -732,12 +736,11 @@ check_exercises()
 # %%
 by_name = {name.replace(",", ""): run for name, run in histories.items()}
 collapsed = {name: check.reasons for name, check in checks.items() if check.collapsed}
-folder = course.record(p.output_dir, p, by_name, comparison, roughness=rough, dead_groups=dead, collapsed=collapsed,
-                        perplexity=perplexity, bleu4=bleu if has_references else {})
-for name, figure in {"book_training": curves_figure, "book_updates": updates_figure, "groups": groups_figure,
-                     "clip": clip_figure, "win_rates": rates_figure}.items():
-    if figure is not None:
-        figure.savefig(folder / f"{name}.png")
+figures = {"book_training": curves_figure, "book_updates": updates_figure, "groups": groups_figure, "clip": clip_figure}
+if comparison.judge:
+    figures["win_rates"] = rates_figure
+folder = course.record(p.output_dir, p, by_name, comparison, figures, roughness=rough, dead_groups=dead,
+                       collapsed=collapsed, perplexity=perplexity, bleu4=bleu if has_references else {})
 print(f"Parameters, histories, responses and figures are in {folder}.")
 
 # %% [markdown]
