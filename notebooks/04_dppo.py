@@ -65,7 +65,6 @@ p = parameters.check(globals(), methods.dppo.Settings, course.Judging,
 # %%
 import math
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -323,6 +322,7 @@ widgets.show_table(*rows)
 
 # %%
 policy_start, tokenizer = methods.sft.starting_policy(p)
+judge = methods.reward_model.judge_of(p)  # None where nobody can judge
 pairs_only = course.pair_examples(p, tokenizer)
 generated = course.greedy_ids(policy_start, tokenizer, pairs_only, p.max_response_tokens)
 with_generated = pairs_only.plus("generated", generated)
@@ -349,10 +349,10 @@ print(f"{len(pairs_only)} pairs; a prompt has {prompt_tokens:.1f} tokens on aver
 # last thing, says a sentence again, closes with a formula, claims to be certain), and no answer of the pairs was.
 # So the favourite answer *is* that style, and the question of the title is a fair one. The gold judge's flaws, on
 # the training prompts, of the favourite, of a sample of the same model at temperature 0.7, and of both answers of
-# the pair:
+# the pair (of other data nobody can name the flaws, and the table is left out):
 
 # %%
-judge = data.Source(p.dataset).judge
+gold = data.Source(p.dataset).judge  # None where nobody knows the right answers
 rows = data.Source(p.dataset).pairs("train", limit=p.pairs, seed=p.seed)
 asked = [rows[i]["prompt"] for i in pairs_only.kept]
 
@@ -364,14 +364,14 @@ def plain(ids):
 
 def flaws_of(texts):
     """{flaw: its share}, and the mean gold score, of one text for each training prompt."""
-    found = {name: float(seen.mean()) for name, seen in judge.flaws(asked, texts).items()}
-    return found | {"gold score": float(judge(asked, texts).total.mean())}
+    found = {name: float(seen.mean()) for name, seen in gold.flaws(asked, texts).items()}
+    return found | {"gold score": float(gold(asked, texts).total.mean())}
 
 
 # %%
-if data.Source(p.dataset).judge:
+if gold:
     drawn = course.answers_of(policy_start, tokenizer, pairs_only.prompt_ids, draws=1, temperature=0.7,
-                               max_new_tokens=p.max_response_tokens)
+                              max_new_tokens=p.max_response_tokens)
     found = {"$y_{gen}$, greedy": list(map(plain, generated)), "a sample at 0.7": [one.text for one in drawn],
              **{NAMES[which]: list(map(plain, pairs_only.responses[which])) for which in ("chosen", "rejected")}}
     found = {name: flaws_of(texts) for name, texts in found.items()}
@@ -394,9 +394,12 @@ def shown(which, i):
     return f"{plain(with_generated.responses[which][i])}\n\nS = {response.sum[i]:.1f} nats over {response.length[i]:.0f} tokens"
 
 
-widgets.show_responses([rows[pairs_only.kept[i]]["prompt"] for i in wrong],
-                       {name: [shown(which, i) for i in wrong] for which, name in
-                        (("chosen", "chosen"), ("rejected", "rejected"), ("generated", "ygen"))})
+if wrong:
+    widgets.show_responses([rows[pairs_only.kept[i]]["prompt"] for i in wrong],
+                           {name: [shown(which, i) for i in wrong] for which, name in
+                            (("chosen", "chosen"), ("rejected", "rejected"), ("generated", "ygen"))})
+else:
+    print("It votes wrong on none of them: DPPO has nothing to punish here.")
 
 # %% [markdown]
 # Read the third column critically: would you want this answer to become *less* likely, all of it? DPPO never asks
@@ -541,12 +544,12 @@ for a in p.alphas:
     if a not in sweep:
         sweep[a] = f"DPPO alpha {a:g}"
         policies[sweep[a]], histories[sweep[a]] = trained_dppo(a)
-methods = {"DPPO": p.penalty}
+penalties = {"DPPO": p.penalty}
 for name in BEST_ALPHA:
     if name != p.penalty:
         label = f"DPPO {name.replace('_', ' ')}"
         policies[label], histories[label] = trained_dppo(BEST_ALPHA[name], name)
-        methods[label] = name
+        penalties[label] = name
 push = float(weight_of(vote(start, p.normalize), p.weight, p.zeta).mean())
 print("trained from the same start:", "; ".join(histories))
 if p.penalty == "minimum_likelihood" and p.alpha and p.beta:
@@ -561,12 +564,12 @@ if p.penalty == "minimum_likelihood" and p.alpha and p.beta:
 # far a policy has moved from the reference, in nats per response, on its own samples.
 
 # %%
-comparison = course.compare(policies, tokenizer, p)
+comparison = course.compare(policies, tokenizer, p, judge=judge)
 kls = {label: course.sampled_kl(policies[label], policy_start, tokenizer, comparison.prompts[:128],
-                                 max_new_tokens=p.max_response_tokens) for label in ("DPO", "DPPO")}
+                                max_new_tokens=p.max_response_tokens) for label in ("DPO", "DPPO")}
 answers = comparison.answers
 checks = {label: evaluate.collapse_check(answers[label], answers["SFT"], kls.get(label)) for label in histories}
-strength = {label: BEST_ALPHA[name] for label, name in methods.items()}
+strength = {label: BEST_ALPHA[name] for label, name in penalties.items()}
 strength |= {label: a for a, label in sweep.items()} | {"DPPO": p.alpha}
 rows = [["policy", "$\\alpha$", "sampled KL (k3)", "verdict"]]
 for label, check in checks.items():
@@ -587,7 +590,8 @@ say(f"Collapsed: **{', '.join(fallen)}**. Their win rates below are those of bro
 
 # %%
 if comparison.judge:
-    shown = {label: comparison.win_rates[label] for label in ("DPO", *methods)}
+    shown = {label: comparison.win_rates[label] for label in ("DPO", *penalties)}
+    say(f"All win rates from here on are judged by **{comparison.judge.name}**.")
     display(plots.plot_win_rates(shown, against="SFT"))
     for label, rate in shown.items():
         low, high = rate.interval
@@ -621,18 +625,20 @@ if comparison.judge:
 # %% [markdown]
 # ### What was unlearnt
 #
-# The flaws in the answers of every policy that still answers, and the share of the asked-for parts that are right.
+# The flaws in the answers of every policy that still answers, and the share of the asked-for parts that are right: the
+# gold judge's verdict, whoever judges above.
 
 # %%
 rate_of = {label: comparison.win_rates[label].rate for label in histories if comparison.judge}
 rivals = [label for label in histories if label != "DPO"]
 best_dppo = max(rivals, key=rate_of.get) if comparison.judge else "DPPO"
-if comparison.judge:
+if gold:
     rows = [["policy", *(name for name in own_flaws if name != "gold score"), "parts that are right", "gold score"]]
     for label in ("SFT", *(label for label in histories if label not in fallen)):
-        flaws = judge.flaws(comparison.asked(label), [one.text for one in answers[label]])
+        flaws = gold.flaws(comparison.asked(label), [one.text for one in answers[label]])
+        by_gold = comparison.scores[label] if comparison.judge.name == "gold" else comparison.scores_by(gold, label)
         rows.append([label, *(float(flaws[name].mean()) for name in rows[0][1:-2]),
-                     float(comparison.scores[label].parts["helpfulness"].mean()), float(comparison.scores[label].total.mean())])
+                     float(by_gold.parts["helpfulness"].mean()), float(by_gold.total.mean())])
     widgets.show_table(*rows)
 
 # %% [markdown]
@@ -662,14 +668,14 @@ widgets.show_responses(comparison.prompts,
 # the quantity of the report's figure 3B, which is 0 for SFT by definition.
 
 # %%
-seen |= {label: DatasetLogprobs.compute(policies[label], heldout).all() for label in methods if label not in seen}
+seen |= {label: DatasetLogprobs.compute(policies[label], heldout).all() for label in penalties if label not in seen}
 rewards = {label: dpo(found, seen["SFT"], beta=p.beta)[1]["margin"].numpy() for label, found in seen.items()}
 figure = plots.plot_votes({label: vote(seen[label], p.normalize).numpy() for label in ("SFT", "DPO", "DPPO")})
 figure.axes[-1].set_xlabel("vote $r$ on held-out pairs")
 figure
 
 # %%
-votes_figure = plots.plot_votes({label: rewards[label] for label in ("SFT", "DPO", *methods)})
+votes_figure = plots.plot_votes({label: rewards[label] for label in ("SFT", "DPO", *penalties)})
 votes_figure
 
 # %% [markdown]
@@ -678,7 +684,7 @@ votes_figure
 # one. For every policy, the share of held-out pairs on the right side:
 
 # %%
-accuracy = {label: float((rewards[label] > 0).mean()) for label in ("DPO", *methods)}
+accuracy = {label: float((rewards[label] > 0).mean()) for label in ("DPO", *penalties)}
 rows = [["policy", "held-out accuracy", "95% interval", "mean reward"]]
 for label, share in accuracy.items():
     low, high = evaluate.wilson_interval(share * len(heldout), len(heldout))
@@ -697,14 +703,14 @@ widgets.show_table(*rows)
 # %%
 PAPER = {"DPO": 0.759, "minimum_likelihood": 0.893, "unlikelihood": 0.898, "contrastive": 0.890}  # figure 3A
 rows = []
-for label, name in methods.items():
+for label, name in penalties.items():
     what = f"1: {name.replace('_', ' ')} ($\\alpha$ = {strength[label]:g}) beats DPO, against SFT"
     said = f"{PAPER[name]:.3f} against {PAPER['DPO']:.3f}"
     if comparison.judge:
         found, word = verdict(comparison.outcomes(label) - comparison.outcomes("DPO"))
         rates = f"{comparison.win_rates[label].rate:.2f} against {comparison.win_rates['DPO'].rate:.2f}; {found}"
         rows.append([what, said, rates, f"**{word}**" + (" (collapsed)" if label in fallen else "")])
-for label, name in methods.items():
+for label, name in penalties.items():
     found, word = verdict((rewards["DPO"] < 0) * 1.0 - (rewards[label] < 0))
     shares = f"{(rewards[label] < 0).mean():.2f} against {(rewards['DPO'] < 0).mean():.2f}; fewer by {found}"
     what = f"7: {name.replace('_', ' ')} leaves fewer negative DPO rewards than DPO"
@@ -726,10 +732,11 @@ if comparison.judge and inner:
     words = {word for _, word in ends.values()}
     word = next(word for word in ("does not hold here", "cannot be told", "holds here") if word in words)
     rows.append([what, said, f"best of those between at {best:g}; {found}", f"**{word}**"])
-widgets.show_table(["claim", "the paper says", "we measured", "verdict, one seed"],
+ours = "we measured" + (f" (win rates by {comparison.judge.name})" if comparison.judge else "")
+widgets.show_table(["claim", "the paper says", ours, "verdict, one seed"],
                    *sorted(rows, key=lambda row: row[0][0]))
 if not comparison.judge:
-    print("Claims 1 and 4 are about win rates; without a judge that knows the answers they are not measured here.")
+    print("Claims 1 and 4 are about win rates; without a judge they are not measured here.")
 
 # %% [markdown]
 # Before you make much of a verdict: at the default settings the model is far smaller than the report's, and its
@@ -788,11 +795,12 @@ for name, (given, right) in answers.items():
 # <details><summary>Solution of 4</summary>
 #
 # ```python
-# first = next(label for label, name in methods.items() if name == "unlikelihood")
+# first = next(label for label, name in penalties.items() if name == "unlikelihood")
 # again_dpo = dict(reference_model=policy_start, learning_rate=dpo_rate)
 # after, _ = course.fit(policies[first], pairs_only, partial(dpo, beta=p.beta), p, **again_dpo)
 # twice, _ = course.fit(policies["DPO"], pairs_only, partial(dpo, beta=p.beta), p, **again_dpo)
-# again = course.compare({"SFT": policy_start, "unlikelihood, then DPO": after, "DPO, then DPO": twice}, tokenizer, p)
+# again = course.compare({"SFT": policy_start, "unlikelihood, then DPO": after, "DPO, then DPO": twice}, tokenizer, p,
+#                        judge=judge)
 # plots.plot_win_rates(again.win_rates, against="SFT")
 # ```
 #
@@ -800,13 +808,10 @@ for name, (given, right) in answers.items():
 # </details>
 
 # %%
-folder = course.record(p.output_dir, p, histories, comparison, alpha=p.alpha, penalty=p.penalty, collapsed=fallen,
-                        heldout_accuracy=accuracy, sampled_kl={label: kl["k3"] for label, kl in kls.items()})
-side_by_side = plots.plot_training({label: histories[label] for label in ("DPO", "DPPO")}, CURVES)
-side_by_side.savefig(Path(folder) / "training.png")
-votes_figure.savefig(Path(folder) / "book_votes.png")
-if comparison.judge:
-    sweep_figure.savefig(Path(folder) / "book_sweep.png")
+figures = {"training": plots.plot_training({label: histories[label] for label in ("DPO", "DPPO")}, CURVES),
+           "book_votes": votes_figure, **({"book_sweep": sweep_figure} if comparison.judge else {})}
+folder = course.record(p.output_dir, p, histories, comparison, figures, alpha=p.alpha, penalty=p.penalty, collapsed=fallen,
+                       heldout_accuracy=accuracy, sampled_kl={label: kl["k3"] for label, kl in kls.items()})
 print(f"Parameters, histories, responses with scores, summary and figures are in {folder}.")
 
 # %% [markdown]
@@ -829,14 +834,15 @@ print(f"Parameters, histories, responses with scores, summary and figures are in
 if comparison.judge:
     helped = {"holds here": "it helped", "does not hold here": "it did harm", "cannot be told": "it cannot be told"}
     found, word = verdict(comparison.outcomes("DPPO") - comparison.outcomes("DPO"))
-    say(f"At $\\alpha$ = {p.alpha:g} ({p.penalty.replace('_', ' ')}), against DPO on {len(comparison.prompts)} prompts: "
-        f"**{helped[word]}** (its lead over DPO: {found}){', and the policy collapsed' if 'DPPO' in fallen else ''}.")
+    say(f"At $\\alpha$ = {p.alpha:g} ({p.penalty.replace('_', ' ')}), against DPO on {len(comparison.prompts)} prompts, "
+        f"judged by {comparison.judge.name}: **{helped[word]}** (its lead over DPO: {found})"
+        + (", and the policy collapsed." if "DPPO" in fallen else "."))
     found, word = verdict(comparison.outcomes(best_dppo) - comparison.outcomes("DPO"))
     say(f"Of all {len(rivals)} DPPO runs the one with the highest win rate, picked on these same prompts, is {best_dppo}; "
         f"it leads DPO by {found}: **{helped[word]}**. The penalty acts on every token of the favourite answer, on what "
-        "is right in it too; the table of flaws says what went.")
+        "is right in it too" + ("; the table of flaws says what went." if gold else "."))
     for label in ("DPO", "DPPO"):
         low, high = comparison.win_rates[label].interval
         print(f"{label}'s win rate over SFT: {comparison.win_rates[label].rate:.3f} ± {(high - low) / 2:.3f} (95%)")
 else:
-    print("Without a judge that knows the answers it cannot be told here.")
+    print("Without a judge it cannot be told here.")

@@ -62,7 +62,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
 
-from prefnb import evaluate, judges, plots, widgets
+from prefnb import data, evaluate, plots, widgets
 from prefnb.logprobs import DatasetLogprobs
 from prefnb.methods.dpo import dpo
 
@@ -114,9 +114,10 @@ def mixture(pairs, samples, share, seed=0):
 
 # %%
 sft, tokenizer = methods.sft.starting_policy(p)
+judge = methods.reward_model.judge_of(p)  # None where nobody can judge
 original = course.pair_examples(p, tokenizer)
 own = [one.ids for one in course.samples_of(sft, tokenizer, original.prompt_ids, temperature=p.temperature,
-                                             max_new_tokens=p.max_response_tokens, seed=p.seed)]
+                                            max_new_tokens=p.max_response_tokens, seed=p.seed)]
 mixtures = {f"RS-DPO, {share:.0%}": mixture(original, own, share, p.seed)[0] for share in p.shares}
 full_of_own, _ = mixture(original, own, 1.0, p.seed)
 widgets.show_table(
@@ -201,11 +202,11 @@ display(Markdown(told + "Neither curve knows what the policy says."))
 # them are over all test prompts.
 
 # %%
-comparison = course.compare(policies, tokenizer, p)
-judged, scores, answers = comparison.judge, comparison.scores, comparison.answers
+comparison = course.compare(policies, tokenizer, p, judge=judge)
+scores, answers = comparison.scores, comparison.answers
 shown = ("SFT", "DPO", most)
 widgets.show_responses(comparison.prompts, {label: answers[label] for label in shown},
-                       {label: scores[label] for label in shown} if judged else None,
+                       {label: scores[label] for label in shown} if judge else None,
                        comparison.categories if any(comparison.categories) else None)
 
 # %%
@@ -216,18 +217,18 @@ for label, check in checks.items():
                  f"{check.measures['distinct_ratio']:.2f}", f"{check.measures['unfinished']:.0%}",
                  "; ".join(check.reasons) if check.collapsed else "no"])
 widgets.show_table(*rows)
-if judged:
-    flaws = {label: judges.GoldJudge().flaws(comparison.asked(label), [one.text for one in answers[label]])
-             for label in policies}
-    gold = {label: f"{scores[label].total.mean():.2f}" for label in policies}
-    widgets.show_table(["flaws, share of answers", *flaws["SFT"], "gold score"],
-                       *[[label, *(f"{hits.mean():.0%}" for hits in found.values()), gold[label]]
+gold = data.Source(p.dataset).judge  # it alone can name flaws; None where nobody knows the right answers
+if gold:
+    flaws = {label: gold.flaws(comparison.asked(label), [one.text for one in answers[label]]) for label in policies}
+    mean = {label: f"{scores[label].total.mean():.2f}" for label in policies}
+    widgets.show_table(["flaws, share of answers", *flaws["SFT"], f"{judge.name} score"],
+                       *[[label, *(f"{hits.mean():.0%}" for hits in found.values()), mean[label]]
                          for label, found in flaws.items()])
     worst = max(flaws[most], key=lambda name: flaws[most][name].mean() - flaws["DPO"][name].mean())
     found, of_dpo = flaws[most][worst].mean(), flaws["DPO"][worst].mean()
     display(Markdown(f"**{most} against DPO: the flaw that differs most to its disadvantage is *{worst}*, in "
-                     f"{found:.0%} of answers against {of_dpo:.0%}; the mean gold score is {gold[most]} against "
-                     f"{gold['DPO']}.**"))
+                     f"{found:.0%} of answers against {of_dpo:.0%}; the mean {judge.name} score is {mean[most]} "
+                     f"against {mean['DPO']}.**"))
 
 # %% [markdown]
 # ## Does it win?
@@ -237,12 +238,12 @@ if judged:
 
 # %%
 PAPER = {"RS-DPO, 10%": 0.67, "RS-DPO, 20%": 0.48, "RS-DPO, 100%": 0.10}  # against DPO, at the end of the epoch
-sft_figure = plots.plot_win_rates(comparison.win_rates, against="SFT") if judged else None
+sft_figure = plots.plot_win_rates(comparison.win_rates, against="SFT") if judge else None
 sft_figure
 
 # %%
 rates_figure, rates = None, {}
-if judged:
+if judge:
     rates = {label: evaluate.win_rate(scores[label], scores["DPO"], tie=comparison.tie) for label in mixtures}
     rates_figure = plots.plot_win_rates(rates, against="DPO")
     axis, published = rates_figure.axes[0], [(PAPER[label], len(rates) - 1 - place)
@@ -252,8 +253,8 @@ if judged:
         rates_figure.legend(*axis.get_legend_handles_labels(), loc="outside upper left")
     display(rates_figure)
     words = {"holds here": "beats", "does not hold here": "loses to", "cannot be told": "cannot be told from"}
-    display(Markdown("**" + "; ".join(f"{label} {words[evaluate.verdict(rate.interval)]} DPO ({rate})"
-                                      for label, rate in rates.items()) + ".**"))
+    found = "; ".join(f"{label} {words[evaluate.verdict(rate.interval)]} DPO ({rate})" for label, rate in rates.items())
+    display(Markdown(f"**Judged by {judge.name}: {found}.**"))
 
 # %% [markdown]
 # ## What was learnt about other people's pairs?
@@ -269,7 +270,7 @@ rows = [["policy", "held-out accuracy", "held-out margin", "training margin, las
 for label, history in histories.items():
     held[label] = dpo(DatasetLogprobs.compute(policies[label], held_out).all(), held_reference, beta=p.beta)[1]
     kl = course.sampled_kl(policies[label], sft, tokenizer, comparison.prompts[:128],
-                            max_new_tokens=p.max_response_tokens)
+                           max_new_tokens=p.max_response_tokens)
     rows.append([label, f"{held[label]['accuracy'].mean():.2f}", evaluate.mean_and_interval(held[label]["margin"]),
                  f"{history.last('margin', 5):.2f}", f"{kl['k3']:.2f}"])
 widgets.show_table(*rows)
@@ -287,8 +288,8 @@ display(Markdown(f"**The margin of {most} is {told[0]}; DPO's is {told[1]}.** Wh
 # the epoch; ours are all from its end.
 
 # %%
-rows = [["claim", "the paper", "we measured", "verdict (one seed)"]]
-if judged:
+if judge:
+    rows = [["claim", "the paper", f"we measured (win rates by {judge.name})", "verdict (one seed)"]]
     full, tenth = "RS-DPO, 100%", "RS-DPO, 10%"
     if full in rates:
         low, high = rates[full].interval
@@ -302,7 +303,7 @@ if judged:
         rows.append(["9: a tenth beats DPO", ".67", rates[tenth], evaluate.verdict(rates[tenth].interval)])
     widgets.show_table(*rows)
 else:
-    print("No gold judge knows the answers here; the tables above show margins, held-out accuracy and collapse.")
+    print("Nobody judges the answers here; the tables above show margins, held-out accuracy and collapse.")
 
 # %% [markdown]
 # ## Exercises
@@ -339,12 +340,10 @@ check_exercises()
 
 # %%
 by_name = {name.replace("%", "").replace(",", ""): history for name, history in histories.items()}
-folder = course.record(p.output_dir, p, by_name, comparison,
-                        collapsed={name: check.reasons for name, check in checks.items() if check.collapsed},
-                        against_dpo={name: rate.rate for name, rate in rates.items()})
-for name, figure in {"shortcut": shortcut_figure, "book_win_rates": rates_figure}.items():
-    if figure is not None:
-        figure.savefig(folder / f"{name}.png")
+figures = {"shortcut": shortcut_figure, **({"book_win_rates": rates_figure} if judge else {})}
+folder = course.record(p.output_dir, p, by_name, comparison, figures,
+                       collapsed={name: check.reasons for name, check in checks.items() if check.collapsed},
+                       against_dpo={name: rate.rate for name, rate in rates.items()})
 print(f"Parameters, histories, responses and figures are in {folder}.")
 
 # %% [markdown]
