@@ -83,7 +83,7 @@ from IPython.display import Markdown, display
 
 from prefnb import data, evaluate, models, plots, pocket, widgets
 from prefnb.batches import Batches, tokenize
-from prefnb.judges import GoldJudge, score_samples
+from prefnb.judges import score_samples
 from prefnb.logprobs import DatasetLogprobs, Scorer, from_tokens
 from prefnb.sampling import sample
 from prefnb.training import schedule_factor, train
@@ -98,8 +98,9 @@ plt.style.use("prefnb.book")
 
 # %%
 base, tokenizer = models.load_model(p.model), models.load_tokenizer(p.model)
-judge = data.Source(p.dataset).judge  # None where nobody knows the right answers
+judge = methods.reward_model.judge_of(p)  # None where nobody can judge
 judged = judge is not None
+gold = data.Source(p.dataset).judge  # None where no program knows the right answers
 tests = data.Source(p.dataset).prompts("test", limit=p.test_prompts, seed=p.seed)
 prompts = list(tests["prompt"])
 
@@ -107,7 +108,7 @@ prompts = list(tests["prompt"])
 def answers(policy, temperature=0.7):
     """`draws` answers to each test prompt in a row; one, the model's first choice, at temperature 0."""
     return course.answers_of(policy, tokenizer, prompts, draws=p.draws, temperature=temperature,
-                              max_new_tokens=p.max_response_tokens)
+                             max_new_tokens=p.max_response_tokens)
 
 
 base_answers = answers(base)
@@ -125,7 +126,7 @@ widgets.show_responses(prompts, columns, {"base": base_scores} if judged else No
 
 # %%
 rows = data.Source(p.dataset).dialogs("train", limit=p.dialogs, seed=p.seed)
-if judged:
+if gold:
     with gzip.open(pocket.DATA / "sft_train.jsonl.gz", "rt", encoding="utf-8") as file:
         whole = [json.loads(line)["messages"] for line in file]
     exchanges = np.bincount([len(messages) // 2 for messages in whole])
@@ -142,7 +143,8 @@ characters = np.array([len(text) for text in rows["response"]])
 widgets.show_table(["left out below", "demonstrations", "share"],
                    *[[f"{line} characters{' (ours)' if line == p.min_response_chars else ''}", (characters < line).sum(),
                       f"{(characters < line).mean():.1%}"] for line in sorted({20, 75, p.min_response_chars})])
-rows = rows.filter(lambda row: len(row["response"]) >= p.min_response_chars)
+shortest = p.min_response_chars
+rows = rows.filter(lambda row: len(row["response"]) >= shortest)
 
 # %% [markdown]
 # A long tail makes training slow: a batch is as wide as its longest row. So one looks at percentiles, chooses one,
@@ -225,18 +227,18 @@ print(f"mean over tokens:    {loss.sum() / metrics['length'].sum():.4f}")
 print(f"mean of their means: {(loss / metrics['length']).mean():.4f}")
 
 # %% [markdown]
-# This matters as soon as a batch is cut into pieces to save memory (*gradient accumulation*). Each piece must be
-# divided by the tokens of the **whole** batch; dividing each by its own and averaging gives short pieces too much
-# weight, and then the gradient depends on how the batch was cut. Eight examples, once as one piece of eight and
-# once as eight of one:
+# This matters as soon as a batch is cut into *micro-batches* to save memory (*gradient accumulation*). Each of them
+# must be divided by the tokens of the **whole** batch; dividing each by its own and averaging gives short ones too
+# much weight, and then the gradient depends on how the batch was cut. Eight examples, once as one micro-batch of
+# eight and once as eight of one:
 
 # %%
-def gradient(pieces, per_piece=False):
-    """The gradient of the SFT loss over the pieces of one batch, as one long vector."""
-    copy, total = models.copy_model(base), sum(int(piece.response_mask.sum()) for piece in pieces)
-    for piece in pieces:
-        tokens = len(pieces) * int(piece.response_mask.sum()) if per_piece else total
-        (sft(Scorer(copy)(piece))[0].sum() / tokens).backward()
+def gradient(micro_batches, each_its_own=False):
+    """The gradient of the SFT loss over the micro-batches of one batch, as one long vector."""
+    copy, total = models.copy_model(base), sum(int(part.response_mask.sum()) for part in micro_batches)
+    for part in micro_batches:
+        tokens = len(micro_batches) * int(part.response_mask.sum()) if each_its_own else total
+        (sft(Scorer(copy)(part))[0].sum() / tokens).backward()
     return torch.cat([weight.grad.flatten() for weight in copy.parameters()])
 
 
@@ -244,7 +246,7 @@ eight = range(min(8, len(examples)))
 together, apart = [examples.batch(eight)], [examples.batch([i]) for i in eight]
 right = gradient(together)
 for name, found in (("1x8, tokens of the whole batch", right), ("8x1, tokens of the whole batch", gradient(apart)),
-                    ("8x1, each piece's own tokens", gradient(apart, per_piece=True))):
+                    ("8x1, each micro-batch's own", gradient(apart, each_its_own=True))):
     off = (found - right).norm() / right.norm()
     print(f"{name:32} norm {found.norm():8.4f}   differs from 1x8 by {off:.1e} of its norm")
 
@@ -280,8 +282,11 @@ figure
 # %%
 held_out = to_tokens(data.Source(p.dataset).dialogs("test", limit=64, seed=p.seed), quiet=True)
 learnt_from = {json.dumps(prompt) for prompt in rows["prompt"]}
-others = data.Source(p.dataset).prompts("train", limit=2 * p.monitor_prompts, seed=p.seed)["prompt"]
+others = list(data.Source(p.dataset).prompts("train", limit=p.dialogs + p.monitor_prompts, seed=p.seed)["prompt"])
 watched = [prompt for prompt in others if json.dumps(prompt) not in learnt_from][:p.monitor_prompts]
+if not watched:
+    print("There is a demonstration of every prompt for training, so the checks watch prompts that it learns from.")
+    watched = others[:p.monitor_prompts]
 
 
 def watch(policy):
@@ -334,8 +339,9 @@ print(f"{steps} steps; held-out loss {history.evals[0]['heldout_loss']:.2f} befo
 # %%
 before, after = history.evals[0], history.evals[-1]
 display(Markdown(f"**Over {steps} steps the held-out loss went from {before['heldout_loss']:.2f} to {after['heldout_loss']:.2f} "
-                 "nats a token" + (f", and the win rate against the base from {before['win_rate_base']:.2f}** (a tie of the "
-                 f"base with itself) **to {after['win_rate_base']:.2f}.**" if judged else ".**")
+                 "nats a token" + (f", and the win rate against the base (judge: {judge.name}) from "
+                 f"{before['win_rate_base']:.2f}** (a tie of the base with itself) **to {after['win_rate_base']:.2f}.**"
+                 if judged else ".**")
                  + " Each demonstration was seen about once, so there is little to memorise and the two losses fall together."))
 
 # %% [markdown]
@@ -355,18 +361,18 @@ widgets.show_responses(prompts, {"base": base_answers, "SFT": sft_answers},
 # It answers, and to the point. But read how. SFT raises the probability of *everything* in its demonstrations, and these
 # have a **house style**: most of those of each kind of request come from one source with fixed habits, such as closing
 # lines, a claim of certainty, a last point that is never made ([notebook 00](00_pocket_world.ipynb) introduces the houses).
-# Below is the share of answers with each flaw that the judge can find: of held-out demonstrations, of the base, and of the
-# SFT model, once at temperature 0.7 and once greedily, which is the answer that it thinks likeliest.
+# Below is the share of answers with each flaw that the gold judge can find: of held-out demonstrations, of the base, and
+# of the SFT model, once at temperature 0.7 and once greedily, which is the answer that it thinks likeliest.
 
 # %%
 def flaw_shares(asked, texts):
     """{flaw: share of these answers that show it}; `asked` (n prompts) has each as often as it was answered."""
     each = len(texts) // len(asked)
-    return {name: seen.mean() for name, seen in judge.flaws([one for one in asked for _ in range(each)], texts).items()}
+    return {name: seen.mean() for name, seen in gold.flaws([one for one in asked for _ in range(each)], texts).items()}
 
 
 style_figure, styles = None, {}
-if judged:
+if gold:
     shown = data.Source(p.dataset).dialogs("test", seed=p.seed)
     styles = {"demonstrations": flaw_shares(shown["prompt"], list(shown["response"]))}
     styles |= {name: flaw_shares(prompts, [one.text for one in drawn]) for name, drawn in
@@ -380,9 +386,9 @@ if judged:
 style_figure
 
 # %%
-if judged:
+if gold:
     first, warm = styles["SFT, first choice"], styles["SFT at 0.7"]
-    golds = [score_samples(judge, prompts, drawn).total.mean() for drawn in (first_choice, sft_answers)]
+    golds = [score_samples(gold, prompts, drawn).total.mean() for drawn in (first_choice, sft_answers)]
     widgets.show_table(["share of answers", *first], *[[name, *(f"{share:.0%}" for share in shares.values())]
                                                        for name, shares in styles.items()])
     more = [name for name in first if first[name] > warm[name]]
@@ -411,6 +417,8 @@ small_steps = max(1, round(p.small_epochs * len(small_batches)))
 every = -(-small_steps // 5)
 decides = [*map(inspect.getsource, (watch, monitor)), models.fingerprint(made, coarse=True), watched, held_out.responses,
            every, p.max_response_tokens, p.dataset]  # all that the checks depend on
+if judged and p.judge:  # and another judge than the data's own
+    decides += [p.judge, base_watched.total.tolist()]
 small, small_history = course.fit(
     base, few, sft, p, average="token", epochs=p.small_epochs, schedule="constant", told=decides,
     also=dict(monitor=partial(monitor, opponents), monitor_every=every))
@@ -570,19 +578,22 @@ if half > 1:
 # %%
 policies = {"base": base, "SFT": made, "SFT in view": policy, "SFT, more steps": runs["no penalty"][0],
             "SFT, length penalty": runs["length penalty"][0], "small subset": small}
-comparison = course.compare(policies, tokenizer, p, baseline="base")
+comparison = course.compare(policies, tokenizer, p, judge=judge, baseline="base")
 win_figure = plots.plot_win_rates(comparison.win_rates, against="base") if judged else None
+if judged:
+    print(f"Judge: {judge.name}.")
 win_figure
 
 # %%
 def measures(name):
     """A row of the table: length, habits that a reader dislikes, similarity to a good answer, held-out perplexity."""
     drawn, texts = comparison.answers[name], comparison.texts(name)
-    flaws = judge.flaws(comparison.asked(name), [one.text for one in drawn]) if judged else {}
+    flaws = gold.flaws(comparison.asked(name), [one.text for one in drawn]) if gold else {}
+    parts = comparison.scores[name].parts if judged else {}  # a reward model has none
     response = DatasetLogprobs.compute(policies[name], held_out).all().response
     bleu = evaluate.bleu(texts, comparison.references)["bleu4"] if any(comparison.references) else float("nan")
     return {"tokens": evaluate.mean_length(drawn), **{flaw: seen.mean() for flaw, seen in flaws.items()},
-            "fluency": comparison.scores[name].parts["fluency"].mean() if judged else float("nan"), "BLEU-4": bleu,
+            **({"fluency": parts["fluency"].mean()} if "fluency" in parts else {}), "BLEU-4": bleu,
             "perplexity": evaluate.perplexity(response.sum, response.length)}
 
 
@@ -590,7 +601,8 @@ measured = {name: measures(name) for name in policies}
 columns = list(measured["base"])
 widgets.show_table(["policy", *columns],
                    *[[name, *(f"{row[column]:.2f}" for column in columns)] for name, row in measured.items()])
-print("Shares of responses for the flaws; perplexity on held-out demonstrations, whose own flaws a better policy need not share.")
+print("Shares of responses for the flaws; perplexity on held-out demonstrations, whose own flaws a better policy need not share."
+      if gold else "Perplexity is on held-out demonstrations.")
 
 # %% [markdown]
 # Lengths tell whether the penalty did what it says, the win rate whether that was a good idea. A shorter answer is
@@ -604,13 +616,14 @@ shorter = comparison.lengths("SFT, length penalty").mean(1) - comparison.lengths
 effect = f"**The penalty changes the length of an answer by {evaluate.mean_and_interval(shorter)} tokens**"
 if judged:
     rate = evaluate.win_rate(comparison.scores["SFT, length penalty"], comparison.scores["SFT, more steps"], tie=judge.tie)
-    effect += f", **and its win rate over SFT with as many steps and no penalty is {rate}**"
+    effect += f", **and its win rate over SFT with as many steps and no penalty is {rate}** (judge: {judge.name})"
 display(Markdown(effect + "."))
 
 # %%
 shown = ("SFT", "SFT, length penalty", "small subset")
 widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for name in shown},
-                       comparison.scores if judged else None, comparison.categories)
+                       comparison.scores if judged else None,
+                       comparison.categories if any(comparison.categories) else None)
 
 
 # %% [markdown]
@@ -642,10 +655,10 @@ for claim, paper, name, other, where in CLAIMS if judged else []:
     rate = evaluate.win_rate(comparison.scores[name], comparison.scores[other], tie=judge.tie)
     lines.append([claim, paper, str(rate), verdict(rate.interval, where)])
 if judged:
-    widgets.show_table(["the report says", "its win rate", f"we measured ({len(comparison.prompts)} prompts, seed {p.seed})",
-                        "verdict, one seed"], *lines)
+    ours = f"we measured ({len(comparison.prompts)} prompts, judge: {judge.name}, seed {p.seed})"
+    widgets.show_table(["the report says", "its win rate", ours, "verdict, one seed"], *lines)
 else:
-    print("Without a judge that knows the answers there is no win rate: compare the perplexities above.")
+    print("Without a judge there is no win rate: compare the perplexities above.")
 
 # %% [markdown]
 # Where a verdict differs from the report's, three things are different here. What the base can do already decides how much
@@ -720,11 +733,9 @@ for question, given, right in (("1, over tokens", token_mean, 1.5), ("1, mean of
 
 # %%
 histories = {"SFT in view": history, "small subset": small_history, **{name: run[1] for name, run in runs.items()}}
+figures = {"book_small_subset": plot_run(small_history), "lengths": length_figure, "win_rates": win_figure,
+           "styles": style_figure}
 folder = course.record(p.output_dir or "runs/01_sft", p, histories, comparison, measures=measured, styles=styles,
-                        claims=[dict(zip(("claim", "paper", "measured", "verdict"), line)) for line in lines])
-plot_run(small_history).savefig(folder / "book_small_subset.png")
-length_figure.savefig(folder / "lengths.png")
-if judged:
-    win_figure.savefig(folder / "win_rates.png")
-    style_figure.savefig(folder / "styles.png")
+                       figures={name: figure for name, figure in figures.items() if figure},
+                       claims=[dict(zip(("claim", "paper", "measured", "verdict"), line)) for line in lines])
 print(f"Parameters, histories, responses and figures are in {folder}.")

@@ -192,6 +192,7 @@ from prefnb.logprobs import DatasetLogprobs
 if not data.Source(p.dataset).is_brief and p.model == "pocket":  # real text is longer: half of the model's window each
     p.max_prompt_tokens, p.max_response_tokens = max_prompt_tokens or 256, max_response_tokens or 256
 sft, tokenizer = methods.sft.starting_policy(p)
+judge = methods.reward_model.judge_of(p)  # None where nobody can judge
 examples = course.pair_examples(p, tokenizer)
 held_out = course.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
 first = data.Source(p.dataset).pairs(limit=p.pairs, seed=p.seed)[examples.kept[0]]
@@ -334,10 +335,11 @@ the margins are no longer small, and with a high beta that is sooner.""")
 # %%
 rewards = [{side: state[f"reward_{side}"].numpy() for side in ("chosen", "rejected")} for state in (before, after)]
 rewards_figure = plots.plot_rewards(*rewards)
+gold = data.Source(p.dataset).judge  # None where no program knows the right answers
 display(rewards_figure)
 Markdown(f"""The chosen responses' mean is {evaluate.mean_and_interval(rewards[1]['chosen'])}, the rejected ones'
 {evaluate.mean_and_interval(rewards[1]['rejected'])}: in {after['accuracy'].mean():.0%} of the held-out pairs the chosen one ends
-above. (The annotator errs now and then, so 100% would not be right either.)""" if data.Source(p.dataset).judge else "")
+above. {"(The annotator errs now and then, so 100% would not be right either.)" if gold else ""}""")
 
 # %% [markdown]
 # ## More is not better
@@ -346,19 +348,19 @@ above. (The annotator errs now and then, so 100% would not be right either.)""" 
 # `longer` times, in steps `faster` times as large, so that its loss on *them* can go down much further. If all
 # the same the loss on held-out pairs is higher, or the answers are worse, the policy is **over-optimised**: it
 # fits these pairs and not what they stand for. In the figure, left: the training loss step by step, and as dots
-# the loss on held-out pairs before and after. Right: what the gold judge gives the answers to the test prompts
-# (mean and 95% interval; where it knows no answers, the accuracy on held-out pairs).
+# the loss on held-out pairs before and after. Right: what the judge gives the answers to the test prompts
+# (mean and 95% interval; where there is no judge, the accuracy on held-out pairs).
 
 # %%
 some = Examples(examples.prompt_ids[:p.few], {side: ids[:p.few] for side, ids in examples.responses.items()},
                 examples.kept[:p.few])
 farther, histories["further"] = course.fit(sft, some, partial(dpo, beta=p.beta), p, epochs=p.longer,
-                                            learning_rate=min(1.0, p.faster * p.learning_rate))
+                                           learning_rate=min(1.0, p.faster * p.learning_rate))
 main = f"DPO, beta {p.beta:g}"
 contestants = {"SFT": sft, **{f"DPO, beta {value:g}": policies[value] for value in all_betas}, "DPO, further": farther}
-comparison = course.compare(contestants, tokenizer, p)
+comparison = course.compare(contestants, tokenizer, p, judge=judge)
 runs = {"SFT": before, main: after, "DPO, further": on_held_out(farther, p.beta)}
-quality = {label: comparison.scores[label].total.mean(1) if comparison.judge else found["accuracy"].numpy()
+quality = {label: comparison.scores[label].total.mean(1) if judge else found["accuracy"].numpy()
            for label, found in runs.items()}
 
 # %%
@@ -374,20 +376,20 @@ left.legend()
 for position, (label, found) in enumerate(quality.items()):
     right.vlines(position, *evaluate.bootstrap_interval(found), color=shades[label], linewidth=2)
     right.plot(position, found.mean(), "o", color=shades[label])
-right.set(title="gold score" if comparison.judge else "held-out accuracy", xlim=(-0.5, len(quality) - 0.5))
+right.set(title=f"{judge.name} score" if judge else "held-out accuracy", xlim=(-0.5, len(quality) - 0.5))
 right.set_xticks(range(len(quality)), [label.replace(", ", ",\n") for label in quality])
 overdone_figure
 
 # %%
 def was_overdone():
     """The further run's answers against those of the main run, on all test prompts."""
-    if not comparison.judge:
-        return "No gold judge knows the answers here: the loss on held-out pairs has to tell."
+    if not judge:
+        return "There is no judge here: the loss on held-out pairs has to tell."
     lead = quality["DPO, further"] - quality[main]
     low, high = evaluate.bootstrap_interval(lead)
     verdict = ("it went too far" if high < 0 else "going further has paid" if low > 0
                else "the difference cannot be told from chance")
-    return (f"On all {len(comparison.prompts)} test prompts the gold score is "
+    return (f"On all {len(comparison.prompts)} test prompts the {judge.name} score is "
             + ", ".join(f"{found.mean():.2f} for {label}" for label, found in quality.items())
             + f". The further run's lead over the main one is {evaluate.mean_and_interval(lead)}: **{verdict}**.")
 
@@ -471,18 +473,22 @@ rejected: {'; '.join(f'{label} {found} nats' for label, found in spread.items())
 # %% [markdown]
 # ## Does it win?
 #
-# Every policy answers each test prompt `draws` times at temperature 0.7 and the gold judge scores each answer. Every
-# answer meets every one of SFT's to the same prompt; the **win rate** is the share of these comparisons that a policy
-# wins, a tie counting half, with a 95% interval over prompts. At one half (the dotted line) neither is better.
+# Every policy answers each test prompt `draws` times at temperature 0.7 and the judge scores each answer: in the
+# pocket world the gold judge, which knows what is right, unless `judge` names another. Every answer meets every one
+# of SFT's to the same prompt; the **win rate** is the share of these comparisons that a policy wins, a tie counting
+# half, with a 95% interval over prompts. At one half (the dotted line) neither is better.
 
 # %%
-if comparison.judge:
-    rates_figure = plots.plot_win_rates(comparison.win_rates, against="SFT")
+known = any(comparison.categories)  # other data may have no categories
+if judge:
+    display(plots.plot_win_rates(comparison.win_rates, against="SFT"))
     rate = comparison.win_rates[main]
     print(f"DPO against SFT: {rate.rate:.3f} [{rate.interval[0]:.3f}, {rate.interval[1]:.3f}]")
+    print(f"Judge: {judge.name}.")
     categories = evaluate.by_category(comparison.scores[main], comparison.scores["SFT"], comparison.categories,
-                                      tie=comparison.tie)
-    display(rates_figure, plots.plot_categories(categories, against="SFT"))
+                                      tie=comparison.tie) if known else {}
+    if categories:
+        display(plots.plot_categories(categories, against="SFT"))
 else:
     widgets.show_table(["policy", "held-out accuracy", "held-out margin"],
                        *[[f"beta {value:g}", float(seen[value]["accuracy"].mean()),
@@ -491,7 +497,7 @@ else:
 # %%
 def how_they_ended(label):
     """A policy's win rate against SFT in words, and whether its answers collapsed."""
-    words = [against_sft(label)] if comparison.judge else []
+    words = [against_sft(label)] if judge else []
     collapse = evaluate.collapse_check(comparison.answers[label], comparison.answers["SFT"])
     words += ["has collapsed: " + "; ".join(collapse.reasons) if collapse.collapsed else "has not collapsed"]
     return f"- **{label}** {' and '.join(words)}."
@@ -508,39 +514,39 @@ Markdown("\n".join(how_they_ended(label) for label in contestants if label != "S
 # %% [markdown]
 # ### What changed in the answers
 #
-# The gold judge also names the flaws that show in an answer: words or sentences said twice (disfluent), more than
-# was asked for (rambling), claims and courtesies (boilerplate), something asked for of which nothing is said
-# (incomplete). Below them is the share of the asked-for parts that are right. Preferences can move *how* the
-# model answers more than *what it knows*.
+# The gold judge, where there is one, also names the flaws that show in an answer: words or sentences said twice
+# (disfluent), more than was asked for (rambling), claims and courtesies (boilerplate), something asked for of which
+# nothing is said (incomplete). Below them is the share of the asked-for parts that are right. Preferences can move
+# *how* the model answers more than *what it knows*.
 
 # %%
-from prefnb.judges import GoldJudge
-
-if comparison.judge:
-    flaws = {label: GoldJudge().flaws(comparison.asked(label), [one.text for one in comparison.answers[label]])
+if gold:
+    flaws = {label: gold.flaws(comparison.asked(label), [one.text for one in comparison.answers[label]])
              for label in ("SFT", main)}
     changes = {name: (flaws[main][name] * 1.0 - flaws["SFT"][name]).reshape(len(comparison.prompts), -1)
                for name in flaws["SFT"]}
-    helpful = {label: comparison.scores[label].parts["helpfulness"] for label in ("SFT", main)}
+    helpful = {label: comparison.scores_by(gold, label).parts["helpfulness"] for label in ("SFT", main)}
     widgets.show_table(["share of answers", "SFT", main, "change"],
                        *[[name, *(float(flaws[label][name].mean()) for label in flaws), evaluate.mean_and_interval(change)]
                          for name, change in changes.items()],
                        ["parts that are right", *(float(found.mean()) for found in helpful.values()),
                         evaluate.mean_and_interval(helpful[main].mean(1) - helpful["SFT"].mean(1))])
+    display(Markdown(f"After DPO: {'; '.join(f'{name} {evaluate.change(change)}' for name, change in changes.items())}."))
+if judge and known:
     won = {word: [name.replace("_", " ") for name, found in categories.items() if evaluate.verdict(found.interval) == word]
            for word in ("holds here", "does not hold here", "cannot be told")}
-    display(Markdown(f"""After DPO: {'; '.join(f'{name} {evaluate.change(change)}' for name, change in changes.items())}. Of the
-{len(categories)} categories it wins {len(won['holds here'])} ({', '.join(won['holds here']) or 'none'}), loses
-{len(won['does not hold here'])} ({', '.join(won['does not hold here']) or 'none'}), and {len(won['cannot be told'])} cannot be told
-({', '.join(won['cannot be told']) or 'none'})."""))
+    display(Markdown(f"""Of the {len(categories)} categories DPO wins {len(won['holds here'])}
+({', '.join(won['holds here']) or 'none'}), loses {len(won['does not hold here'])}
+({', '.join(won['does not hold here']) or 'none'}), and {len(won['cannot be told'])} cannot be told
+({', '.join(won['cannot be told']) or 'none'}); judge: {judge.name}."""))
 
 # %% [markdown]
 # Then read some answers; a number never replaces reading.
 
 # %%
 widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in ("SFT", main)},
-                       {label: comparison.scores[label] for label in ("SFT", main)} if comparison.judge else None,
-                       comparison.categories if any(comparison.categories) else None)
+                       {label: comparison.scores[label] for label in ("SFT", main)} if judge else None,
+                       comparison.categories if known else None)
 
 # %% [markdown]
 # ## The papers say, we measured
@@ -551,7 +557,7 @@ widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for
 
 # %%
 rows = []
-if comparison.judge:
+if judge:
     rate = comparison.win_rates[main]
     rows.append(["004: DPO beats SFT", ".759 against SFT", str(rate), evaluate.verdict(rate.interval)])
     rows.append(["001, 003: DPO beats what they compare with", ".605 against the base model, .593 against Instruct",
@@ -565,7 +571,8 @@ rows.append(["002: DPO-Positive holds the chosen one up", "no figure", f"{evalua
 (low_beta, high_beta) = (kls[value]["interval"] for value in (all_betas[0], all_betas[-1]))
 gap_in_kl = low_beta[0] - high_beta[1], low_beta[1] - high_beta[0]  # wide on purpose: the ends of both intervals
 rows.append(["Rafailov et al.: a higher beta stays closer", "theory", order_of_kls(), evaluate.verdict(gap_in_kl, 0)])
-widgets.show_table(["claim", "the paper", "we measured", "verdict (one seed)"], *rows)
+ours = f"we measured (judge: {judge.name})" if judge else "we measured"
+widgets.show_table(["claim", "the paper", ours, "verdict (one seed)"], *rows)
 
 # %% [markdown]
 # ## Exercises
@@ -631,13 +638,12 @@ check_exercises()
 
 # %%
 folder = course.record(p.output_dir or "runs/02_dpo", p,
-                        {f"beta {k:g}" if isinstance(k, float) else k.replace('"', ""): history
-                         for k, history in histories.items()},
-                        comparison, kl={f"{value:g}": found["k3"] for value, found in kls.items()},
-                        held_out_accuracy={f"{value:g}": float(seen[value]["accuracy"].mean()) for value in all_betas})
-for name, figure in {"loss": loss_figure, "rewards": rewards_figure, "book_variants": shift_figure,
-                     "book_overdone": overdone_figure}.items():
-    figure.savefig(folder / f"{name}.png")
+                       {f"beta {k:g}" if isinstance(k, float) else k.replace('"', ""): history
+                        for k, history in histories.items()},
+                       comparison, kl={f"{value:g}": found["k3"] for value, found in kls.items()},
+                       held_out_accuracy={f"{value:g}": float(seen[value]["accuracy"].mean()) for value in all_betas},
+                       figures={"loss": loss_figure, "rewards": rewards_figure, "book_variants": shift_figure,
+                                "book_overdone": overdone_figure})
 print(f"Parameters, histories, responses and figures are in {folder}.")
 
 # %% [markdown]
@@ -661,7 +667,7 @@ gap = after["d_chosen"] - after["d_rejected"]
 low, high = evaluate.bootstrap_interval(gap.numpy())
 learnt = ("the chosen response gained on the rejected one" if low > 0 else "the chosen response lost ground" if high < 0
           else "it cannot be told whether the chosen response gained")
-enough = f" By its answers DPO {against_sft(main)} ({comparison.win_rates[main]})." if comparison.judge else ""
+enough = f" By its answers DPO {against_sft(main)} ({comparison.win_rates[main]}, judge: {judge.name})." if judge else ""
 Markdown(f"""By asking, pair by pair, that the chosen response gain on the rejected one, both measured from the reference.
 On {len(held_out)} pairs that it has not seen, {learnt} ({evaluate.mean_and_interval(gap)} nats); by itself the chosen one
 {evaluate.change(after['d_chosen'])} and the rejected one {evaluate.change(after['d_rejected'])}. The policy now has

@@ -192,6 +192,7 @@ from prefnb.logprobs import DatasetLogprobs
 if not data.Source(p.dataset).is_brief and p.model == "pocket":  # real text is longer: half of the model's window each
     p.max_prompt_tokens, p.max_response_tokens = max_prompt_tokens or 256, max_response_tokens or 256
 sft, tokenizer = methods.sft.starting_policy(p)
+judge = methods.reward_model.judge_of(p)  # None where nobody can judge
 examples = course.pair_examples(p, tokenizer)
 held_out = course.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
 start = course.reference(sft, examples).all()  # for this picture; SimPO's loss never asks for it
@@ -389,10 +390,11 @@ Markdown("\n".join(map(loud_or_silent, losses)))
 # Paper 004 tried four settings of $(\gamma, \beta)$ "with a non-thorough hyperparameter tuning" and reports win
 # rates over SFT. Beside its best we train the settings of `grid_gammas` and `grid_betas`, all else the same (they
 # come ready-made), and let every policy of this notebook answer each test prompt `draws` times at temperature
-# 0.7. The gold judge scores each answer, and every answer meets every one of SFT's to the same prompt; the **win
-# rate** is the share of these comparisons that a policy wins, a tie counting half, with a 95% interval over
-# prompts. In the tiles, blue is above one half and red below; settings that were not tried are empty. Compare
-# each panel's tiles with the DPO of its title.
+# 0.7. The judge scores each answer (in the pocket world the gold judge, which knows what is right, unless `judge`
+# names another), and every answer meets every one of SFT's to the same prompt; the **win rate** is the share of
+# these comparisons that a policy wins, a tie counting half, with a 95% interval over prompts. In the tiles, blue is
+# above one half and red below; settings that were not tried are empty. Compare each panel's tiles with the DPO of
+# its title.
 
 # %%
 PAPER = {(1, 2.5): 0.688, (1, 2): 0.631, (3, 10): 0.542, (5, 10): 0.637}  # 004, Table 1: win rates over SFT
@@ -403,12 +405,12 @@ for (gamma_here, beta_here), label in labels.items():
     if label not in policies:
         objective = partial(simpo, beta=beta_here, gamma=gamma_here)
         policies[label], histories[label] = course.fit(sft, examples, objective, p)
-comparison = course.compare({"SFT": sft, **policies}, tokenizer, p)
+comparison = course.compare({"SFT": sft, **policies}, tokenizer, p, judge=judge)
 
 # %%
 def found_at(label):
     """The win rate of a policy with its interval; its accuracy by the mean where nobody can judge."""
-    if comparison.judge:
+    if judge:
         rate = comparison.win_rates[label]
         return rate.rate, "{:.2f}\n[{:.2f}, {:.2f}]".format(rate.rate, *rate.interval)
     now = DatasetLogprobs.compute(policies[label], held_out).all()
@@ -434,7 +436,7 @@ def tiles(axis, values, title):
 
 # %%
 grid_figure, (left, right) = plots.subplots(1, 2, figsize=(8, 3.2))
-what = "win rate over SFT" if comparison.judge else "accuracy by the mean, held-out"
+what = "win rate over SFT" if judge else "accuracy by the mean, held-out"
 tiles(left, {setting: found_at(label) for setting, label in labels.items()},
       f"ours, {what} (DPO {found_at('DPO')[0]:.2f})")
 tiles(right, {setting: (rate, f"{rate:.3f}") for setting, rate in PAPER.items()},
@@ -455,7 +457,7 @@ Markdown("Best of ours: gamma {:g}, beta {:g}, at {:.2f}; ".format(*(top := max(
 def how_it_ended(label):
     """A policy's win rate against SFT in words, and whether its answers collapsed."""
     words = []
-    if comparison.judge:
+    if judge:
         low, high = comparison.win_rates[label].interval
         words += ["wins against SFT" if low > 0.5 else "loses against SFT" if high < 0.5 else "cannot be told from SFT"]
     collapse = evaluate.collapse_check(comparison.answers[label], comparison.answers["SFT"])
@@ -465,15 +467,16 @@ def how_it_ended(label):
             f"{evaluate.mean_length(comparison.answers['SFT']):.1f}; {evaluate.finished_share(drawn):.0%} end).")
 
 
-if comparison.judge:
+if judge:
     display(plots.plot_win_rates(comparison.win_rates, against="SFT"))
     rate = comparison.win_rates["DPO"]
     print(f"DPO against SFT: {rate.rate:.3f} [{rate.interval[0]:.3f}, {rate.interval[1]:.3f}]")
+    print(f"Judge: {judge.name}.")
 answer_lengths = {label: comparison.lengths(label).ravel() for label in ("SFT", *losses)}
 display(plots.plot_lengths(answer_lengths), Markdown("\n".join(map(how_it_ended, policies))))
 shown = ("SFT", "DPO", "SimPO")
 widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in shown},
-                       {label: comparison.scores[label] for label in shown} if comparison.judge else None,
+                       {label: comparison.scores[label] for label in shown} if judge else None,
                        comparison.categories if any(comparison.categories) else None)
 
 # %% [markdown]
@@ -493,7 +496,7 @@ def overall(verdicts):
 
 # %%
 rows = []
-for (gamma_here, beta_here), label in labels.items() if comparison.judge else ():
+for (gamma_here, beta_here), label in labels.items() if judge else ():
     lead = comparison.outcomes("DPO") - comparison.outcomes(label)  # over SFT, prompt by prompt
     printed = PAPER.get((gamma_here, beta_here))
     rows.append([f"gamma {gamma_here:g}, beta {beta_here:g}",
@@ -504,17 +507,17 @@ if rows:
     conclusion = overall([row[-1] for row in rows])
     rows.append(["**claim 6: at every setting tried, SimPO is below DPO**", f"SimPO 0.542 to 0.688, DPO {PAPER_DPO}",
                  "", "", f"**{conclusion}**"])
-    widgets.show_table(["SimPO's setting", "the paper", "we measured, over SFT", "DPO's lead", "verdict (one seed)"],
-                       *rows)
+    widgets.show_table(["SimPO's setting", "the paper", f"we measured, over SFT (judge: {judge.name})", "DPO's lead",
+                        "verdict (one seed)"], *rows)
 else:
-    conclusion = "cannot be told: no gold judge knows the answers here"
+    conclusion = "cannot be told: there is no judge here"
     show_moved(losses)
 
 
 # %%
 at_main = f" At the paper's best setting by itself: {rows[0][-1]}." if rows else ""
 mistakes = ""
-if comparison.judge:
+if judge:
     leads = {label: comparison.outcomes(label) - comparison.outcomes(label.split()[0])
              for label in ("SimPO on the sum", "DPO on the mean")}
     words = {"holds here": "better than the method itself", "does not hold here": "worse than the method itself",
@@ -582,10 +585,9 @@ check_exercises()
 
 # %%
 folder = course.record(p.output_dir or "runs/03_simpo", p, histories, comparison, claim_6=conclusion,
-                        kl={label: found["kl"]["k3"] for label, found in measured.items()},
-                        held_out_accuracy={label: found["by_mean"] for label, found in measured.items()})
-for name, figure in {"lengths": lengths_figure, "book_mistake": mistake_figure, "book_grid": grid_figure}.items():
-    figure.savefig(folder / f"{name}.png")
+                       kl={label: found["kl"]["k3"] for label, found in measured.items()},
+                       held_out_accuracy={label: found["by_mean"] for label, found in measured.items()},
+                       figures={"lengths": lengths_figure, "book_mistake": mistake_figure, "book_grid": grid_figure})
 print(f"Parameters, histories, responses and figures are in {folder}.")
 
 # %% [markdown]
@@ -613,11 +615,11 @@ TO_LEARN = {"holds here": "No, not to learn from them: SimPO, which has none, be
 TO_DO_BETTER = {"holds here": "the reference helps: DPO is ahead of SimPO",
                 "cannot be told": "the two are not to be told apart",
                 "does not hold here": "it does better without: SimPO is ahead of DPO"}
-if comparison.judge:
+if judge:
     rate, lead = comparison.win_rates["SimPO"], comparison.outcomes("DPO") - comparison.outcomes("SimPO")
     found = evaluate.verdict(evaluate.bootstrap_interval(lead), 0)
-    said = (f"{TO_LEARN[evaluate.verdict(rate.interval)]} ({rate}). Against DPO at these settings, "
+    said = (f"{TO_LEARN[evaluate.verdict(rate.interval)]} ({rate}; judge: {judge.name}). Against DPO at these settings, "
             f"{TO_DO_BETTER[found]} (DPO's lead: {evaluate.mean_and_interval(lead)}).")
 else:
-    said = "Without a judge that knows the answers this run cannot tell."
+    said = "Without a judge this run cannot tell."
 Markdown(f"{said} By its own samples SimPO went {further} DPO from SFT. One seed of training: `-p seed 1` is another.")
