@@ -157,9 +157,9 @@ def fitting(rows):
 
 
 gold = data.Source(p.dataset).judge  # None where nobody knows the right answers
-judged = gold is not None
 sft, tokenizer = methods.sft.starting_policy(p)
-in_view = SimpleNamespace(**{**vars(p), "pairs": min(p.pairs, p.pairs_in_view)})
+other = gold if p.judge == "proxy" else methods.reward_model.judge_of(p)  # a judge besides the proxy, or None
+in_view = p.model_copy(update={"pairs": min(p.pairs, p.pairs_in_view)})
 view_rows = data.Source(p.dataset).pairs("train", limit=in_view.pairs, seed=p.seed)
 examples = course.pair_examples(in_view, tokenizer)
 test = fitting(data.Source(p.dataset).pairs("test", limit=p.held_out, seed=p.seed))
@@ -185,7 +185,7 @@ def watch(history):
 
 start, histories = models.reward_model_from(sft, tokenizer, p.seed), {}
 small, histories["reward model in view"] = course.fit(start, examples, bradley_terry, p, scorer=RewardScorer,
-                                                       live=plots.LiveFigure(watch))
+                                                      live=plots.LiveFigure(watch))
 
 # %% [markdown]
 # That one was trained before your eyes, on a part of the pairs. The full one, trained in the same way on all `pairs` of
@@ -206,10 +206,11 @@ full = methods.reward_model.recipe(**{name: vars(p)[name] for name in methods.re
 proxies = {"in view": judges.RewardModel(small, tokenizer),
            "full": judges.RewardModel(full.model, full.tokenizer)}
 proxy = proxies["full"]
+judge = proxy if p.judge == "proxy" else other  # whose win rates count below
 says = lambda judge, side: scores_of(judge, test_pairs["prompt"], test_pairs[side])
 margins = {label: says(judge, "chosen") - says(judge, "rejected") for label, judge in proxies.items()}
-by_gold = [gold(test_pairs["prompt"], test_pairs[side]).total for side in ("chosen", "rejected")] if judged else None
-gold_margin = by_gold[0] - by_gold[1] if judged else None
+by_gold = [gold(test_pairs["prompt"], test_pairs[side]).total for side in ("chosen", "rejected")] if gold else None
+gold_margin = by_gold[0] - by_gold[1] if gold else None
 
 
 def share(hits):
@@ -218,9 +219,9 @@ def share(hits):
 
 
 rows = [["reward model", "agrees with the label", "agrees with gold"]]
-for label, margin in {**margins, **({"gold itself: the ceiling": gold_margin} if judged else {})}.items():
-    apart = np.abs(gold_margin) > gold.tie if judged else None  # pairs that gold can tell apart
-    agrees = share((margin * gold_margin > 0)[apart]) if judged else "no gold judge here"
+for label, margin in {**margins, **({"gold itself: the ceiling": gold_margin} if gold else {})}.items():
+    apart = np.abs(gold_margin) > gold.tie if gold else None  # pairs that gold can tell apart
+    agrees = share((margin * gold_margin > 0)[apart]) if gold else "no gold judge here"
     rows.append([label, share(margin > 0), agrees])
 more = (margins["full"] > 0).astype(float) - (margins["in view"] > 0)
 rows.append(["full less in view", evaluate.mean_and_interval(more), ""])
@@ -233,7 +234,7 @@ widgets.show_table(*rows)
 # %%
 low, high = evaluate.bootstrap_interval(more)
 told = "more pairs helped" if low > 0 else "more pairs hurt" if high < 0 else "that more pairs helped cannot be told"
-ceiling = f", where gold itself has {(gold_margin > 0).mean():.0%}" if judged else ""
+ceiling = f", where gold itself has {(gold_margin > 0).mean():.0%}" if gold else ""
 display(Markdown(f"**The full model agrees with {(margins['full'] > 0).mean():.0%} of the labels{ceiling}; {told}** "
                  f"(full less in view: {evaluate.mean_and_interval(more)})."))
 
@@ -254,7 +255,7 @@ display(Markdown(f"**The full model agrees with {(margins['full'] > 0).mean():.0
 def reliability(margin, hits, bins=6):
     """Pairs sorted by confidence into bins of equal size: [mean confidence, share right, low, high, share of pairs]."""
     confidence = 1 / (1 + np.exp(-np.abs(margin)))
-    groups = np.array_split(np.argsort(confidence), bins)
+    groups = np.array_split(np.argsort(confidence), min(bins, len(hits)))
     return np.array([[confidence[i].mean(), hits[i].mean(), *evaluate.wilson_interval(hits[i].sum(), len(i)),
                       len(i) / len(hits)] for i in groups])
 
@@ -319,7 +320,7 @@ columns = {name: prompt_rows[name][:] if name in prompt_rows.column_names else [
 def draw(policy, count):
     """`count` answers of a policy to every prompt: (prompts, count) as nested lists."""
     drawn = course.answers_of(policy, tokenizer, prompts, draws=count, temperature=p.temperature,
-                               max_new_tokens=p.max_response_tokens)
+                              max_new_tokens=p.max_response_tokens)
     return [drawn[i:i + count] for i in range(0, len(drawn), count)]
 
 
@@ -337,7 +338,7 @@ def score(judge, answers):
 # %%
 answers = draw(sft, p.samples)
 table = {"proxy": score(proxy, answers)["total"]}  # (prompts, samples)
-if judged:
+if gold:
     by_gold = score(gold, answers)
     table |= {"gold": by_gold["total"], "gold fluency": by_gold["fluency"]}
 repeats = 1 - np.mean([len({tuple(one.ids) for one in group}) / len(group) for group in answers])
@@ -357,7 +358,7 @@ def order_right(score, gold, tie):
 
 # %%
 scatter_figure, understood = None, {}
-if judged:
+if gold:
     right, of = order_right(table["proxy"], table["gold"], gold.tie), np.array(columns["category"])
     understood = {name: right[(of == name) & ~np.isnan(right)] for name in set(of[~np.isnan(right)])}
     understood = dict(sorted(understood.items(), key=lambda item: -item[1].mean()))
@@ -375,7 +376,7 @@ if judged:
 scatter_figure
 
 # %%
-if judged:
+if gold:
     unclear = [name.replace("_", " ") for name, (low, _) in intervals.items() if low <= 0.5]
     best, *_, worst = (name.replace("_", " ") for name in [*understood, *understood])
     display(Markdown(f"On the model's own answers the proxy has **{np.nanmean(right):.2f}** of the order right, "
@@ -434,7 +435,7 @@ def one_by_one(pairs):
 
 
 fluency = None
-if judged:
+if gold:
     rows, fluent = one_by_one(view_rows)
     single = tokenize(rows, tokenizer, ("response",), max_prompt_tokens=p.max_prompt_tokens,
                       max_response_tokens=p.max_response_tokens)
@@ -462,7 +463,7 @@ def by_prompt(measure, says, truth):
     return f"{measure(says, truth):.2f} [{low:.2f}, {high:.2f}]"
 
 
-if judged:
+if gold:
     rows, fluent = one_by_one(test)
     found = scores_of(fluency, [row["prompt"] for row in rows], [row["response"] for row in rows]) > 0
     table["fluency"] = score(fluency, answers)["total"]
@@ -496,7 +497,8 @@ if judged:
 # Three pickers are followed ever harder: the gold judge (the best that can be had from these answers), the proxy and
 # the fluency classifier. All panels of the figure are about the **same** picks, and show what is gained over a single
 # answer picked by chance. Left: in gold's score. Middle: in fluency alone, by gold. Right: in the proxy's score. $N$
-# stands at the square root of the KL bound. (Without a gold judge only the proxy's own panel is left.)
+# stands at the square root of the KL bound. (With another reward model as `judge`, that one stands in gold's place.
+# Where there is no judge but the proxy, only its own panel is left.)
 
 # %%
 from math import comb, log
@@ -519,8 +521,12 @@ def kl_bound(n):
 
 # %%
 sizes = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if n < p.samples] + [p.samples]
-pickers = {"gold": plots.CYCLE[1], "proxy": plots.CYCLE[0], "fluency": plots.CYCLE[2]}
-panels = {"gold": "gold score", "gold fluency": "gold's fluency", "proxy": "proxy score"}
+second = None if other is None else "gold" if isinstance(other, judges.GoldJudge) else f"'{other.name}'"
+asked = {"proxy": proxy, **({second: other} if other else {})}
+if other and second not in table:
+    table[second] = score(other, answers)["total"]
+pickers = {second: plots.CYCLE[1], "proxy": plots.CYCLE[0], "fluency": plots.CYCLE[2]}
+panels = {second: f"{second} score", "gold fluency": "gold's fluency", "proxy": "proxy score"}
 pickers, panels = ({name: one for name, one in names.items() if name in table} for names in (pickers, panels))
 curves = {(picker, panel): {n: best_of_n(table[picker], table[panel], n) for n in sizes}
           for picker in pickers for panel in panels}
@@ -540,7 +546,8 @@ best_figure
 
 # %% [markdown]
 # The bands are 95% intervals over prompts. The proxy's own score cannot fall: it is what the picks are made by. Where it
-# goes on rising and gold does not, the proxy is being *over-optimised*: what is gained there is the proxy's error.
+# goes on rising and the other judge's does not, the proxy is being *over-optimised*: what is gained there is the
+# proxy's error.
 
 # %%
 def steps_up(values):
@@ -548,20 +555,21 @@ def steps_up(values):
     found = {}
     for fewer, more in zip(list(values), list(values)[1:]):
         low, high = evaluate.bootstrap_interval(values[more] - values[fewer])
-        found[more] = "gold rises" if low > 0 else "gold falls" if high < 0 else "cannot be told"
+        found[more] = "rises" if low > 0 else "falls" if high < 0 else "cannot be told"
     return found
 
 
-if judged:
-    gain = {picker: {n: curves[picker, "gold"][n] - curves[picker, "gold"][1] for n in sizes} for picker in pickers}
-    steps = steps_up(curves["proxy", "gold"])
-    rows = [["N", "KL bound (nats)", "gain in gold, by the proxy", "of what gold's own picks gain", "this step"]]
+if other:
+    gain = {picker: {n: curves[picker, second][n] - curves[picker, second][1] for n in sizes} for picker in pickers}
+    steps = steps_up(curves["proxy", second])
+    rows = [["N", "KL bound (nats)", f"gain in {second}, by the proxy", f"of what {second}'s own picks gain",
+             f"{second}, at this step"]]
     for n, step in steps.items():
-        share_of_best = gain["proxy"][n].mean() / gain["gold"][n].mean()
+        share_of_best = gain["proxy"][n].mean() / gain[second][n].mean()
         rows.append([n, kl_bound(n), evaluate.mean_and_interval(gain["proxy"][n]), f"{share_of_best:.0%}", step])
     widgets.show_table(*rows)
-    pays = max([1, *(n for n, step in steps.items() if step == "gold rises")])
-    after = "gold falls" if "gold falls" in [step for n, step in steps.items() if n > pays] else "no gain can be told"
+    pays = max([1, *(n for n, step in steps.items() if step == "rises")])
+    after = f"{second} falls" if "falls" in [step for n, step in steps.items() if n > pays] else "no gain can be told"
     paying = f"pays up to N = {pays}**; after that" if pays > 1 else "cannot be told to pay**:"
     display(Markdown(f"**Following the proxy {paying}" + (
         f" {after}, while the proxy's own score goes on rising." if pays < sizes[-1] else
@@ -575,8 +583,9 @@ if judged:
 # A *win rate* is the share of comparisons that an answer wins, a tie counting half.
 #
 # What they are compared with is SFT as all notebooks have it: `draws` answers to each prompt, drawn apart from those that
-# are picked from. Every answer meets all of them. "DPO, one answer" is DPO's win rate over SFT in all notebooks. The figure
-# shows each rate twice: judged by gold, and judged by the proxy, which did the picking.
+# are picked from. Every answer meets all of them. "DPO, one answer" is DPO's win rate over SFT in all notebooks. The
+# figure shows each rate twice: judged by gold (or the reward model that you gave as `judge`), and judged by the proxy,
+# which did the picking. Where nobody else can judge, the proxy's word alone is left, on its own picks.
 
 # %%
 def against(scores, baseline, tie, tied=0.5):
@@ -585,22 +594,20 @@ def against(scores, baseline, tie, tied=0.5):
     return np.where(np.abs(gap) <= tie + 1e-9, tied, gap > 0).mean(2)
 
 
-def outcomes(judge, tied=0.5):
-    """Win rates over SFT, prompt by prompt, by that judge: {answers: (prompts,)}."""
-    found = {}
+def outcomes(name, tied=0.5):
+    """Win rates over SFT, prompt by prompt, by the judge of that name: {answers: (prompts,)}."""
+    found, tie = {}, asked[name].tie
     for policy, scores in drawn.items():
-        tie = gold.tie if judge == "gold" else 0.0
-        found[f"{policy}, one answer"] = against(singly[policy][judge], singly["SFT"][judge], tie, tied).mean(1)
-        won = against(scores[judge], singly["SFT"][judge], tie, tied)
+        found[f"{policy}, one answer"] = against(singly[policy][name], singly["SFT"][name], tie, tied).mean(1)
+        won = against(scores[name], singly["SFT"][name], tie, tied)
         for picker in (name for name in pickers if name in scores and (policy == "SFT" or name == "proxy")):
             found[f"{policy}, best of {p.best_of} by {picker}"] = best_of_n(scores[picker], won, p.best_of)
     return found
 
 
 def scored(answers):
-    """Nested answers by the proxy and, if it knows the answers, by gold: {judge: (prompts, count)}."""
-    both = {"proxy": proxy, "gold": gold} if judged else {"proxy": proxy}
-    return {name: score(judge, answers)["total"] for name, judge in both.items()}
+    """Nested answers by the proxy and by the other judge, if there is one: {judge: (prompts, count)}."""
+    return {name: score(one, answers)["total"] for name, one in asked.items()}
 
 
 dpo = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, pairs=pairs)
@@ -612,34 +619,35 @@ singly = {policy: scored(found) for policy, found in alone.items()}
 # %%
 from prefnb.pairs import best_of as pick_best
 
-won = {judge: outcomes(judge) for judge in ("proxy", "gold") if judge in table}
+won = {name: outcomes(name) for name in asked}
 as_rate = lambda values: SimpleNamespace(rate=values.mean(), interval=evaluate.bootstrap_interval(values))
-wins_figure = plots.plot_categories({f"judged by {judge}": {label: as_rate(values) for label, values in found.items()}
-                                     for judge, found in won.items()}, against="SFT")
+wins_figure = plots.plot_categories({f"judged by {name}": {label: as_rate(values) for label, values in found.items()}
+                                     for name, found in won.items()}, against="SFT")
 display(wins_figure)
 by = f"best of {p.best_of}"
 picked = {"SFT": [group[0] for group in alone["SFT"]],
           f"SFT, {by}": pick_best([group[:p.best_of] for group in answers], table["proxy"][:, :p.best_of]),
           "DPO": [group[0] for group in alone["DPO"]], f"DPO, {by}": pick_best(dpo_answers, drawn["DPO"]["proxy"])}
-scores = {label: gold(prompts, [one.text for one in found]) for label, found in picked.items()} if judged else {}
-if judged:
+scores = {label: judge(prompts, [one.text for one in found]) for label, found in picked.items()} if judge else {}
+if judge and judge is not proxy:
     gap = scores[f"SFT, {by}"].total - scores["SFT"].total
-    better, worse = (gap > gold.tie).mean(), (gap < -gold.tie).mean()
-    display(Markdown("Below, one answer of SFT beside picks by the proxy. **Picking is no guarantee**: gold finds SFT's "
-                     f"pick better than the single answer on {better:.0%} of the prompts, worse on {worse:.0%}, and level "
+    better, worse = (gap > judge.tie).mean(), (gap < -judge.tie).mean()
+    display(Markdown("Below, one answer of SFT beside picks by the proxy. **Picking is no guarantee**: "
+                     f"{second} finds SFT's pick better than the single answer on {better:.0%} of the prompts, worse on {worse:.0%}, and level "
                      "on the rest. So any one example may show a pick that loses."))
 shown = ("SFT", f"SFT, {by}", f"DPO, {by}")
 widgets.show_responses(prompts, {label: picked[label] for label in shown},
-                       {label: scores[label] for label in shown} if judged else None,
+                       {label: scores[label] for label in shown} if judge else None,
                        columns["category"] if any(columns["category"]) else None)
 
 # %%
-for policy in ("DPO", "SFT") if judged else ():
-    lifts = {judge: found[f"{policy}, best of {p.best_of} by proxy"] - found[f"{policy}, one answer"]
-             for judge, found in won.items()}
+for policy in ("DPO", "SFT") if judge else ():
+    one, best = f"{policy}, one answer", f"{policy}, best of {p.best_of} by proxy"
+    lifts = {name: evaluate.mean_and_interval(found[best] - found[one]) for name, found in won.items()}
+    told = [f"{lift} as {name} judges" for name, lift in lifts.items() if name != "proxy"]
+    told.append(f"{lifts['proxy']} as the proxy judges its own picks")
     display(Markdown(f"**Picking among {p.best_of} answers of {policy} by the proxy lifts the win rate by "
-                     f"{evaluate.mean_and_interval(lifts['gold'])} as gold judges, and by "
-                     f"{evaluate.mean_and_interval(lifts['proxy'])} as the proxy judges its own picks.**"))
+                     f"{', and by '.join(told)}.**"))
 
 # %% [markdown]
 # Where the proxy judges, it judges its **own** picks, and praises them. Whoever picks should not be the one who judges.
@@ -675,17 +683,19 @@ print(f"The same answer by transformers alone: {plain:.4f}, by our judge: {ours:
 # outcomes are subtracted prompt by prompt before an interval is drawn. This is **one seed**.
 
 # %%
+told_by = "proxy" if judge is proxy else second
 verdicts, rows = {}, [["claim 10: best-of-N by the reward model lifts the win rate over SFT", "the paper",
-                       "we measured", "the lift", "verdict (one seed)"]]
+                       "we measured" + (f", by {told_by}" if judge else ""), "the lift", "verdict (one seed)"]]
 for policy, printed in (("DPO", ".72 to .83, N = 5"), ("SFT", "not tried")):
     single, label = f"{policy}, one answer", f"{policy}, best of {p.best_of} by proxy"
-    if judged:
-        lift = won["gold"][label] - won["gold"][single]
+    if judge:
+        lift = won[told_by][label] - won[told_by][single]
         verdicts[policy] = evaluate.verdict(evaluate.bootstrap_interval(lift), null=0.0)
-        rows.append([label, printed, f"{won['gold'][single].mean():.2f} to {won['gold'][label].mean():.2f}",
-                     evaluate.mean_and_interval(lift), verdicts[policy]])
+        rows.append([label, printed, f"{won[told_by][single].mean():.2f} to {won[told_by][label].mean():.2f}",
+                     evaluate.mean_and_interval(lift),
+                     verdicts[policy] + ("; the picker judges itself" if judge is proxy else "")])
     else:
-        rows.append([label, printed, "no gold judge here", "", "cannot be told"])
+        rows.append([label, printed, "no judge but the picker here", "", "cannot be told"])
 widgets.show_table(*rows)
 
 # %% [markdown]
@@ -729,11 +739,11 @@ def check_exercises():
 check_exercises()
 
 # %%
-comparison = course.Comparison(prompts, columns["category"], columns["reference"], picked, scores, "SFT", gold.tie if gold else 0.0)
-strict = outcomes("gold", tied=0) if judged else {}
-rates = {label: {"rate": float(won["gold"][label].mean()), "strict": float(one.mean()),
-                 "ties": 2 * float((won["gold"][label] - one).mean()),
-                 "interval": evaluate.bootstrap_interval(won["gold"][label])} for label, one in strict.items()}
+comparison = course.Comparison(prompts, columns["category"], columns["reference"], picked, scores, "SFT", judge)
+strict = outcomes(told_by, tied=0) if judge else {}
+rates = {label: {"rate": float(won[told_by][label].mean()), "strict": float(one.mean()),
+                 "ties": 2 * float((won[told_by][label] - one).mean()),
+                 "interval": evaluate.bootstrap_interval(won[told_by][label])} for label, one in strict.items()}
 summary = {"win_rates": rates, "draws": p.draws,
            "accuracy": {label: float((margin > 0).mean()) for label, margin in margins.items()},
            "calibration_error": {label: calibration_error(margin, margin > 0) for label, margin in margins.items()},
@@ -741,11 +751,9 @@ summary = {"win_rates": rates, "draws": p.draws,
            "best_of_n": {f"{panel} picked by {picker}": {n: float(found.mean()) for n, found in values.items()}
                          for (picker, panel), values in curves.items()},
            "claim_10": verdicts}
-folder = course.record(p.output_dir, p, histories, comparison, **summary)
-for name, figure in {"calibration": calibration_figure, "book_proxy": scatter_figure, "book_best_of_n": best_figure,
-                     "wins": wins_figure}.items():
-    if figure is not None:
-        figure.savefig(folder / f"{name}.png")
+figures = {"calibration": calibration_figure, **({"book_proxy": scatter_figure} if gold else {}),
+           "book_best_of_n": best_figure, "wins": wins_figure}
+folder = course.record(p.output_dir, p, histories, comparison, figures, **summary)
 print(f"Parameters, histories, responses, figures and the reward model are in {folder}.")
 
 # %% [markdown]

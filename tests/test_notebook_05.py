@@ -101,7 +101,7 @@ def test_the_verdict_on_each_step_comes_from_an_interval(notebook):
     """Guards the words that say where the proxy stops being worth following."""
     noise = np.random.default_rng(0).normal(size=200)
     curve = {1: noise, 2: noise + 1, 4: noise[::-1] + 1, 8: noise[::-1]}
-    assert notebook.steps_up(curve) == {2: "gold rises", 4: "cannot be told", 8: "gold falls"}
+    assert notebook.steps_up(curve) == {2: "rises", 4: "cannot be told", 8: "falls"}
 
 
 def test_the_printed_solutions_pass_the_notebook_s_own_check(notebook, capsys):
