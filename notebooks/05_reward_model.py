@@ -562,7 +562,7 @@ def steps_up(values):
 if other:
     gain = {picker: {n: curves[picker, second][n] - curves[picker, second][1] for n in sizes} for picker in pickers}
     steps = steps_up(curves["proxy", second])
-    rows = [["N", "KL bound (nats)", f"gain in {second}, by the proxy", f"of what {second}'s own picks gain",
+    rows = [["N", "KL bound (nats)", f"gain in {second}, by the proxy", f"of what picks by {second} gain",
              f"{second}, at this step"]]
     for n, step in steps.items():
         share_of_best = gain["proxy"][n].mean() / gain[second][n].mean()
