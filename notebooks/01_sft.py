@@ -284,7 +284,7 @@ held_out = to_tokens(data.Source(p.dataset).dialogs("test", limit=64, seed=p.see
 learnt_from = {json.dumps(prompt) for prompt in rows["prompt"]}
 others = list(data.Source(p.dataset).prompts("train", limit=p.dialogs + p.monitor_prompts, seed=p.seed)["prompt"])
 watched = [prompt for prompt in others if json.dumps(prompt) not in learnt_from][:p.monitor_prompts]
-if not watched:
+if judged and not watched:
     print("There is a demonstration of every prompt for training, so the checks watch prompts that it learns from.")
     watched = others[:p.monitor_prompts]
 
