@@ -1,4 +1,5 @@
-"""`python -m prefnb.book [NAME ...]`: execute notebooks in place, with outputs, and refresh the pictures in figures/.
+"""`python -m prefnb.book [NAME ...]`: execute notebooks in place, with outputs, and refresh the pictures in figures/ and
+the README's table of methods.
 
 The `.py` next to each notebook is the source; the `.ipynb` is what readers see. Cell ids stay as they are, so that
 a diff shows what changed.
@@ -12,8 +13,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from prefnb import methods
+
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 FIGURES = Path(__file__).parents[1] / "figures"
+README = Path(__file__).parents[1] / "README.md"
 
 
 def make(source: Path) -> None:
@@ -69,6 +73,14 @@ def _is_progress(output: dict) -> bool:
     return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
+def with_methods(text: str) -> str:
+    """The README with a row for every method, between the two lines that mark the table."""
+    begin, end = "<!-- methods: made by `make book` -->\n", "<!-- end of methods -->"
+    rows = "".join(f"| `{name}` | {one.about} |\n" for name, one in methods.listed().items())
+    before, after = text.split(begin)[0], text.split(end)[1]
+    return f"{before}{begin}| method | what it is |\n|---|---|\n{rows}{end}{after}"
+
+
 def main(names: list[str]) -> None:
     """Make the notebooks `names`, or all of them."""
     sources = [NOTEBOOKS / f"{name}.py" for name in names] or sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py"))
@@ -78,6 +90,7 @@ def main(names: list[str]) -> None:
         for picture in sorted((NOTEBOOKS / "runs" / source.stem).glob("book_*.png")):
             shutil.copyfile(picture, FIGURES / f"{source.stem}_{picture.name.removeprefix('book_')}")
             print(f"  figures/{source.stem}_{picture.name.removeprefix('book_')}")
+    README.write_text(with_methods(README.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -137,3 +137,9 @@ def test_the_book_strips_progress_and_widget_state_and_keeps_pictures():
     assert kept["metadata"] == {"kernelspec": {"name": "python3"}}
     assert kept["cells"][0]["outputs"] == [picture]
     assert kept["cells"][0]["metadata"] == {"tags": ["parameters"]}
+
+
+def test_the_readme_lists_the_methods_that_there_are():
+    """Guards against a table that a new method is not in: `make book` writes it from the folder."""
+    text = book.README.read_text(encoding="utf-8")
+    assert book.with_methods(text) == text and "| `dpo` | DPO: " in text
