@@ -533,6 +533,9 @@ if second:
         "paid.**" if low > 0 else
         f"**Whether what the pupil gained with the proxy is a gain with the {second.name} judge, too, these answers "
         "cannot tell.**")
+else:
+    say("Nobody but the proxy judges here, and it is what the pupil learnt from: whether the truth went with it, this "
+        "run cannot tell.")
 
 # %% [markdown]
 # ## At the edges
