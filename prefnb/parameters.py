@@ -165,6 +165,10 @@ class Settings(BaseModel):
         values = {name: by[preset if preset in by else "every"] for name, by in cls._values().items()}
         return {"preset": preset, **values}
 
+    def shared_with(self, other: type[Settings]) -> dict[str, Any]:
+        """The values of the fields that another method's settings have as well, but for the folder."""
+        return {name: getattr(self, name) for name in other.model_fields if name in self.__dict__ and name != "output_dir"}
+
     def named_files(self) -> list[str]:
         """The data and models that are named: "pocket", local files and folders, and names on the hub."""
         parts = {name: _parts(field) for name, field in type(self).model_fields.items()}
@@ -224,7 +228,7 @@ def check(names: Mapping[str, Any], settings: type[T], *more: type[Settings], **
     if more or own:
         settings = create_model(settings.__name__, __base__=(settings, *more), **own)
     fields = settings.model_fields
-    given = {name: names[name] for name in fields if names.get(name) is not None}
+    given = {name: names[name] for name in _declared(names) if name in fields and names[name] is not None}
     problems = [_unknown(name, fields) for name in dict.fromkeys(_declared(names)) if name not in fields]
 
     presets = settings.presets()

@@ -23,6 +23,11 @@ _RESPONSE_TOKEN = _TOKEN + "; background:rgba(0,158,115,.30)"
 _NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'  # "$3 or $4" is money, not mathematics
 
 
+def say(text: str) -> None:
+    """A sentence of a notebook as Markdown, with the figures of this run in it."""
+    display(Markdown(text))
+
+
 def show_table(*rows: Sequence) -> None:
     """Show rows of cells as a table; the first row is the header. Numbers with a fraction get three decimals.
 
@@ -182,3 +187,13 @@ def tokens_html(tokens: Iterable[str], mask: Iterable[bool]) -> str:
 def show_tokens(tokens: Iterable[str], mask: Iterable[bool]) -> None:
     """Show a dialog's tokens, the response mask in colour: what the loss sees and what it does not."""
     display(HTML(tokens_html(tokens, mask)))
+
+
+def show_answers(comparison, labels: Sequence[str]) -> None:
+    """`show_responses` of some policies of a `course.Comparison`, with its judge's scores and categories if it has them."""
+    show_responses(
+        comparison.prompts,
+        {label: comparison.answers[label] for label in labels},
+        {label: comparison.scores[label] for label in labels} if comparison.judge else None,
+        comparison.categories if any(comparison.categories) else None,
+    )

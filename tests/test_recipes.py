@@ -322,6 +322,11 @@ def test_a_comparison_keeps_draws_prompts_and_policies_apart():
     assert found.outcomes("DPO").tolist() == [3.5 / 4, 0.5 / 4]
     assert found.outcomes("DPO", against="SimPO").tolist() == [1.0, 0.0]
     assert found.outcomes("SFT").tolist() == [0.5, 0.5] and "SFT" not in found.win_rates
+    assert found.win_rate("DPO", "SimPO").rate == 0.5 and found.win_rate("DPO") == found.win_rates["DPO"]
+    assert {name: rate.rate for name, rate in found.by_category("DPO").items()} == {"x": 3.5 / 4, "y": 0.5 / 4}
+    assert found.flaws("DPO") == {}
+    found.gold = SimpleNamespace(flaws=lambda prompts, texts: {"odd": np.array([text[-1] in "13" for text in texts])})
+    assert found.flaws("DPO")["odd"].tolist() == [[False, True], [False, True]]
     read = lambda prompt, text: len(prompt[0]["content"]) + int(text[-1])  # noqa: E731
     judge = lambda prompts, texts: Scores(np.array(list(map(read, prompts, texts))))  # noqa: E731
     assert found.scores_by(judge, "DPO").total.tolist() == [[2, 3], [11, 12]]

@@ -11,10 +11,10 @@ from transformers import PreTrainedTokenizerBase
 
 from prefnb import data, evaluate
 from prefnb.batches import Examples, prompt_ids
-from prefnb.evaluate import WinRate, win_rate
+from prefnb.evaluate import Collapse, WinRate
 from prefnb.course.answers import answers_of
 from prefnb.course.settings import Judging
-from prefnb.judges import Judge, Scores, score_samples
+from prefnb.judges import GoldJudge, Judge, Scores, score_samples
 from prefnb.logprobs import DatasetLogprobs
 from prefnb.sampling import Sample
 
@@ -24,7 +24,7 @@ class Comparison:
     """What several policies answered to the same n prompts, and what the judge says of it.
 
     prompts, categories, references: n each. answers: {label: n * K samples}, the K of a prompt in a row; scores:
-    {label: (n, K)}, empty without a judge.
+    {label: (n, K)}, empty without a judge. gold: who knows what is wrong with an answer, if the data have such a judge.
     """
 
     prompts: list[list[dict]]
@@ -34,6 +34,7 @@ class Comparison:
     scores: dict[str, Scores]
     baseline: str
     judge: Judge | None
+    gold: GoldJudge | None = None
 
     @property
     def tie(self) -> float:
@@ -43,11 +44,28 @@ class Comparison:
     @cached_property
     def win_rates(self) -> dict[str, WinRate]:
         """{label: win rate over the baseline}, every draw against every draw; empty without a judge."""
-        return {
-            label: win_rate(found, self.scores[self.baseline], self.tie)
-            for label, found in self.scores.items()
-            if label != self.baseline
-        }
+        return {label: self.win_rate(label) for label in self.scores if label != self.baseline}
+
+    def win_rate(self, label: str, against: str | None = None) -> WinRate:
+        """A policy's win rate over the baseline, or over the policy `against`."""
+        return evaluate.win_rate(self.scores[label], self.scores[against or self.baseline], self.tie)
+
+    def by_category(self, label: str, against: str | None = None) -> dict[str, WinRate]:
+        """{category: win rate}; empty without a judge or categories."""
+        if not self.judge or not any(self.categories):
+            return {}
+        other = self.scores[against or self.baseline]
+        return evaluate.by_category(self.scores[label], other, self.categories, tie=self.tie)
+
+    def flaws(self, label: str) -> dict[str, np.ndarray]:
+        """{flaw: which of a policy's answers have it, bool (n, K)}; empty where no gold judge knows."""
+        texts = [one.text for one in self.answers[label]]
+        found = self.gold.flaws(self.asked(label), texts) if self.gold else {}
+        return {name: hits.reshape(len(self.prompts), -1) for name, hits in found.items()}
+
+    def collapse(self, label: str) -> Collapse:
+        """Whether a policy still says anything, by its answers beside the baseline's."""
+        return evaluate.collapse_check(self.answers[label], self.answers[self.baseline])
 
     def outcomes(self, label: str, against: str | None = None) -> np.ndarray:
         """What each prompt says of a policy and the baseline, or the policy `against`: (n,), the mean over all
@@ -107,7 +125,7 @@ def compare(
             "No program knows the right answers here, so there are no win rates: look at margins and held-out accuracy, "
             "or let a reward model judge (judge='proxy', or its folder or hub name)."
         )
-    return Comparison(prompts, column("category"), column("reference"), answers, scores, baseline, judge)
+    return Comparison(prompts, column("category"), column("reference"), answers, scores, baseline, judge, source.judge)
 
 
 def sampled_kl(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from prefnb.course.comparison import Comparison
@@ -25,7 +26,7 @@ def record(
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "parameters.json", vars(p))
     for label, history in histories.items():
-        history.save(folder / f"history_{label.replace(' ', '_')}.json")
+        history.save(folder / f"history_{re.sub(r'[^A-Za-z0-9.-]+', '_', label)}.json")
     write_json(folder / "responses.json", _responses(comparison))
     write_json(
         folder / "summary.json",

@@ -65,7 +65,7 @@ class FromRewards(FromSFT):
     kl_weight: float = setting("price of moving away from the reference", low=0, high=100, pocket=0.02, qwen=0.1)
 
 
-class Judging(Training):
+class Judging(FromSFT):
     """How a notebook compares the policies that it has trained."""
 
     test_prompts: int = setting("held-out prompts to answer", low=20, high=100_000, every=520)

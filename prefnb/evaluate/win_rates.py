@@ -38,6 +38,12 @@ class WinRate:
         """Do win rate and mean difference agree on which policy is better? If not, look at the tie width."""
         return (self.rate - 0.5) * self.mean_difference >= 0
 
+    @property
+    def beats(self) -> str:
+        """What the interval says, as the verb of a sentence: "beats", "loses to" or "cannot be told from"."""
+        low, high = self.interval
+        return "beats" if low > 0.5 else "loses to" if high < 0.5 else "cannot be told from"
+
     def __str__(self) -> str:
         low, high = self.interval
         return f"{self.rate:.2f} [{low:.2f}, {high:.2f}] (ties {self.tie_share:.2f})"
