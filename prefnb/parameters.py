@@ -167,7 +167,8 @@ class Settings(BaseModel):
 
     def shared_with(self, other: type[Settings]) -> dict[str, Any]:
         """The values of the fields that another method's settings have as well, but for the folder."""
-        return {name: getattr(self, name) for name in other.model_fields if name in self.__dict__ and name != "output_dir"}
+        names = set(other.model_fields) & set(vars(self)) - {"output_dir"}
+        return {name: getattr(self, name) for name in sorted(names)}
 
     def named_files(self) -> list[str]:
         """The data and models that are named: "pocket", local files and folders, and names on the hub."""
