@@ -79,7 +79,7 @@ from functools import partial
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import Markdown, display
+from IPython.display import display
 
 from prefnb import data, evaluate, models, plots, pocket, widgets
 from prefnb.batches import Batches, tokenize
@@ -338,11 +338,11 @@ print(f"{steps} steps; held-out loss {history.evals[0]['heldout_loss']:.2f} befo
 
 # %%
 before, after = history.evals[0], history.evals[-1]
-display(Markdown(f"**Over {steps} steps the held-out loss went from {before['heldout_loss']:.2f} to {after['heldout_loss']:.2f} "
-                 "nats a token" + (f", and the win rate against the base (judge: {judge.name}) from "
-                 f"{before['win_rate_base']:.2f}** (a tie of the base with itself) **to {after['win_rate_base']:.2f}.**"
-                 if judged else ".**")
-                 + " Each demonstration was seen about once, so there is little to memorise and the two losses fall together."))
+widgets.say(f"**Over {steps} steps the held-out loss went from {before['heldout_loss']:.2f} to {after['heldout_loss']:.2f} "
+            "nats a token" + (f", and the win rate against the base (judge: {judge.name}) from "
+            f"{before['win_rate_base']:.2f}** (a tie of the base with itself) **to {after['win_rate_base']:.2f}.**"
+            if judged else ".**")
+            + " Each demonstration was seen about once, so there is little to memorise and the two losses fall together.")
 
 # %% [markdown]
 # ## What SFT learns: the style as well
@@ -392,11 +392,11 @@ if gold:
     widgets.show_table(["share of answers", *first], *[[name, *(f"{share:.0%}" for share in shares.values())]
                                                        for name, shares in styles.items()])
     more = [name for name in first if first[name] > warm[name]]
-    display(Markdown((f"**More of the first choices are {', '.join(more)} than of the answers at temperature 0.7.** " if more else "")
-                     + f"Mean gold score: {golds[0]:.2f} greedy, {golds[1]:.2f} at 0.7. "
-                     + ("In these flaws the style of the demonstrations is what the model says first. " if more else "")
-                     + "Demonstrations cannot say which of their habits are bad; comparisons can, and the rest of this "
-                     "course is about them."))
+    widgets.say((f"**More of the first choices are {', '.join(more)} than of the answers at temperature 0.7.** " if more else "")
+                + f"Mean gold score: {golds[0]:.2f} greedy, {golds[1]:.2f} at 0.7. "
+                + ("In these flaws the style of the demonstrations is what the model says first. " if more else "")
+                + "Demonstrations cannot say which of their habits are bad; comparisons can, and the rest of this "
+                "course is about them.")
 
 # %% [markdown]
 # ## A small subset: what the loss does not tell
@@ -461,9 +461,9 @@ if judged:
     found += [f"win rate against {name} {first[f'win_rate_{name}']:.2f} → {final[f'win_rate_{name}']:.2f}, at its best "
               f"{max(row[f'win_rate_{name}'] for row in small_history.evals):.2f}" for name in opponents]
 rose = final["heldout_loss"] > lowest + 0.05
-display(Markdown("**In this run:** " + "; ".join(found) + ". The held-out loss "
-                 + ("**turned and rose** while the training loss fell." if rose else "did **not** turn while the training loss fell.")
-                 + f" (This run took {small_steps} steps on {len(few)} demonstrations, the one in view {steps} on {len(examples)}.)"))
+widgets.say("**In this run:** " + "; ".join(found) + ". The held-out loss "
+            + ("**turned and rose** while the training loss fell." if rose else "did **not** turn while the training loss fell.")
+            + f" (This run took {small_steps} steps on {len(few)} demonstrations, the one in view {steps} on {len(examples)}.)")
 
 # %% [markdown]
 # The checks use few prompts, and the best of several checks is partly luck. What these answers are worth in the end is
@@ -563,9 +563,9 @@ plots.plot_training(runs["length penalty"][1], ["penalty", "sample_length", "los
 _, costs = runs["length penalty"][1]["penalty"]
 half = len(costs) // 2
 if half > 1:
-    display(Markdown(f"Each point is the mean of only {2 * p.batch_size} samples, drawn every {p.length_every} steps; from the "
-                     f"first half of the run to the second the penalty went from {costs[:half].mean():.2f} to "
-                     f"{costs[half:].mean():.2f}. What it has done to the answers is measured on the test prompts, below."))
+    widgets.say(f"Each point is the mean of only {2 * p.batch_size} samples, drawn every {p.length_every} steps; from the "
+                f"first half of the run to the second the penalty went from {costs[:half].mean():.2f} to "
+                f"{costs[half:].mean():.2f}. What it has done to the answers is measured on the test prompts, below.")
 
 # %% [markdown]
 # ## What it all comes to
@@ -588,11 +588,10 @@ win_figure
 def measures(name):
     """A row of the table: length, habits that a reader dislikes, similarity to a good answer, held-out perplexity."""
     drawn, texts = comparison.answers[name], comparison.texts(name)
-    flaws = gold.flaws(comparison.asked(name), [one.text for one in drawn]) if gold else {}
     parts = comparison.scores[name].parts if judged else {}  # a reward model has none
     response = DatasetLogprobs.compute(policies[name], held_out).all().response
     bleu = evaluate.bleu(texts, comparison.references)["bleu4"] if any(comparison.references) else float("nan")
-    return {"tokens": evaluate.mean_length(drawn), **{flaw: seen.mean() for flaw, seen in flaws.items()},
+    return {"tokens": evaluate.mean_length(drawn), **{flaw: seen.mean() for flaw, seen in comparison.flaws(name).items()},
             **({"fluency": parts["fluency"].mean()} if "fluency" in parts else {}), "BLEU-4": bleu,
             "perplexity": evaluate.perplexity(response.sum, response.length)}
 
@@ -615,15 +614,12 @@ display(length_figure)
 shorter = comparison.lengths("SFT, length penalty").mean(1) - comparison.lengths("SFT, more steps").mean(1)
 effect = f"**The penalty changes the length of an answer by {evaluate.mean_and_interval(shorter)} tokens**"
 if judged:
-    rate = evaluate.win_rate(comparison.scores["SFT, length penalty"], comparison.scores["SFT, more steps"], tie=judge.tie)
+    rate = comparison.win_rate("SFT, length penalty", "SFT, more steps")
     effect += f", **and its win rate over SFT with as many steps and no penalty is {rate}** (judge: {judge.name})"
-display(Markdown(effect + "."))
+widgets.say(effect + ".")
 
 # %%
-shown = ("SFT", "SFT, length penalty", "small subset")
-widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for name in shown},
-                       comparison.scores if judged else None,
-                       comparison.categories if any(comparison.categories) else None)
+widgets.show_answers(comparison, ("SFT", "SFT, length penalty", "small subset"))
 
 
 # %% [markdown]
@@ -652,7 +648,7 @@ CLAIMS = [  # what is claimed, the report's figures, the policy, its opponent, a
     ("They end below a model that saw more (Hao: the Instruct model)", "fig. 2", "small subset", "SFT", "below")]
 lines = []
 for claim, paper, name, other, where in CLAIMS if judged else []:
-    rate = evaluate.win_rate(comparison.scores[name], comparison.scores[other], tie=judge.tie)
+    rate = comparison.win_rate(name, other)
     lines.append([claim, paper, str(rate), verdict(rate.interval, where)])
 if judged:
     ours = f"we measured ({len(comparison.prompts)} prompts, judge: {judge.name}, seed {p.seed})"
@@ -668,7 +664,7 @@ else:
 
 # %%
 collapse = {name: evaluate.collapse_check(comparison.answers[name], comparison.answers["SFT"]) for name in list(policies)[2:]}
-display(Markdown("\n".join(f"- **{name}**, beside SFT: {found}" for name, found in collapse.items())))
+widgets.say("\n".join(f"- **{name}**, beside SFT: {found}" for name, found in collapse.items()))
 
 # %% [markdown]
 # ## Exercises

@@ -123,7 +123,7 @@ def dpo(policy, reference, *, beta):
 
 # %%
 import torch
-from IPython.display import Markdown, display
+from IPython.display import display
 from prefnb import evaluate, widgets
 from prefnb.logprobs import from_tokens
 
@@ -197,10 +197,10 @@ examples = course.pair_examples(p, tokenizer)
 held_out = course.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
 first = data.Source(p.dataset).pairs(limit=p.pairs, seed=p.seed)[examples.kept[0]]
 warning = "" if len(examples) >= 128 else " So few show that everything runs, and little else."
-display(Markdown(f"**{len(examples)} pairs to train on, {len(held_out)} held out.**{warning} One of them:\n\n"
-                 f"| prompt | chosen | rejected |\n|---|---|---|\n| " + " | ".join(
-                     widgets.escaped(text[:600])
-                     for text in (first["prompt"][-1]["content"], first["chosen"], first["rejected"])) + " |"))
+widgets.say(f"**{len(examples)} pairs to train on, {len(held_out)} held out.**{warning} One of them:\n\n"
+            f"| prompt | chosen | rejected |\n|---|---|---|\n| " + " | ".join(
+                widgets.escaped(text[:600])
+                for text in (first["prompt"][-1]["content"], first["chosen"], first["rejected"])) + " |")
 plots.plot_lengths({"prompt": [len(ids) for ids in examples.prompt_ids],
                     **{side: [len(ids) for ids in rows] for side, rows in examples.responses.items()}})
 
@@ -271,7 +271,7 @@ if all(getattr(p, name) == value for name, value in defaults.items() if name != 
 # %%
 after = on_held_out(policies[p.beta], p.beta)
 display(plots.plot_logprobs(histories[p.beta]))
-Markdown(f"""On {len(held_out)} held-out pairs, in nats per response: the chosen one
+widgets.say(f"""On {len(held_out)} held-out pairs, in nats per response: the chosen one
 **{evaluate.change(after['d_chosen'])}** ($d(y_w)$ = {evaluate.mean_and_interval(after['d_chosen'])}), the rejected one
 **{evaluate.change(after['d_rejected'])}** ($d(y_l)$ = {evaluate.mean_and_interval(after['d_rejected'])}). The margin went
 from 0 to {evaluate.mean_and_interval(after['margin'])} and accuracy to {after['accuracy'].mean():.2f}. What a response loses
@@ -322,7 +322,7 @@ def order_of_kls():
             + ("; the intervals of the two ends lie apart." if apart else "; the intervals of the two ends overlap."))
 
 
-Markdown(f"""{order_of_kls()} **Margins of different betas cannot be compared**: the margin has beta in it, so read the
+widgets.say(f"""{order_of_kls()} **Margins of different betas cannot be compared**: the margin has beta in it, so read the
 gap in nats beside it. Adam divides the gradient by its own size, so all betas begin with nearly the same steps; they part when
 the margins are no longer small, and with a high beta that is sooner.""")
 
@@ -337,7 +337,7 @@ rewards = [{side: state[f"reward_{side}"].numpy() for side in ("chosen", "reject
 rewards_figure = plots.plot_rewards(*rewards)
 gold = data.Source(p.dataset).judge  # None where no program knows the right answers
 display(rewards_figure)
-Markdown(f"""The chosen responses' mean is {evaluate.mean_and_interval(rewards[1]['chosen'])}, the rejected ones'
+widgets.say(f"""The chosen responses' mean is {evaluate.mean_and_interval(rewards[1]['chosen'])}, the rejected ones'
 {evaluate.mean_and_interval(rewards[1]['rejected'])}: in {after['accuracy'].mean():.0%} of the held-out pairs the chosen one ends
 above. {"(The annotator errs now and then, so 100% would not be right either.)" if gold else ""}""")
 
@@ -396,7 +396,7 @@ def was_overdone():
 
 ends = {label: histories[name].last("loss") for label, name in ((main, p.beta), ("DPO, further", "further"))}
 held = {label: f"{found['loss'].mean():.3f}" for label, found in runs.items()}
-Markdown(f"""The further run takes {len(histories["further"].rows)} steps over {len(some)} pairs, the main one
+widgets.say(f"""The further run takes {len(histories["further"].rows)} steps over {len(some)} pairs, the main one
 {len(histories[p.beta].rows)} over {len(examples)}. Over its last steps the training loss is {ends["DPO, further"]:.3f} (main
 run: {ends[main]:.3f}). On held-out pairs the loss is {held["DPO, further"]} afterwards (main run: {held[main]}; before any
 training: {held["SFT"]}).
@@ -465,7 +465,7 @@ def where(label):
 
 printed_value = histories['"KL" as printed'].last("penalty")
 spread = {label: evaluate.mean_and_interval(d - rejected) for label, (d, rejected) in variant_shifts.items()}
-Markdown(f"""The chosen responses ended {where('DPO')} under plain DPO and {where('DPO-Positive')} under DPO-Positive. The printed
+widgets.say(f"""The chosen responses ended {where('DPO')} under plain DPO and {where('DPO-Positive')} under DPO-Positive. The printed
 "KL" ended at {printed_value:+.3f}, {'below 0, where no KL can be' if printed_value < 0 else 'which happens to be no less than 0'};
 under it the rejected response {evaluate.change(variant_shifts['"KL" as printed'][1])}. The gap that is left between chosen and
 rejected: {'; '.join(f'{label} {found} nats' for label, found in spread.items())}.""")
@@ -479,14 +479,12 @@ rejected: {'; '.join(f'{label} {found} nats' for label, found in spread.items())
 # half, with a 95% interval over prompts. At one half (the dotted line) neither is better.
 
 # %%
-known = any(comparison.categories)  # other data may have no categories
+categories = comparison.by_category(main)  # none without a judge, or of other data
 if judge:
     display(plots.plot_win_rates(comparison.win_rates, against="SFT"))
     rate = comparison.win_rates[main]
     print(f"DPO against SFT: {rate.rate:.3f} [{rate.interval[0]:.3f}, {rate.interval[1]:.3f}]")
     print(f"Judge: {judge.name}.")
-    categories = evaluate.by_category(comparison.scores[main], comparison.scores["SFT"], comparison.categories,
-                                      tie=comparison.tie) if known else {}
     if categories:
         display(plots.plot_categories(categories, against="SFT"))
 else:
@@ -498,7 +496,7 @@ else:
 def how_they_ended(label):
     """A policy's win rate against SFT in words, and whether its answers collapsed."""
     words = [against_sft(label)] if judge else []
-    collapse = evaluate.collapse_check(comparison.answers[label], comparison.answers["SFT"])
+    collapse = comparison.collapse(label)
     words += ["has collapsed: " + "; ".join(collapse.reasons) if collapse.collapsed else "has not collapsed"]
     return f"- **{label}** {' and '.join(words)}."
 
@@ -509,7 +507,7 @@ def against_sft(label):
     return "wins against SFT" if low > 0.5 else "loses against SFT" if high < 0.5 else "cannot be told from SFT"
 
 
-Markdown("\n".join(how_they_ended(label) for label in contestants if label != "SFT"))
+widgets.say("\n".join(how_they_ended(label) for label in contestants if label != "SFT"))
 
 # %% [markdown]
 # ### What changed in the answers
@@ -521,32 +519,28 @@ Markdown("\n".join(how_they_ended(label) for label in contestants if label != "S
 
 # %%
 if gold:
-    flaws = {label: gold.flaws(comparison.asked(label), [one.text for one in comparison.answers[label]])
-             for label in ("SFT", main)}
-    changes = {name: (flaws[main][name] * 1.0 - flaws["SFT"][name]).reshape(len(comparison.prompts), -1)
-               for name in flaws["SFT"]}
+    flaws = {label: comparison.flaws(label) for label in ("SFT", main)}
+    changes = {name: flaws[main][name] * 1.0 - flaws["SFT"][name] for name in flaws["SFT"]}
     helpful = {label: comparison.scores_by(gold, label).parts["helpfulness"] for label in ("SFT", main)}
     widgets.show_table(["share of answers", "SFT", main, "change"],
                        *[[name, *(float(flaws[label][name].mean()) for label in flaws), evaluate.mean_and_interval(change)]
                          for name, change in changes.items()],
                        ["parts that are right", *(float(found.mean()) for found in helpful.values()),
                         evaluate.mean_and_interval(helpful[main].mean(1) - helpful["SFT"].mean(1))])
-    display(Markdown(f"After DPO: {'; '.join(f'{name} {evaluate.change(change)}' for name, change in changes.items())}."))
-if judge and known:
+    widgets.say(f"After DPO: {'; '.join(f'{name} {evaluate.change(change)}' for name, change in changes.items())}.")
+if categories:
     won = {word: [name.replace("_", " ") for name, found in categories.items() if evaluate.verdict(found.interval) == word]
            for word in ("holds here", "does not hold here", "cannot be told")}
-    display(Markdown(f"""Of the {len(categories)} categories DPO wins {len(won['holds here'])}
+    widgets.say(f"""Of the {len(categories)} categories DPO wins {len(won['holds here'])}
 ({', '.join(won['holds here']) or 'none'}), loses {len(won['does not hold here'])}
 ({', '.join(won['does not hold here']) or 'none'}), and {len(won['cannot be told'])} cannot be told
-({', '.join(won['cannot be told']) or 'none'}); judge: {judge.name}."""))
+({', '.join(won['cannot be told']) or 'none'}); judge: {judge.name}.""")
 
 # %% [markdown]
 # Then read some answers; a number never replaces reading.
 
 # %%
-widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in ("SFT", main)},
-                       {label: comparison.scores[label] for label in ("SFT", main)} if judge else None,
-                       comparison.categories if known else None)
+widgets.show_answers(comparison, ("SFT", main))
 
 # %% [markdown]
 # ## The papers say, we measured
@@ -638,8 +632,7 @@ check_exercises()
 
 # %%
 folder = course.record(p.output_dir or "runs/02_dpo", p,
-                       {f"beta {k:g}" if isinstance(k, float) else k.replace('"', ""): history
-                        for k, history in histories.items()},
+                       {f"beta {k:g}" if isinstance(k, float) else k: history for k, history in histories.items()},
                        comparison, kl={f"{value:g}": found["k3"] for value, found in kls.items()},
                        held_out_accuracy={f"{value:g}": float(seen[value]["accuracy"].mean()) for value in all_betas},
                        figures={"loss": loss_figure, "rewards": rewards_figure, "book_variants": shift_figure,
@@ -668,7 +661,7 @@ low, high = evaluate.bootstrap_interval(gap.numpy())
 learnt = ("the chosen response gained on the rejected one" if low > 0 else "the chosen response lost ground" if high < 0
           else "it cannot be told whether the chosen response gained")
 enough = f" By its answers DPO {against_sft(main)} ({comparison.win_rates[main]}, judge: {judge.name})." if judge else ""
-Markdown(f"""By asking, pair by pair, that the chosen response gain on the rejected one, both measured from the reference.
+widgets.say(f"""By asking, pair by pair, that the chosen response gain on the rejected one, both measured from the reference.
 On {len(held_out)} pairs that it has not seen, {learnt} ({evaluate.mean_and_interval(gap)} nats); by itself the chosen one
 {evaluate.change(after['d_chosen'])} and the rejected one {evaluate.change(after['d_rejected'])}. The policy now has
 {after['accuracy'].mean():.0%} of these pairs the right way round.{enough}

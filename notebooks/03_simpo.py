@@ -82,7 +82,7 @@ if len(p.grid_gammas) != len(p.grid_betas):
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Markdown, display
+from IPython.display import display
 from prefnb import evaluate, plots, widgets
 from prefnb.logprobs import from_tokens
 
@@ -206,8 +206,8 @@ for axis, name, unit in zip(axes, ("sum", "mean"), ("nats", "nats per token")):
     axis.set(xlabel="tokens in chosen - in rejected", title=f"chosen - rejected, by the {name} ({unit})")
     said.append(f"by the {name}, {np.mean(gap > 0):.0%} of the chosen responses are the likelier ones, and the "
                 f"difference has a correlation of {np.corrcoef(by_length, gap)[0, 1]:+.2f} with that of the lengths")
-display(Markdown(f"**{len(examples)} pairs to train on, {len(held_out)} held out.** "
-                 f"Under the SFT model, {'; '.join(said)}."))
+widgets.say(f"**{len(examples)} pairs to train on, {len(held_out)} held out.** "
+            f"Under the SFT model, {'; '.join(said)}.")
 lengths_figure
 
 # %% [markdown]
@@ -240,8 +240,7 @@ def watched(objective):
 
 def dpo_of_02():
     """DPO with the same parameters but its own learning rate: (policy, history). Its d is its reward over beta."""
-    shared = {name: value for name, value in vars(p).items() if name in methods.dpo.Settings.model_fields}
-    made = methods.dpo.recipe(**shared | {"beta": p.dpo_beta, "learning_rate": dpo_rate})
+    made = methods.dpo.recipe(**p.shared_with(methods.dpo.Settings) | {"beta": p.dpo_beta, "learning_rate": dpo_rate})
     for row in made.history.rows:
         row |= {f"d_{side}": row[f"reward_{side}"] / p.dpo_beta for side in ("chosen", "rejected")}
     return made.model, made.history
@@ -313,8 +312,8 @@ at_start = share(before.chosen.mean > before.rejected.mean)
 ends = {label: found["kl"]["interval"] for label, found in measured.items()}
 further = ("further than" if ends["SimPO"][0] > ends["DPO"][1] else "less far than" if ends["SimPO"][1] < ends["DPO"][0]
            else "not clearly further or less far than")
-Markdown(f"{' '.join(sentences)} Before training, accuracy by the mean was {at_start:.3f}. By its own samples, SimPO "
-         f"went **{further}** DPO from SFT.")
+widgets.say(f"{' '.join(sentences)} Before training, accuracy by the mean was {at_start:.3f}. By its own samples, SimPO "
+            f"went **{further}** DPO from SFT.")
 
 # %% [markdown]
 # ## One word wrong: the sum in SimPO, the mean in DPO
@@ -382,7 +381,7 @@ def loud_or_silent(label):
             f"afterwards {last:.0%}, and the weights' standard deviation is {states[1].std():.3f}.")
 
 
-Markdown("\n".join(map(loud_or_silent, losses)))
+widgets.say("\n".join(map(loud_or_silent, losses)))
 
 # %% [markdown]
 # ## The paper's grid
@@ -443,8 +442,8 @@ tiles(right, {setting: (rate, f"{rate:.3f}") for setting, rate in PAPER.items()}
       f"paper 004, win rate over SFT (DPO {PAPER_DPO})")
 display(grid_figure)
 numbers = {setting: found_at(label)[0] for setting, label in labels.items()}
-Markdown("Best of ours: gamma {:g}, beta {:g}, at {:.2f}; ".format(*(top := max(numbers, key=numbers.get)), numbers[top])
-         + "best of the paper's: gamma {:g}, beta {:g}, at {:.3f}.".format(*(top := max(PAPER, key=PAPER.get)), PAPER[top]))
+widgets.say("Best of ours: gamma {:g}, beta {:g}, at {:.2f}; ".format(*(top := max(numbers, key=numbers.get)), numbers[top])
+            + "best of the paper's: gamma {:g}, beta {:g}, at {:.3f}.".format(*(top := max(PAPER, key=PAPER.get)), PAPER[top]))
 
 # %% [markdown]
 # ## Does it win?
@@ -460,7 +459,7 @@ def how_it_ended(label):
     if judge:
         low, high = comparison.win_rates[label].interval
         words += ["wins against SFT" if low > 0.5 else "loses against SFT" if high < 0.5 else "cannot be told from SFT"]
-    collapse = evaluate.collapse_check(comparison.answers[label], comparison.answers["SFT"])
+    collapse = comparison.collapse(label)
     words += ["has collapsed: " + "; ".join(collapse.reasons) if collapse.collapsed else "has not collapsed"]
     drawn = comparison.answers[label]
     return (f"- **{label}** {' and '.join(words)} (mean length {evaluate.mean_length(drawn):.1f} tokens, SFT "
@@ -473,11 +472,9 @@ if judge:
     print(f"DPO against SFT: {rate.rate:.3f} [{rate.interval[0]:.3f}, {rate.interval[1]:.3f}]")
     print(f"Judge: {judge.name}.")
 answer_lengths = {label: comparison.lengths(label).ravel() for label in ("SFT", *losses)}
-display(plots.plot_lengths(answer_lengths), Markdown("\n".join(map(how_it_ended, policies))))
-shown = ("SFT", "DPO", "SimPO")
-widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in shown},
-                       {label: comparison.scores[label] for label in shown} if judge else None,
-                       comparison.categories if any(comparison.categories) else None)
+display(plots.plot_lengths(answer_lengths))
+widgets.say("\n".join(map(how_it_ended, policies)))
+widgets.show_answers(comparison, ("SFT", "DPO", "SimPO"))
 
 # %% [markdown]
 # ## The paper says, we measured
@@ -527,7 +524,7 @@ if judge:
         f"{label} is {words[ends[label]]} ({evaluate.mean_and_interval(lead)})" for label, lead in leads.items()) + "."
     if set(ends.values()) != {"does not hold here"}:
         mistakes += " So a mistake need not lower a win rate: look for it in the weights."
-Markdown(f"That SimPO without careful tuning is below DPO **{conclusion}**.{at_main}{mistakes}")
+widgets.say(f"That SimPO without careful tuning is below DPO **{conclusion}**.{at_main}{mistakes}")
 
 # %% [markdown]
 # ## Exercises
@@ -622,4 +619,4 @@ if judge:
             f"{TO_DO_BETTER[found]} (DPO's lead: {evaluate.mean_and_interval(lead)}).")
 else:
     said = "Without a judge this run cannot tell."
-Markdown(f"{said} By its own samples SimPO went {further} DPO from SFT. One seed of training: `-p seed 1` is another.")
+widgets.say(f"{said} By its own samples SimPO went {further} DPO from SFT. One seed of training: `-p seed 1` is another.")

@@ -70,7 +70,7 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import Markdown, display
+from IPython.display import display
 from torch.nn.functional import logsigmoid
 
 from prefnb import data, evaluate, plots, widgets
@@ -78,11 +78,6 @@ from prefnb.logprobs import DatasetLogprobs, ResponseLogprobs, from_tokens
 from prefnb.methods.dpo import dpo
 
 plt.style.use("prefnb.book")
-
-
-def say(text):
-    display(Markdown(text))
-
 
 # %% [markdown]
 # ## The idea
@@ -377,7 +372,8 @@ if gold:
     found = {name: flaws_of(texts) for name, texts in found.items()}
     own_flaws, _, chosen_flaws, _ = found.values()
     widgets.show_table(["", *own_flaws], *[[name, *values.values()] for name, values in found.items()])
-    say("The favourite answer shows " + ", ".join(f"{name} in {own_flaws[name]:.0%} (chosen: {chosen_flaws[name]:.0%})"
+    widgets.say(
+        "The favourite answer shows " + ", ".join(f"{name} in {own_flaws[name]:.0%} (chosen: {chosen_flaws[name]:.0%})"
         for name in own_flaws if name != "gold score") + f". Its gold score is {own_flaws['gold score']:.2f}, that of the "
         f"chosen answers {chosen_flaws['gold score']:.2f}: **there is something to unlearn in it, and much that is right.**")
 
@@ -442,9 +438,11 @@ pushes = {at: torch.cat([unlikelihood_gradient(tokens, at) for tokens in own]) f
 for at, found in pushes.items():
     rows.append([f"by {at}", f"{found.median():.2g}", f"{found.mean():.2g}"])
 widgets.show_table(*rows)
-say(f"By sequence the push is as strong as the model is sure of its whole answer: here $\\pi(y_{{gen}})$ has a median of "
-    f"{start.generated.sum.exp().median():.2g}, and the push on a token a median of {pushes['sequence'].median():.2g}, beside DPO's "
-    f"$\\beta/2$ = {p.beta / 2:g} at step 0. By token it has a median of **{pushes['token'].median():.2g}**.")
+widgets.say(
+    f"By sequence the push is as strong as the model is sure of its whole answer: here $\\pi(y_{{gen}})$ has a median of "
+    f"{start.generated.sum.exp().median():.2g}, and the push on a token a median of "
+    f"{pushes['sequence'].median():.2g}, beside DPO's $\\beta/2$ = {p.beta / 2:g} at step 0. By token it has a median of "
+    f"**{pushes['token'].median():.2g}**.")
 
 # %% [markdown]
 # By token, unlikelihood pushes hardest on the tokens of which the model is all but certain, the second half of a word,
@@ -476,8 +474,7 @@ def trained_dppo(alpha, penalty=p.penalty, live=None):
 
 # %%
 policies, histories = {"SFT": policy_start}, {}
-shared = {name: value for name, value in vars(p).items() if name in methods.dpo.Settings.model_fields}
-made = methods.dpo.recipe(**shared | {"learning_rate": dpo_rate})
+made = methods.dpo.recipe(**p.shared_with(methods.dpo.Settings) | {"learning_rate": dpo_rate})
 policies["DPO"], histories["DPO"] = made.model, made.history
 CURVES = ["loss", "margin", "accuracy", "logp_chosen", "logp_rejected", "logp_generated"]
 both = plots.LiveFigure(lambda history: plots.plot_training({"DPO": histories["DPO"], "DPPO": history}, CURVES))
@@ -514,10 +511,10 @@ for label, found in seen.items():
 widgets.show_table(*rows)
 moved = {label: {which: (getattr(seen[label], which).sum - getattr(seen["SFT"], which).sum).numpy() for which in heldout.names}
          for label in histories}
-say(" ".join(f"Under **{label}** the model's own answer {evaluate.change(found['generated'])} "
-             f"({evaluate.mean_and_interval(found['generated'])} nats) and the chosen one "
-             f"{evaluate.change(found['chosen'])} ({evaluate.mean_and_interval(found['chosen'])})."
-             for label, found in moved.items()))
+widgets.say(" ".join(f"Under **{label}** the model's own answer {evaluate.change(found['generated'])} "
+                     f"({evaluate.mean_and_interval(found['generated'])} nats) and the chosen one "
+                     f"{evaluate.change(found['chosen'])} ({evaluate.mean_and_interval(found['chosen'])})."
+                     for label, found in moved.items()))
 
 # %% [markdown]
 # With `-p alpha 0` and the loss as printed the two trainings must be one and the same (if one machine ran both:
@@ -553,8 +550,9 @@ for name in BEST_ALPHA:
 push = float(weight_of(vote(start, p.normalize), p.weight, p.zeta).mean())
 print("trained from the same start:", "; ".join(histories))
 if p.penalty == "minimum_likelihood" and p.alpha and p.beta:
-    say(f"Before training the mean $f(r)$ is {push:.3f}. At $\\alpha$ = {p.alpha:g} the penalty therefore pulls "
-        f"**{p.alpha * push / (p.beta / 2):.1f} times** as hard as DPO does, and as hard at $\\alpha$ = {p.beta / 2 / push:.2g}.")
+    widgets.say(f"Before training the mean $f(r)$ is {push:.3f}. At $\\alpha$ = {p.alpha:g} the penalty therefore pulls "
+                f"**{p.alpha * push / (p.beta / 2):.1f} times** as hard as DPO does, and as hard at "
+                f"$\\alpha$ = {p.beta / 2 / push:.2g}.")
 
 # %% [markdown]
 # ## Are they still answering?
@@ -576,8 +574,8 @@ for label, check in checks.items():
     rows.append([label, f"{strength[label]:g}", f"{kls[label]['k3']:.1f}" if label in kls else "", check])
 widgets.show_table(*rows)
 fallen = [label for label, check in checks.items() if check.collapsed]
-say(f"Collapsed: **{', '.join(fallen)}**. Their win rates below are those of broken policies." if fallen
-    else "By this check, **none of the policies has collapsed**.")
+widgets.say(f"Collapsed: **{', '.join(fallen)}**. Their win rates below are those of broken policies." if fallen
+            else "By this check, **none of the policies has collapsed**.")
 
 # %% [markdown]
 # "DPPO" is the run with the parameters above. If the table calls a policy collapsed, read its answers further down;
@@ -591,7 +589,7 @@ say(f"Collapsed: **{', '.join(fallen)}**. Their win rates below are those of bro
 # %%
 if comparison.judge:
     shown = {label: comparison.win_rates[label] for label in ("DPO", *penalties)}
-    say(f"All win rates from here on are judged by **{comparison.judge.name}**.")
+    widgets.say(f"All win rates from here on are judged by **{comparison.judge.name}**.")
     display(plots.plot_win_rates(shown, against="SFT"))
     for label, rate in shown.items():
         low, high = rate.interval
@@ -635,7 +633,7 @@ best_dppo = max(rivals, key=rate_of.get) if comparison.judge else "DPPO"
 if gold:
     rows = [["policy", *(name for name in own_flaws if name != "gold score"), "parts that are right", "gold score"]]
     for label in ("SFT", *(label for label in histories if label not in fallen)):
-        flaws = gold.flaws(comparison.asked(label), [one.text for one in answers[label]])
+        flaws = comparison.flaws(label)
         by_gold = comparison.scores[label] if comparison.judge.name == "gold" else comparison.scores_by(gold, label)
         rows.append([label, *(float(flaws[name].mean()) for name in rows[0][1:-2]),
                      float(by_gold.parts["helpfulness"].mean()), float(by_gold.total.mean())])
@@ -646,19 +644,15 @@ if gold:
 # prompts, which flatters it a little.) Each category has few prompts: only large differences mean anything.
 
 # %%
-if comparison.judge:
-    scores, categories = comparison.scores, comparison.categories
-    found = {label: evaluate.by_category(scores[label], scores["SFT"], categories, comparison.tie)
-             for label in ("DPO", best_dppo)}
+found = {label: comparison.by_category(label) for label in ("DPO", best_dppo)}
+if found["DPO"]:  # other data may have no categories
     display(plots.plot_categories(found, against="SFT"))
 
 # %% [markdown]
 # Three prompts side by side. Numbers say how often; only reading says what changed.
 
 # %%
-widgets.show_responses(comparison.prompts,
-                       {label: answers[label] for label in dict.fromkeys(("SFT", "DPO", best_dppo, "DPPO"))},
-                       comparison.scores, comparison.categories if any(comparison.categories) else None)
+widgets.show_answers(comparison, list(dict.fromkeys(("SFT", "DPO", best_dppo, "DPPO"))))
 
 # %% [markdown]
 # ## How they vote on pairs they have not seen
@@ -834,13 +828,14 @@ print(f"Parameters, histories, responses with scores, summary and figures are in
 if comparison.judge:
     helped = {"holds here": "it helped", "does not hold here": "it did harm", "cannot be told": "it cannot be told"}
     found, word = verdict(comparison.outcomes("DPPO") - comparison.outcomes("DPO"))
-    say(f"At $\\alpha$ = {p.alpha:g} ({p.penalty.replace('_', ' ')}), against DPO on {len(comparison.prompts)} prompts, "
-        f"judged by {comparison.judge.name}: **{helped[word]}** (its lead over DPO: {found})"
-        + (", and the policy collapsed." if "DPPO" in fallen else "."))
+    widgets.say(f"At $\\alpha$ = {p.alpha:g} ({p.penalty.replace('_', ' ')}), against DPO on {len(comparison.prompts)} "
+                f"prompts, judged by {comparison.judge.name}: **{helped[word]}** (its lead over DPO: {found})"
+                + (", and the policy collapsed." if "DPPO" in fallen else "."))
     found, word = verdict(comparison.outcomes(best_dppo) - comparison.outcomes("DPO"))
-    say(f"Of all {len(rivals)} DPPO runs the one with the highest win rate, picked on these same prompts, is {best_dppo}; "
-        f"it leads DPO by {found}: **{helped[word]}**. The penalty acts on every token of the favourite answer, on what "
-        "is right in it too" + ("; the table of flaws says what went." if gold else "."))
+    widgets.say(f"Of all {len(rivals)} DPPO runs the one with the highest win rate, picked on these same prompts, is "
+                f"{best_dppo}; it leads DPO by {found}: **{helped[word]}**. The penalty acts on every token of the "
+                "favourite answer, on what is right in it too"
+                + ("; the table of flaws says what went." if gold else "."))
     for label in ("DPO", "DPPO"):
         low, high = comparison.win_rates[label].interval
         print(f"{label}'s win rate over SFT: {comparison.win_rates[label].rate:.3f} ± {(high - low) / 2:.3f} (95%)")

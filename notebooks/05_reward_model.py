@@ -89,7 +89,7 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import Markdown, display
+from IPython.display import display
 from torch.nn.functional import logsigmoid
 
 
@@ -202,7 +202,7 @@ small, histories["reward model in view"] = course.fit(start, examples, bradley_t
 # interval, which tells more than two intervals side by side.
 
 # %%
-full = methods.reward_model.recipe(**{name: vars(p)[name] for name in methods.reward_model.Settings.model_fields})
+full = methods.reward_model.recipe(**p.shared_with(methods.reward_model.Settings))
 proxies = {"in view": judges.RewardModel(small, tokenizer),
            "full": judges.RewardModel(full.model, full.tokenizer)}
 proxy = proxies["full"]
@@ -235,8 +235,8 @@ widgets.show_table(*rows)
 low, high = evaluate.bootstrap_interval(more)
 told = "more pairs helped" if low > 0 else "more pairs hurt" if high < 0 else "that more pairs helped cannot be told"
 ceiling = f", where gold itself has {(gold_margin > 0).mean():.0%}" if gold else ""
-display(Markdown(f"**The full model agrees with {(margins['full'] > 0).mean():.0%} of the labels{ceiling}; {told}** "
-                 f"(full less in view: {evaluate.mean_and_interval(more)})."))
+widgets.say(f"**The full model agrees with {(margins['full'] > 0).mean():.0%} of the labels{ceiling}; {told}** "
+            f"(full less in view: {evaluate.mean_and_interval(more)}).")
 
 # %% [markdown]
 # ## Does it know how sure it may be?
@@ -288,10 +288,10 @@ axes[0].legend(loc="lower right")
 display(calibration_figure)
 widgets.show_table(*errors)
 _, mean_confidence, share_right, *_ = errors[-1]
-display(Markdown(f"**The full model is {mean_confidence:.0%} sure on average and right on {share_right:.0%}**: "
-                 + ("surer than it should be (dots below the line)." if mean_confidence > share_right + 0.02 else
-                    "less sure than it might be (dots above the line)." if mean_confidence < share_right - 0.02 else
-                    "about as sure as it may be.")))
+widgets.say(f"**The full model is {mean_confidence:.0%} sure on average and right on {share_right:.0%}**: "
+            + ("surer than it should be (dots below the line)." if mean_confidence > share_right + 0.02 else
+               "less sure than it might be (dots above the line)." if mean_confidence < share_right - 0.02 else
+               "about as sure as it may be."))
 
 # %% [markdown]
 # With noisy labels no honest model is ever quite sure, however plain the case: the label itself may be wrong.
@@ -342,8 +342,8 @@ if gold:
     by_gold = score(gold, answers)
     table |= {"gold": by_gold["total"], "gold fluency": by_gold["fluency"]}
 repeats = 1 - np.mean([len({tuple(one.ids) for one in group}) / len(group) for group in answers])
-display(Markdown(f"{len(prompts)} prompts x {p.samples} answers; {repeats:.0%} of them repeat another answer to their "
-                 "prompt, word for word."))
+widgets.say(f"{len(prompts)} prompts x {p.samples} answers; {repeats:.0%} of them repeat another answer to their "
+            "prompt, word for word.")
 
 # %%
 def order_right(score, gold, tie):
@@ -379,10 +379,10 @@ scatter_figure
 if gold:
     unclear = [name.replace("_", " ") for name, (low, _) in intervals.items() if low <= 0.5]
     best, *_, worst = (name.replace("_", " ") for name in [*understood, *understood])
-    display(Markdown(f"On the model's own answers the proxy has **{np.nanmean(right):.2f}** of the order right, "
-                     f"most on *{best}*, least on *{worst}*. " + (
-                         f"That it beats a coin cannot be told on {', '.join(unclear)}." if unclear else
-                         "On every category it beats a coin.") + " Now the flaws that gold can name, one by one:"))
+    widgets.say(f"On the model's own answers the proxy has **{np.nanmean(right):.2f}** of the order right, "
+                f"most on *{best}*, least on *{worst}*. " + (
+                    f"That it beats a coin cannot be told on {', '.join(unclear)}." if unclear else
+                    "On every category it beats a coin.") + " Now the flaws that gold can name, one by one:")
     flaws = score(gold.flaws, answers)
     effect = lambda judge, has: (judge[has].mean() - judge[~has].mean()) / judge.std()
     minded = {name: {judge: effect(centred[judge], has) for judge in ("proxy", "gold")}
@@ -390,8 +390,8 @@ if gold:
     widgets.show_table(["answers that are", "share of all", "proxy's step", "gold's step"],
                        *[[name, f"{flaws[name].mean():.0%}", *steps.values()] for name, steps in minded.items()])
     blind = max(minded, key=lambda name: minded[name]["proxy"] - minded[name]["gold"])
-    display(Markdown(f"**The proxy is most lenient, compared with gold, towards answers that are *{blind}*** "
-                     f"({minded[blind]['proxy']:+.2f}, gold {minded[blind]['gold']:+.2f})."))
+    widgets.say(f"**The proxy is most lenient, compared with gold, towards answers that are *{blind}*** "
+                f"({minded[blind]['proxy']:+.2f}, gold {minded[blind]['gold']:+.2f}).")
 else:
     print("No gold judge knows the answers here; a proxy can then only be held against labels, as above.")
 
@@ -473,9 +473,9 @@ if gold:
                        *[[name, by_prompt(accuracy, *both), float(both[1].mean()), by_prompt(balanced, *both)]
                          for name, both in says.items()])
     found = balanced(*says["the fine-tuned model's own answers"])
-    display(Markdown(f"**On the model's own answers its balanced accuracy is {found:.2f}**" + (
+    widgets.say(f"**On the model's own answers its balanced accuracy is {found:.2f}**" + (
         ": it recognises disfluency that nobody showed it." if found > 0.6 else
-        ", hardly more than the one half of always saying the same: a weak judge. What picking by it is worth, we shall see.")))
+        ", hardly more than the one half of always saying the same: a weak judge. What picking by it is worth, we shall see."))
 
 # %% [markdown]
 # ## Best of N
@@ -571,9 +571,9 @@ if other:
     pays = max([1, *(n for n, step in steps.items() if step == "rises")])
     after = f"{second} falls" if "falls" in [step for n, step in steps.items() if n > pays] else "no gain can be told"
     paying = f"pays up to N = {pays}**; after that" if pays > 1 else "cannot be told to pay**:"
-    display(Markdown(f"**Following the proxy {paying}" + (
+    widgets.say(f"**Following the proxy {paying}" + (
         f" {after}, while the proxy's own score goes on rising." if pays < sizes[-1] else
-        " nothing was tried: over-optimisation, if it comes, comes later.")))
+        " nothing was tried: over-optimisation, if it comes, comes later."))
 
 # %% [markdown]
 # ## Best of five: does it win?
@@ -632,13 +632,11 @@ scores = {label: judge(prompts, [one.text for one in found]) for label, found in
 if judge and judge is not proxy:
     gap = scores[f"SFT, {by}"].total - scores["SFT"].total
     better, worse = (gap > judge.tie).mean(), (gap < -judge.tie).mean()
-    display(Markdown("Below, one answer of SFT beside picks by the proxy. **Picking is no guarantee**: "
-                     f"{second} finds SFT's pick better than the single answer on {better:.0%} of the prompts, worse on {worse:.0%}, and level "
-                     "on the rest. So any one example may show a pick that loses."))
-shown = ("SFT", f"SFT, {by}", f"DPO, {by}")
-widgets.show_responses(prompts, {label: picked[label] for label in shown},
-                       {label: scores[label] for label in shown} if judge else None,
-                       columns["category"] if any(columns["category"]) else None)
+    widgets.say("Below, one answer of SFT beside picks by the proxy. **Picking is no guarantee**: "
+                f"{second} finds SFT's pick better than the single answer on {better:.0%} of the prompts, worse on "
+                f"{worse:.0%}, and level on the rest. So any one example may show a pick that loses.")
+comparison = course.Comparison(prompts, columns["category"], columns["reference"], picked, scores, "SFT", judge, gold)
+widgets.show_answers(comparison, ("SFT", f"SFT, {by}", f"DPO, {by}"))
 
 # %%
 for policy in ("DPO", "SFT") if judge else ():
@@ -646,8 +644,8 @@ for policy in ("DPO", "SFT") if judge else ():
     lifts = {name: evaluate.mean_and_interval(found[best] - found[one]) for name, found in won.items()}
     told = [f"{lift} as {name} judges" for name, lift in lifts.items() if name != "proxy"]
     told.append(f"{lifts['proxy']} as the proxy judges its own picks")
-    display(Markdown(f"**Picking among {p.best_of} answers of {policy} by the proxy lifts the win rate by "
-                     f"{', and by '.join(told)}.**"))
+    widgets.say(f"**Picking among {p.best_of} answers of {policy} by the proxy lifts the win rate by "
+                f"{', and by '.join(told)}.**")
 
 # %% [markdown]
 # Where the proxy judges, it judges its **own** picks, and praises them. Whoever picks should not be the one who judges.
@@ -739,7 +737,6 @@ def check_exercises():
 check_exercises()
 
 # %%
-comparison = course.Comparison(prompts, columns["category"], columns["reference"], picked, scores, "SFT", judge)
 strict = outcomes(told_by, tied=0) if judge else {}
 rates = {label: {"rate": float(won[told_by][label].mean()), "strict": float(one.mean()),
                  "ties": 2 * float((won[told_by][label] - one).mean()),

@@ -60,9 +60,9 @@ from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Markdown, display
+from IPython.display import display
 
-from prefnb import data, evaluate, plots, widgets
+from prefnb import evaluate, plots, widgets
 from prefnb.logprobs import DatasetLogprobs
 from prefnb.methods.dpo import dpo
 
@@ -163,10 +163,10 @@ SAYS = {"holds here": "picks the chosen response more often than a coin would", 
 told = "; ".join(f"on the {label} it {SAYS[evaluate.verdict(evaluate.wilson_interval(hits.sum(), len(hits)))]}"
                  for label, hits in rule.items())
 ours = rule["pairs against the model's own"].mean()
-display(Markdown(f"**The rule alone, which knows nothing of quality: {told}.** " +
-                 (f"It is right on {ours:.0%} of the pairs against the model's own answers, so that most of the full "
-                  "RS-DPO loss can be had by moving away from oneself." if ours > 0.75 else
-                  f"It is right on {ours:.0%} of the pairs against the model's own answers, far from all of them.")))
+widgets.say(f"**The rule alone, which knows nothing of quality: {told}.** " +
+            (f"It is right on {ours:.0%} of the pairs against the model's own answers, so that most of the full "
+             "RS-DPO loss can be had by moving away from oneself." if ours > 0.75 else
+             f"It is right on {ours:.0%} of the pairs against the model's own answers, far from all of them."))
 
 # %% [markdown]
 # ## Training
@@ -178,8 +178,7 @@ display(Markdown(f"**The rule alone, which knows nothing of quality: {told}.** "
 
 # %%
 most = f"RS-DPO, {max(p.shares):.0%}"
-shared = set(methods.dpo.Settings.model_fields) & set(vars(p)) - {"output_dir"}
-ready = methods.dpo.recipe(**{name: getattr(p, name) for name in shared})
+ready = methods.dpo.recipe(**p.shared_with(methods.dpo.Settings))
 policies, histories = {"SFT": sft, "DPO": ready.model}, {"DPO": ready.history}
 for label, mixed in mixtures.items():
     live = plots.LiveFigure() if label == most else None
@@ -192,7 +191,7 @@ told = (f"**Over the last five steps DPO's loss is {last['DPO'][0]:.2f} and its 
         f"those of {most} are {last[most][0]:.2f} and {last[most][1]:.2f}.** ")
 if last[most][0] < last["DPO"][0] and last[most][1] > last["DPO"][1]:
     told += "A lower loss and a larger margin: the paper saw that too, and took it for good news at first. "
-display(Markdown(told + "Neither curve knows what the policy says."))
+widgets.say(told + "Neither curve knows what the policy says.")
 
 # %% [markdown]
 # ## What do they say?
@@ -203,32 +202,27 @@ display(Markdown(told + "Neither curve knows what the policy says."))
 
 # %%
 comparison = course.compare(policies, tokenizer, p, judge=judge)
-scores, answers = comparison.scores, comparison.answers
-shown = ("SFT", "DPO", most)
-widgets.show_responses(comparison.prompts, {label: answers[label] for label in shown},
-                       {label: scores[label] for label in shown} if judge else None,
-                       comparison.categories if any(comparison.categories) else None)
+widgets.show_answers(comparison, ("SFT", "DPO", most))
 
 # %%
-checks = {label: evaluate.collapse_check(answers[label], answers["SFT"]) for label in policies if label != "SFT"}
+checks = {label: comparison.collapse(label) for label in policies if label != "SFT"}
 rows = [["policy", "tokens a response", "of SFT's", "distinct-2, of SFT's", "never end", "collapsed?"]]
 for label, check in checks.items():
-    rows.append([label, f"{evaluate.mean_length(answers[label]):.1f}", f"{check.measures['length_ratio']:.2f}",
+    rows.append([label, f"{evaluate.mean_length(comparison.answers[label]):.1f}", f"{check.measures['length_ratio']:.2f}",
                  f"{check.measures['distinct_ratio']:.2f}", f"{check.measures['unfinished']:.0%}",
                  "; ".join(check.reasons) if check.collapsed else "no"])
 widgets.show_table(*rows)
-gold = data.Source(p.dataset).judge  # it alone can name flaws; None where nobody knows the right answers
-if gold:
-    flaws = {label: gold.flaws(comparison.asked(label), [one.text for one in answers[label]]) for label in policies}
-    mean = {label: f"{scores[label].total.mean():.2f}" for label in policies}
+if comparison.gold:  # it alone can name flaws; None where nobody knows the right answers
+    flaws = {label: comparison.flaws(label) for label in policies}
+    mean = {label: f"{comparison.scores[label].total.mean():.2f}" for label in policies}
     widgets.show_table(["flaws, share of answers", *flaws["SFT"], f"{judge.name} score"],
                        *[[label, *(f"{hits.mean():.0%}" for hits in found.values()), mean[label]]
                          for label, found in flaws.items()])
     worst = max(flaws[most], key=lambda name: flaws[most][name].mean() - flaws["DPO"][name].mean())
     found, of_dpo = flaws[most][worst].mean(), flaws["DPO"][worst].mean()
-    display(Markdown(f"**{most} against DPO: the flaw that differs most to its disadvantage is *{worst}*, in "
-                     f"{found:.0%} of answers against {of_dpo:.0%}; the mean {judge.name} score is {mean[most]} "
-                     f"against {mean['DPO']}.**"))
+    widgets.say(f"**{most} against DPO: the flaw that differs most to its disadvantage is *{worst}*, in "
+                f"{found:.0%} of answers against {of_dpo:.0%}; the mean {judge.name} score is {mean[most]} "
+                f"against {mean['DPO']}.**")
 
 # %% [markdown]
 # ## Does it win?
@@ -244,7 +238,7 @@ sft_figure
 # %%
 rates_figure, rates = None, {}
 if judge:
-    rates = {label: evaluate.win_rate(scores[label], scores["DPO"], tie=comparison.tie) for label in mixtures}
+    rates = {label: comparison.win_rate(label, "DPO") for label in mixtures}
     rates_figure = plots.plot_win_rates(rates, against="DPO")
     axis, published = rates_figure.axes[0], [(PAPER[label], len(rates) - 1 - place)
                                              for place, label in enumerate(rates) if label in PAPER]
@@ -252,9 +246,8 @@ if judge:
         axis.plot(*zip(*published), "kx", label="the paper")
         rates_figure.legend(*axis.get_legend_handles_labels(), loc="outside upper left")
     display(rates_figure)
-    words = {"holds here": "beats", "does not hold here": "loses to", "cannot be told": "cannot be told from"}
-    found = "; ".join(f"{label} {words[evaluate.verdict(rate.interval)]} DPO ({rate})" for label, rate in rates.items())
-    display(Markdown(f"**Judged by {judge.name}: {found}.**"))
+    found = "; ".join(f"{label} {rate.beats} DPO ({rate})" for label, rate in rates.items())
+    widgets.say(f"**Judged by {judge.name}: {found}.**")
 
 # %% [markdown]
 # ## What was learnt about other people's pairs?
@@ -276,9 +269,9 @@ for label, history in histories.items():
 widgets.show_table(*rows)
 told = [f"{histories[label].last('margin', 5):.2f} on its last batches and {held[label]['margin'].mean():+.2f} on "
         "held-out pairs of the data" for label in (most, "DPO")]
-display(Markdown(f"**The margin of {most} is {told[0]}; DPO's is {told[1]}.** What is gone of a "
-                 "training margin on held-out pairs was learnt about the training pairs alone, whose words they are "
-                 "included."))
+widgets.say(f"**The margin of {most} is {told[0]}; DPO's is {told[1]}.** What is gone of a "
+            "training margin on held-out pairs was learnt about the training pairs alone, whose words they are "
+            "included.")
 
 # %% [markdown]
 # ## The paper says, we measured
@@ -339,9 +332,8 @@ def check_exercises():
 check_exercises()
 
 # %%
-by_name = {name.replace("%", "").replace(",", ""): history for name, history in histories.items()}
 figures = {"shortcut": shortcut_figure, **({"book_win_rates": rates_figure} if judge else {})}
-folder = course.record(p.output_dir, p, by_name, comparison, figures,
+folder = course.record(p.output_dir, p, histories, comparison, figures,
                        collapsed={name: check.reasons for name, check in checks.items() if check.collapsed},
                        against_dpo={name: rate.rate for name, rate in rates.items()})
 print(f"Parameters, histories, responses and figures are in {folder}.")

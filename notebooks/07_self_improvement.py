@@ -85,7 +85,7 @@ import random
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Markdown, display
+from IPython.display import display
 
 from prefnb import evaluate, judges, pairs as made_pairs, plots, widgets
 from prefnb.batches import Examples, prompt_ids
@@ -156,8 +156,8 @@ toy_figure
 
 # %%
 sft, tokenizer = methods.sft.starting_policy(p)
-shared = (set(methods.dpo.Settings.model_fields) & set(vars(p))) - {"epochs", "learning_rate", "output_dir"}
-start = methods.dpo.recipe(**{name: getattr(p, name) for name in shared}).model
+shared = p.shared_with(methods.dpo.Settings)
+start = methods.dpo.recipe(**{name: shared[name] for name in shared if name not in ("epochs", "learning_rate")}).model
 proxy = methods.reward_model.proxy(p)
 judge = methods.reward_model.judge_of(p)
 watching = ({judge.name: judge} if judge else {}) | {"proxy": proxy}
@@ -184,7 +184,7 @@ elif judge_shown != "proxy":
     other = methods.self_improvement.weakest(by_judge[judge_shown], p.weakest)
     told += (f" The {judge_shown} judge would have said {widgets.escaped(', '.join(other).replace('_', ' '))}: the two "
              f"lists share {len(set(other) & set(chosen_categories))} of {p.weakest}.")
-display(Markdown(told))
+widgets.say(told)
 
 # %% [markdown]
 # The intervals are wide, because each category has only its share of the scouting prompts. The lowest of ten uncertain
@@ -232,7 +232,7 @@ if judge_shown != "proxy":
     gap, tie = pair_scores["chosen"].total - pair_scores["rejected"].total, judge.tie
     told += (f"The {judge_shown} judge agrees with the proxy's order in **{(gap > tie).mean():.0%}** of the pairs, "
              f"sees no difference in {(abs(gap) <= tie).mean():.0%}, and would turn {(gap < -tie).mean():.0%} round.")
-display(Markdown(told))
+widgets.say(told)
 
 # %% [markdown]
 # Pairs that are the wrong way round are label noise of a special kind: they are not random. Whatever the proxy
@@ -327,7 +327,7 @@ def moved(name, change):
 
 for label, name in zip(done, last):
     told = " and ".join(moved(judge, marks[judge][name].total - marks[judge]["DPO"].total) for judge in watching)
-    display(Markdown(f"**From DPO to *{name}*, {told}.**"))
+    widgets.say(f"**From DPO to *{name}*, {told}.**")
 
 # %% [markdown]
 # Where the proxy's score rises and gold's does not, the rounds have begun to learn what the proxy *mistakes* for
@@ -394,9 +394,9 @@ axes[2].set_title(f"distinct of {len(p.temperatures)} samples a prompt", fontsiz
 shape_figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
 display(shape_figure)
 told = "; ".join(f"pairs by {label}: from {found[0]:.1f} to {found[-1]:.1f}" for label, found in distinct.items())
-display(Markdown(f"**Distinct samples a prompt, from the first round's to the last's: {told}.** And *{last[0]}* is "
-                 f"{shape[last[0]]['KL from SFT (nats)']:.1f} nats from SFT, *{last[1]}* "
-                 f"{shape[last[1]]['KL from SFT (nats)']:.1f}; DPO was {shape['DPO']['KL from SFT (nats)']:.1f}."))
+widgets.say(f"**Distinct samples a prompt, from the first round's to the last's: {told}.** And *{last[0]}* is "
+            f"{shape[last[0]]['KL from SFT (nats)']:.1f} nats from SFT, *{last[1]}* "
+            f"{shape[last[1]]['KL from SFT (nats)']:.1f}; DPO was {shape['DPO']['KL from SFT (nats)']:.1f}.")
 
 # %% [markdown]
 # Distinct-2 and self-BLEU compare answers to *different* prompts: they may hardly move while every single prompt gets
@@ -423,7 +423,7 @@ widgets.show_table(["policy", f"mean score, {judge_shown}"],
                    *[[label, f"{score.mean():.2f}"] for label, score in compared.items()])
 for label in last:
     against = moved(judge_shown, compared[label] - cool_score)
-    display(Markdown(f"**From DPO at temperature {coolest:g} to *{label}*, {against}.**"))
+    widgets.say(f"**From DPO at temperature {coolest:g} to *{label}*, {against}.**")
 
 # %% [markdown]
 # What a policy has above the cool start is more than a lower temperature gives. What it has only above the usual one
@@ -458,8 +458,8 @@ for label, score in {"reward model": scores["proxy"], "own likelihood": own}.ite
                  tops[label]])
 widgets.show_table(*rows)
 
-display(Markdown(f"**Own likelihood finds its top among the coolest samples, {cool.mean():.0%} of all, in "
-                 f"{tops['own likelihood']} of the prompts, the reward model in {tops['reward model']}.**"))
+widgets.say(f"**Own likelihood finds its top among the coolest samples, {cool.mean():.0%} of all, in "
+            f"{tops['own likelihood']} of the prompts, the reward model in {tops['reward model']}.**")
 
 # %% [markdown]
 # As far as its top is a cool sample, self-judgement teaches the model to do without temperature what it did at a low
@@ -487,8 +487,8 @@ for label in [label for label in policies if label not in ("SFT", "DPO")]:
 widgets.show_table(*rows)
 for label in last if not trained_on.all() else []:
     others = (marks[judge_shown][label].total - marks[judge_shown]["DPO"].total)[~trained_on]
-    display(Markdown(f"**From DPO to *{label}*, in the categories without new prompts, "
-                     f"{moved(judge_shown, others)}.**"))
+    widgets.say(f"**From DPO to *{label}*, in the categories without new prompts, "
+                f"{moved(judge_shown, others)}.**")
 
 # %% [markdown]
 # A fall there would be the price of a curriculum that asks in some categories only: no pair of a round speaks for the
@@ -501,7 +501,7 @@ widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for
 for label in last:
     check = evaluate.collapse_check(*(comparison.answers[one] for one in (label, "SFT")),
                                     shape[label]["KL from SFT (nats)"])
-    display(Markdown(f"**{label}**: {check}"))
+    widgets.say(f"**{label}**: {check}")
 
 # %% [markdown]
 # ## The paper says, we measured
@@ -558,7 +558,7 @@ def check_exercises():
 check_exercises()
 
 # %%
-histories = {label.replace(",", ""): one.history for label, one in round_of.items()}
+histories = {label: one.history for label, one in round_of.items()}
 figures = {"book_rounds": rounds_figure, "book_diversity": shape_figure, "categories": category_figure}
 folder = course.record(p.output_dir, p, histories, comparison, figures, weakest=chosen_categories, shape=shape,
                        distinct=distinct,

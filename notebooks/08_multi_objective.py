@@ -83,7 +83,7 @@ from functools import partial
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import Markdown, display
+from IPython.display import display
 
 from prefnb import data, evaluate, judges, models, plots, widgets
 from prefnb.estimators.kl import sampled_kl
@@ -92,7 +92,6 @@ from prefnb.methods.rloo import leave_one_out, plain, sample_metrics
 from prefnb.training import train
 
 plt.style.use("prefnb.book")
-say = lambda text: display(Markdown(text))
 
 
 def gaps(scores, ideal=1.0):
@@ -178,7 +177,8 @@ axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
 display(toy_figure)
 noise = {label: float(push.var(0).sum().sqrt()) for label, push in pushes.items()}
 calmer = int((pushes["leave-one-out"].std(0) < pushes["as printed"].std(0)).sum())
-say(f"**The averages agree, and the baseline makes {calmer} of the four bars shorter.** All four logits together: the "
+widgets.say(
+    f"**The averages agree, and the baseline makes {calmer} of the four bars shorter.** All four logits together: the "
     f"standard deviation is {noise['as printed']:.3f} as printed and {noise['leave-one-out']:.3f} with the baseline.")
 
 # %% [markdown]
@@ -211,9 +211,9 @@ widgets.show_table(["objective", "mean score of SFT [95% interval]", "mean gap t
                    *[[name, evaluate.mean_and_interval(part).lstrip("+").replace("[+", "[").replace(" +", " "),
                       float(1 - part.mean())] for name, part in scores["SFT"].parts.items()])
 gap = {name: float(1 - part.mean()) for name, part in scores["SFT"].parts.items()}
-say(f"**The largest gap is that of {max(gap, key=gap.get)} ({max(gap.values()):.2f}), the smallest that of "
-    f"{min(gap, key=gap.get)} ({min(gap.values()):.2f}).** The two objectives that training below is about are "
-    f"{first} ({gap[first]:.2f}) and {second} ({gap[second]:.2f}).")
+widgets.say(f"**The largest gap is that of {max(gap, key=gap.get)} ({max(gap.values()):.2f}), the smallest that of "
+            f"{min(gap, key=gap.get)} ({min(gap.values()):.2f}).** The two objectives that training below is about are "
+            f"{first} ({gap[first]:.2f}) and {second} ({gap[second]:.2f}).")
 
 # %% [markdown]
 # ## As printed, and with a baseline
@@ -260,7 +260,7 @@ widgets.show_table([f"mean over {p.live_steps} steps", *CURVES, "gradient norm"]
 # down with the rest; the lines below the figure say whether they did.
 
 # %%
-given = {name: getattr(p, name) for name in ("preset", "seed", *methods.multi_objective.RuleSettings.of(p.preset))}
+given = p.shared_with(methods.multi_objective.Settings)
 made = {"as printed": methods.multi_objective.recipe(**given, baseline="none"),
         "with baseline": methods.multi_objective.recipe(**given)}
 histories |= {label: one.history for label, one in made.items()}
@@ -288,7 +288,8 @@ def ends(history, name):
 checks = {label: evaluate.collapse_check(answers[label], answers["SFT"]) for label in made}
 for label, history in histories.items():
     reward, length, entropy = (ends(history, name) for name in CURVES)
-    say(f"**{label}, {len(history.rows)} steps: reward {reward}**, length {length} tokens, entropy {entropy} nats a "
+    widgets.say(
+        f"**{label}, {len(history.rows)} steps: reward {reward}**, length {length} tokens, entropy {entropy} nats a "
         f"token (first third of the steps to last); the gradient norm was {history['grad_norm'][1].mean():.1f} on "
         f"average. On the test prompts against SFT: {first} {change(label, first)}, {second} {change(label, second)}. "
         f"{checks[label]}")
@@ -333,7 +334,7 @@ for axis, (label, rule) in zip(axes, RULES.items()):
     said.append(f"**{label}** prefers {' = '.join(name for name, is_best in zip('ABC', best) if is_best)}")
 axes[0].set_ylabel(second)
 display(rules_figure)
-display(Markdown("; ".join(said) + ". Lines join scores of equal reward; yellow is better."))
+widgets.say("; ".join(said) + ". Lines join scores of equal reward; yellow is better.")
 
 # %% [markdown]
 # ## What a weight buys: the Pareto front
@@ -397,7 +398,8 @@ front_figure = draw_front({label: found[:, :2] for label, found in chosen_by.ite
 display(front_figure)
 most, least = (f"linear {a:g}" for a in (max(p.mixes), min(p.mixes)))
 bought = [evaluate.mean_and_interval(chosen_by[most][:, i] - chosen_by[least][:, i]) for i in (0, 1)]
-say(f"**From {least} to {most} the chosen answers change by {bought[0]} in {first} and {bought[1]} in {second}** (best "
+widgets.say(
+    f"**From {least} to {most} the chosen answers change by {bought[0]} in {first} and {bought[1]} in {second}** (best "
     f"of {p.choice_samples}, {len(asked)} prompts). Bars are 95% intervals; where they overlap, \"dominated\" is a "
     "statement about these answers and not about the rules.")
 
@@ -417,7 +419,8 @@ for a in p.mixes:
 widgets.show_table(["rule", "the reward's spread", f"{first}'s, weighted", f"{second}'s, weighted"], *rows)
 centred = (vectors[:, :, :2] - vectors[:, :, :2].mean(1, keepdim=True)).flatten(0, 1)
 together = float(torch.corrcoef(centred.T)[0, 1])
-say(f"Within a prompt's answers {first} and {second} go together with a correlation of **{together:+.2f}**: "
+widgets.say(
+    f"Within a prompt's answers {first} and {second} go together with a correlation of **{together:+.2f}**: "
     + ("they hardly know of each other, so that a weighted sum loses little to cancelling." if abs(together) < 0.2 else
        "what is good in one is good in the other, and nothing cancels." if together > 0 else
        "what is good in one is often bad in the other, and a weighted sum cancels a part of both."))
@@ -475,10 +478,10 @@ by_hand = f"weighted sum of {first} and {second}"
 gain = accuracy["learned f"] - accuracy[by_hand]
 low, high = evaluate.bootstrap_interval(gain)
 than_hand = "better than" if low > 0 else "worse than" if high < 0 else "neither better nor worse, for certain, than"
-say(f"**What was learnt from pairs orders new pairs {than_hand} the two weights set by hand**: "
-    f"{evaluate.mean_and_interval(gain)} in the share of pairs in order"
-    + (f"; {OWN} is right on {accuracy[OWN].mean():.2f}, f on {accuracy['learned f'].mean():.2f}."
-       if OWN in accuracy else "."))
+widgets.say(f"**What was learnt from pairs orders new pairs {than_hand} the two weights set by hand**: "
+            f"{evaluate.mean_and_interval(gain)} in the share of pairs in order"
+            + (f"; {OWN} is right on {accuracy[OWN].mean():.2f}, f on {accuracy['learned f'].mean():.2f}."
+               if OWN in accuracy else "."))
 
 # %%
 rules["learned f"] = f
@@ -498,8 +501,8 @@ if totals_of:
     lead = totals_of[ranked[0]] - totals_of[ranked[1]]
     best = f"\"{ranked[0]}\" chooses best" if evaluate.bootstrap_interval(lead)[0] > 0 else \
         f"\"{ranked[0]}\" and \"{ranked[1]}\" choose best, and cannot be told apart"
-    say(f"**By {OWN} {best}** (the first is ahead of the second by {evaluate.mean_and_interval(lead)} "
-        "points). A rule about two objectives cannot ask for the others.")
+    widgets.say(f"**By {OWN} {best}** (the first is ahead of the second by {evaluate.mean_and_interval(lead)} "
+                "points). A rule about two objectives cannot ask for the others.")
 
 # %% [markdown]
 # ## Does it win?
@@ -515,7 +518,6 @@ policies["DPO"] = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model
 policies["base"] = models.load_model(p.model)
 comparison = course.compare(policies, tokenizer, p, judge=judge)
 answers, scores = comparison.answers, {label: comparison.scores_by(objectives, label) for label in policies}
-against = lambda label, other: evaluate.win_rate(comparison.scores[label], comparison.scores[other], comparison.tie)
 shown = ("SFT", "as printed", "with baseline", "DPO")
 widgets.show_table(["policy", *names, "tokens"],
                    *[[label, *(float(part.mean()) for part in scores[label].parts.values()),
@@ -527,11 +529,10 @@ widgets.show_table(["change against SFT", *names],
 if comparison.judge:
     rates = {label: comparison.win_rates[label] for label in ("base", "DPO", "as printed", "with baseline")}
     display(plots.plot_win_rates(rates, against="SFT"))
-    told = lambda low, high: "beats" if low > 0.5 else "loses to" if high < 0.5 else "cannot be told from"
-    duel = against("with baseline", "as printed")
-    say(f"By {OWN}: "
-        + "; ".join(f"**{label} {told(*rate.interval)} SFT**, {rate}" for label, rate in rates.items())
-        + f". With the baseline against as printed: {duel}, so that the one **{told(*duel.interval)}** the other.")
+    duel = comparison.win_rate("with baseline", "as printed")
+    widgets.say(f"By {OWN}: "
+                + "; ".join(f"**{label} {rate.beats} SFT**, {rate}" for label, rate in rates.items())
+                + f". With the baseline against as printed: {duel}, so that the one **{duel.beats}** the other.")
 else:
     print("Nobody judges the answers as a whole here: the tables above show the objectives themselves.")
 
@@ -549,7 +550,7 @@ widgets.show_responses(prompts, *({label: kept[label] for label in shown} for ke
 # %%
 rows = [["claim", "the paper", "we measured", "verdict (one seed)"]]
 if comparison.judge:
-    base = against("SFT", "base")
+    base = comparison.win_rate("SFT", "base")
     low, high = base.interval
     told = "not contradicted" if low <= 0.5 <= high else "does not hold here"
     rows.append(["16: SFT is about the base", ".485", base, told])
@@ -557,7 +558,7 @@ if comparison.judge:
                                 ("as printed", "above", "SFT"), ("DPO", "above", "as printed"),
                                 ("with baseline", "not run", "SFT"), ("with baseline", "not run", "as printed"),
                                 ("DPO", "not run", "with baseline")):
-        rate = against(label, other)
+        rate = comparison.win_rate(label, other)
         rows.append([f"16: {label} beats {other}", paper, rate, evaluate.verdict(rate.interval)])
 for i, (name, high, low) in enumerate(((first, most, least), (second, least, most))):
     values = chosen_by[high][:, i] - chosen_by[low][:, i]
@@ -599,9 +600,8 @@ def check_exercises():
 check_exercises()
 
 # %%
-by_name = {label.replace(",", ""): history for label, history in {**histories, **live}.items()}
 figures = {"book_printed": printed_figure, "book_front": front_figure, "rules": rules_figure}
-folder = course.record(p.output_dir, p, by_name, comparison, figures,
+folder = course.record(p.output_dir, p, {**histories, **live}, comparison, figures,
                        collapsed={label: check.reasons for label, check in checks.items() if check.collapsed},
                        parts={label: {name: float(part.mean()) for name, part in found.parts.items()}
                               for label, found in scores.items()})

@@ -71,7 +71,7 @@ from functools import partial
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import Markdown, display
+from IPython.display import display
 
 from prefnb import evaluate, judges, models, plots, widgets
 from prefnb.batches import from_samples, prompt_ids
@@ -82,7 +82,6 @@ from prefnb.rollouts import Rollouts
 from prefnb.training import train
 
 plt.style.use("prefnb.book")
-say = lambda text: display(Markdown(text))  # noqa: E731
 
 # %% [markdown]
 # ## From pairs to rewards
@@ -190,7 +189,8 @@ axis.set(xlabel="gradient estimated from ten samples (line: exact)", ylabel="sha
 axis.legend(loc="upper left")
 display(toy_figure)
 near = {name: float((found - differences).abs().lt(0.4).float().mean()) for name, found in toy.items()}
-say(f"**The leave-one-out estimates lie closer to the truth**: {near['leave-one-out']:.0%} of them within 0.4 of it, "
+widgets.say(
+    f"**The leave-one-out estimates lie closer to the truth**: {near['leave-one-out']:.0%} of them within 0.4 of it, "
     f"against {near['plain']:.0%} of the plain ones. The plain variance is "
     f"{toy['plain'].var() / toy['leave-one-out'].var():.1f} times theirs.")
 
@@ -228,7 +228,8 @@ sft, tokenizer = methods.sft.starting_policy(p)
 asked, k = course.training_prompts(p, tokenizer)[:p.variance_prompts], p.variance_samples
 drawn = course.answers_of(sft, tokenizer, asked, draws=k, temperature=1.0, max_new_tokens=p.max_response_tokens)
 all_rewards = judges.score_samples(teacher, asked, drawn).total  # (prompts, answers)
-say(f"{len(asked)} prompts were answered {k} times each. Rewards average **{all_rewards.mean():.2f}**; within a prompt "
+widgets.say(
+    f"{len(asked)} prompts were answered {k} times each. Rewards average **{all_rewards.mean():.2f}**; within a prompt "
     f"they lie **{all_rewards.std(1, ddof=1).mean():.2f}** around their mean, and the prompts' means "
     f"**{all_rewards.mean(1).std():.2f}** around theirs.")
 widgets.show_responses(asked, {f"answer {i + 1}": drawn[i::k] for i in range(3)},
@@ -308,11 +309,13 @@ widgets.show_table(*rows)
 ratio = measured["plain"][:, 0] / measured["leave-one-out"][:, 0]
 said = "as noisy as" if 0.95 < ratio[-1] < 1.05 else f"**{max(ratio[-1], 1 / ratio[-1]):.1f} times** " + (
     "noisier than" if ratio[-1] > 1 else "less noisy than")
-say(f"With K = {ks[-1]} the plain estimate is {said} the leave-one-out one, on the same samples "
+widgets.say(
+    f"With K = {ks[-1]} the plain estimate is {said} the leave-one-out one, on the same samples "
     f"({', '.join(f'{r:.1f} at K = {k}' for r, k in zip(ratio, ks))}). Variance falls as the number of samples grows: "
     "that ratio is how many times as many the noisier one would need.")
 pointing = {name: values[-1, 1] for name, values in measured.items()}
-say("**Every one of these gradients is mostly noise**: its cosine with that of the other samples, at K = "
+widgets.say(
+    "**Every one of these gradients is mostly noise**: its cosine with that of the other samples, at K = "
     f"{ks[-1]}, is " + ", ".join(f"{value:.3f} ({name})" for name, value in pointing.items())
     + f", where 1 is the same direction and 0 a right angle. Two random directions among so many weights would have "
     f"{sum(weight.numel() for weight in sft.parameters()) ** -0.5:.3f} or so either way. A step goes a little in the "
@@ -383,13 +386,14 @@ widgets.show_table([f"mean over {p.live_steps} steps", *histories],
 # on another reward, is in [08](08_multi_objective.ipynb).
 
 # %%
-given = {name: getattr(p, name) for name in ("preset", "seed", *methods.rloo.Settings.of(p.preset))}
+given = p.shared_with(methods.rloo.Settings)
 rloo = methods.rloo.recipe(**given)
 policies, histories["RLOO"] = {"SFT": sft, "RLOO": rloo.model}, rloo.history
 display(plots.plot_training(rloo.history, WATCHED))
 moves = [f"{name.replace('_', ' ')} {change(rloo.history, name)}"
          for name in ("kl_k3", "entropy", "length") if name in rloo.history.names]
-say(f"**The reward over {len(rloo.history.rows)} steps: {change(rloo.history, 'reward')}** (first quarter of the steps "
+widgets.say(
+    f"**The reward over {len(rloo.history.rows)} steps: {change(rloo.history, 'reward')}** (first quarter of the steps "
     f"to last); {', '.join(moves)}.")
 
 # %% [markdown]
@@ -406,7 +410,8 @@ PUPIL = "proxy's pupil"
 pupil = methods.rloo.recipe(**{**given, "reward": "proxy", "kl_weight": 0.0})
 policies[PUPIL], histories[PUPIL] = pupil.model, pupil.history
 display(plots.plot_training(pupil.history, ["reward", "entropy", "length"]))
-say(f"**The proxy's own score of the samples over {len(pupil.history.rows)} steps: "
+widgets.say(
+    f"**The proxy's own score of the samples over {len(pupil.history.rows)} steps: "
     f"{change(pupil.history, 'reward')}.** Whether the truth went with it is measured on the test prompts, below.")
 
 # %% [markdown]
@@ -425,8 +430,7 @@ policies["DPO"] = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model
 comparison = course.compare(policies, tokenizer, p, judge=judge)
 rates = comparison.win_rates
 believed = {label: proxy(comparison.prompts, comparison.texts(label)).total for label in policies}  # of first answers
-checks = {label: evaluate.collapse_check(answers, comparison.answers["SFT"])
-          for label, answers in comparison.answers.items() if label != "SFT"}
+checks = {label: comparison.collapse(label) for label in policies if label != "SFT"}
 plots.plot_win_rates(rates, against="SFT") if comparison.judge else None
 
 # %%
@@ -437,29 +441,16 @@ for label, answers in comparison.answers.items():
                  float(believed[label].mean()), f"{evaluate.mean_length(answers):.1f}",
                  "; ".join(checks[label].reasons) or "no" if label in checks else "-"])
 widgets.show_table(*rows)
-
-
-def verdict_against_sft(label):
-    """A sentence on a policy's win rate, from its interval."""
-    low, high = rates[label].interval
-    what = "beats" if low > 0.5 else "loses to" if high < 0.5 else "cannot be told from"
-    return f"**{label} {what} SFT**, {rates[label]}."
-
-
 if rates:
-    say(" ".join(map(verdict_against_sft, rates)) + f" The judge is {comparison.judge.name}; RLOO learnt from the "
-        f"{p.reward} reward.")
+    widgets.say(" ".join(f"**{label} {rate.beats} SFT**, {rate}." for label, rate in rates.items())
+                + f" The judge is {comparison.judge.name}; RLOO learnt from the {p.reward} reward.")
 if gold:
-    flaws = {label: gold.flaws(comparison.asked(label), [one.text for one in answers])
-             for label, answers in comparison.answers.items()}
+    flaws = {label: comparison.flaws(label) for label in policies}
     widgets.show_table(["share of answers with the flaw", *flaws],
                        *[[name, *(f"{np.mean(found[name]):.0%}" for found in flaws.values())] for name in flaws["SFT"]])
 
 # %%
-shown = ("SFT", "DPO", "RLOO", PUPIL)
-widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in shown},
-                       {label: comparison.scores[label] for label in shown} if rates else None,
-                       comparison.categories if all(comparison.categories) else None)
+widgets.show_answers(comparison, ("SFT", "DPO", "RLOO", PUPIL))
 
 # %% [markdown]
 # ### In which of its tasks, and in what?
@@ -474,18 +465,17 @@ if gold:
     display(plots.plot_parts(known))
     moved = {name: evaluate.mean_and_interval(known["RLOO"].parts[name] - part)
              for name, part in known["SFT"].parts.items()}
-    say("RLOO against SFT, part by part: " + ", ".join(f"{name} {value}" for name, value in moved.items()) + ".")
+    widgets.say(
+        "RLOO against SFT, part by part: " + ", ".join(f"{name} {value}" for name, value in moved.items()) + ".")
 else:
     print("No gold judge knows the right answers here, so there are no parts to show.")
 if rates and all(comparison.categories):
-    scores = comparison.scores
-    per_category = {label: evaluate.by_category(scores[label], scores["SFT"], comparison.categories, comparison.tie)
-                    for label in ("DPO", "RLOO")}
+    per_category = {label: comparison.by_category(label) for label in ("DPO", "RLOO")}
     display(plots.plot_categories(per_category, against="SFT"))
     ranked = sorted(per_category["RLOO"], key=lambda name: -per_category["RLOO"][name].rate)
     best, least = (f"{widgets.escaped(name.replace('_', ' '))} ({per_category['RLOO'][name]})"
                    for name in (ranked[0], ranked[-1]))
-    say(f"**Against SFT it does best in {best} and worst in {least}, by the {comparison.judge.name} score.**")
+    widgets.say(f"**Against SFT it does best in {best} and worst in {least}, by the {comparison.judge.name} score.**")
 
 # %% [markdown]
 # ### And the proxy's pupil?
@@ -524,17 +514,19 @@ for label in (PUPIL, "RLOO"):
            f"{direction(believed[label] - believed['SFT'])}"
     if second:
         text += f"; the {second.name} score {direction(true[label] - true['SFT'])}"
-    say(f"{text}. {checks[label]}")
+    widgets.say(f"{text}. {checks[label]}")
 if second:
     low, high = evaluate.bootstrap_interval(true[PUPIL] - true["SFT"])
-    say(f"**The pupil has found what the proxy likes and the {second.name} judge does not: over-optimised.**"
+    widgets.say(
+        f"**The pupil has found what the proxy likes and the {second.name} judge does not: over-optimised.**"
         if high < 0 else
         f"**What the proxy likes is, on the whole, what the {second.name} judge likes: following it over this distance "
         "paid.**" if low > 0 else
         f"**Whether what the pupil gained with the proxy is a gain with the {second.name} judge, too, these answers "
         "cannot tell.**")
 else:
-    say("Nobody but the proxy judges here, and it is what the pupil learnt from: whether the truth went with it, this "
+    widgets.say(
+        "Nobody but the proxy judges here, and it is what the pupil learnt from: whether the truth went with it, this "
         "run cannot tell.")
 
 # %% [markdown]
@@ -576,15 +568,15 @@ rows = [["claim", "the paper", "we measured", "verdict (one seed)"],
          f"variance {ratio[-1]:.1f} times leave-one-out's at K = {ks[-1]}", "yes" if ratio[-1] > 1 else "no"]]
 against_dpo = None
 if rates:
-    against_dpo = evaluate.win_rate(comparison.scores["DPO"], comparison.scores["RLOO"], tie=comparison.tie)
+    against_dpo = comparison.win_rate("DPO", "RLOO")
     rows += [["RLOO improves on SFT", "hoped for (§7)", rates["RLOO"],
               evaluate.verdict(rates["RLOO"].interval)],
              ["16: DPO is best (here: DPO beats RLOO)", ".605 against the base; SFT .485, reward-weighted .520",
               against_dpo, evaluate.verdict(against_dpo.interval)]]
 widgets.show_table(*rows)
 if rates:
-    say(f"The last row is not an even match: RLOO was trained on the {p.reward} reward"
-        f"{', which is also the judge here' if p.reward == comparison.judge.name else ''}, DPO on noisy pairs.")
+    widgets.say(f"The last row is not an even match: RLOO was trained on the {p.reward} reward"
+                f"{', which is also the judge here' if p.reward == comparison.judge.name else ''}, DPO on noisy pairs.")
 
 # %% [markdown]
 # ## Exercises
@@ -618,9 +610,8 @@ def check_exercises():
 check_exercises()
 
 # %%
-runs = {name.replace(",", "").replace("'", ""): history for name, history in histories.items()}
 figures = {"toy": toy_figure, "book_variance": variance_figure, "book_proxy": proxy_figure}
-folder = course.record(p.output_dir, p, runs, comparison, figures, reward=p.reward,
+folder = course.record(p.output_dir, p, histories, comparison, figures, reward=p.reward,
                        variance={name: dict(zip(map(str, ks), v[:, 0].tolist())) for name, v in measured.items()},
                        proxy={label: float(values.mean()) for label, values in believed.items()},
                        dpo_against_rloo=None if against_dpo is None else against_dpo.rate,

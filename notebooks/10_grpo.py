@@ -76,7 +76,7 @@ from functools import partial
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import Markdown, display
+from IPython.display import display
 
 from prefnb import data, evaluate, judges, models, plots, widgets
 from prefnb.batches import from_samples, prompt_ids
@@ -86,10 +86,10 @@ from prefnb.methods import grpo as library, rloo
 from prefnb.training import train
 
 plt.style.use("prefnb.book")
-say = lambda text: display(Markdown(text))
 if reward is None and not data.Source(p.dataset).judge:
     p.reward = "proxy"
-    say("No gold judge knows the answers to these prompts, so a trained reward model (the proxy) gives the rewards.")
+    widgets.say(
+        "No gold judge knows the answers to these prompts, so a trained reward model (the proxy) gives the rewards.")
 
 # %% [markdown]
 # ## The idea
@@ -275,7 +275,8 @@ right.set(xlabel=f"answers of {p.samples} with reward 1", ylabel="prompts", titl
 right.legend()
 display(groups_figure)
 narrow, wide = (float(np.quantile(spread, q)) for q in (0.1, 0.9))
-say(f"Among these {len(few)} prompts deviations run from {narrow:.2f} (one in ten is below) to {wide:.2f} "
+widgets.say(
+    f"Among these {len(few)} prompts deviations run from {narrow:.2f} (one in ten is below) to {wide:.2f} "
     "(one in ten above): **divided by their own deviation they all weigh about the same; undivided, the widest weigh "
     f"{wide / max(narrow, 1e-9):.1f} times as much as the narrowest.**")
 
@@ -369,9 +370,8 @@ histories["cited, live"] = trained(cited, p.live_steps, averaged, live=figure, u
 # are the policies that are compared further down.
 
 # %%
-given = lambda settings: {name: getattr(p, name) for name in ("preset", "seed", *settings.of(p.preset))}
-made = {"printed": methods.rloo.recipe(**given(methods.rloo.Settings)),
-        "cited": methods.grpo.recipe(**given(methods.grpo.Settings))}
+made = {"printed": methods.rloo.recipe(**p.shared_with(methods.rloo.Settings)),
+        "cited": methods.grpo.recipe(**p.shared_with(methods.grpo.Settings))}
 policies = {label: one.model for label, one in made.items()}
 histories |= {label: one.history for label, one in made.items()}
 curves_figure = plots.plot_training({label: one.history for label, one in made.items()}, CURVES)
@@ -395,11 +395,13 @@ rows += [[name, *(change(one.history, name) if name in one.history.names else ""
          for name in shown]
 widgets.show_table(*rows)
 share = histories["cited"]["clipped"][1].mean()
-say("**The reward of the samples: " + " and ".join(f"{change(histories[label], 'reward')} ({label})" for label in made)
+widgets.say(
+    "**The reward of the samples: " + " and ".join(f"{change(histories[label], 'reward')} ({label})" for label in made)
     + f"**, first quarter of the steps to last. The clip held {share:.1%} of the tokens of the cited form"
     + (": with one update per batch of samples every ratio is 1 when the gradient is taken, so the clip has nothing to "
        "do. Further below it has." if p.updates == 1 else "."))
-say("Not a race on equal terms: the same `kl_weight` is another strength in the two. The cited form divides the "
+widgets.say(
+    "Not a race on equal terms: the same `kl_weight` is another strength in the two. The cited form divides the "
     f"differences in reward by their deviation (here {spread.mean():.2f} points on average), the KL by nothing. The "
     "gradient's length (`grad_norm`) matters little: the loop cuts it to at most 1, and Adam rescales the rest.")
 
@@ -450,9 +452,10 @@ same = [histories["printed"]["reward"][1], histories["cited"]["reward"][1][::p.u
 batches_of_both = min(map(len, same))
 together = np.corrcoef(*(values[:batches_of_both] for values in same))[0, 1]
 if any(map(math.isnan, rises.values())):
-    say("**Of fewer than 6 steps nobody can tell how smooth they are.**")
+    widgets.say("**Of fewer than 6 steps nobody can tell how smooth they are.**")
 else:
-    say("**By what is to rise, " + " < ".join(f"{label} ({rises[label]:.2f})" for label in sorted(rises, key=rises.get))
+    widgets.say(
+        "**By what is to rise, " + " < ".join(f"{label} ({rises[label]:.2f})" for label in sorted(rises, key=rises.get))
         + f"**, the smoothest first. The two reward curves go together with a correlation of {together:.2f}"
         + (": most of what shakes them is the prompts." if together > 0.7 else "."))
 
@@ -510,7 +513,8 @@ for t in sorted(set(p.varied)):
 widgets.show_table(*rows)
 zero = lambda values: "its interval holds 0" if np.prod(evaluate.bootstrap_interval(values)) <= 0 else "it is not 0"
 said = lambda values: f"{evaluate.mean_and_interval(values)}: {zero(values)}"
-say(f"**Own temperature, all samples: {said(score_own)}. Temperature ignored: {said(score_ignored)}.** Divided by the "
+widgets.say(
+    f"**Own temperature, all samples: {said(score_own)}. Temperature ignored: {said(score_ignored)}.** Divided by the "
     f"sample's length, as `sequence` does, the right one becomes {said(score_own / length)}.")
 
 # %% [markdown]
@@ -561,7 +565,8 @@ updates_figure
 # %%
 outside = (np.abs(last_ratios - 1) > p.clip).mean()
 low, high = np.quantile(last_ratios, [0.05, 0.95])
-say(f"At the last update of the last batch {outside:.1%} of the tokens have a ratio outside 1 ± {p.clip:g}; nine in "
+widgets.say(
+    f"At the last update of the last batch {outside:.1%} of the tokens have a ratio outside 1 ± {p.clip:g}; nine in "
     f"ten lie between {low:.2f} and {high:.2f}. Over all batches the clip held {held[:, 0].mean():.1%} of the tokens "
     f"at the first update and {held[:, -1].mean():.1%} at the last. A token outside is not always held: the clip acts "
     "only on the side where more was to be gained.")
@@ -569,8 +574,8 @@ if p.kl_weight > 0:  # only a batch's first update sees samples of the policy as
     kl = {name: histories[name]["kl_k3"][1][::updates]
           for name, updates in (("cited, live", p.updates), (several, p.more_updates))}
     last = min(map(len, kl.values()))
-    say(f"KL from SFT when batch {last} was drawn: "
-        + ", ".join(f"{name} {values[last - 1]:.2f}" for name, values in kl.items()) + " nats.")
+    widgets.say(f"KL from SFT when batch {last} was drawn: "
+                + ", ".join(f"{name} {values[last - 1]:.2f}" for name, values in kl.items()) + " nats.")
 
 # %% [markdown]
 # ## Does it win?
@@ -587,25 +592,23 @@ comparison = course.compare(long, tokenizer, p, judge=judge)
 rates_figure = plots.plot_win_rates(comparison.win_rates, against="SFT") if comparison.judge else None
 if comparison.judge:
     display(rates_figure)
-    told = lambda low, high: "beats" if low > 0.5 else "loses to" if high < 0.5 else "cannot be told from"
-    duel = evaluate.win_rate(comparison.scores["GRPO, cited"], comparison.scores["GRPO, printed"], tie=comparison.tie)
-    say(f"By the {comparison.judge.name} score: "
-        + "; ".join(f"**{name} {told(*rate.interval)} SFT**, {rate}" for name, rate in comparison.win_rates.items())
-        + f". The cited form **{told(*duel.interval)}** the printed one, {duel}. Both learnt from the {p.reward} reward"
+    duel = comparison.win_rate("GRPO, cited", "GRPO, printed")
+    widgets.say(
+        f"By the {comparison.judge.name} score: "
+        + "; ".join(f"**{name} {rate.beats} SFT**, {rate}" for name, rate in comparison.win_rates.items())
+        + f". The cited form **{duel.beats}** the printed one, {duel}. Both learnt from the {p.reward} reward"
         + (", which is the judge here, too; DPO learnt from noisy pairs." if p.reward == comparison.judge.name else
            "."))
 
 # %%
 tuned = [name for name in comparison.answers if name not in ("SFT", "base")]
-checks = {name: evaluate.collapse_check(comparison.answers[name], comparison.answers["SFT"]) for name in tuned}
+checks = {name: comparison.collapse(name) for name in tuned}
 rows = [["policy", f"{comparison.judge.name} score" if comparison.judge else "score", "tokens", "collapsed?"]]
 rows += [[name, f"{comparison.scores[name].total.mean():.2f}" if comparison.judge else "no judge",
           f"{evaluate.mean_length(comparison.answers[name]):.1f}",
           "; ".join(checks[name].reasons) or "no" if name in checks else ""] for name in comparison.answers]
 widgets.show_table(*rows)
-widgets.show_responses(comparison.prompts, {name: comparison.answers[name] for name in list(long)[1:]},
-                       {name: comparison.scores[name] for name in list(long)[1:]} if comparison.judge else None,
-                       comparison.categories if all(comparison.categories) else None)
+widgets.show_answers(comparison, list(long)[1:])
 
 # %% [markdown]
 # ## The paper says, we measured
@@ -645,7 +648,7 @@ def step_up(worse, better):
     first, second = (PAPER[name.split(",")[0]] for name in (worse, better))
     won = "no judge"
     if comparison.judge:
-        rate = evaluate.win_rate(comparison.scores[better], comparison.scores[worse], tie=comparison.tie)
+        rate = comparison.win_rate(better, worse)
         won = f"{rate}: {evaluate.verdict(rate.interval)}"
     same = (bleu[better] > bleu[worse]) == (second[1] > first[1])
     bleu_said = f"{bleu[better] - bleu[worse]:+.1f}: {'the same' if same else 'the other'} direction"
@@ -734,12 +737,11 @@ def check_exercises():
 check_exercises()
 
 # %%
-by_name = {name.replace(",", ""): run for name, run in histories.items()}
 collapsed = {name: check.reasons for name, check in checks.items() if check.collapsed}
 figures = {"book_training": curves_figure, "book_updates": updates_figure, "groups": groups_figure, "clip": clip_figure}
 if comparison.judge:
     figures["win_rates"] = rates_figure
-folder = course.record(p.output_dir, p, by_name, comparison, figures, roughness=rough, dead_groups=dead,
+folder = course.record(p.output_dir, p, histories, comparison, figures, roughness=rough, dead_groups=dead,
                        collapsed=collapsed, perplexity=perplexity, bleu4=bleu if has_references else {})
 print(f"Parameters, histories, responses and figures are in {folder}.")
 

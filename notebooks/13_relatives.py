@@ -61,7 +61,7 @@ from functools import partial
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import Markdown, display
+from IPython.display import display
 from prefnb import data, evaluate, plots, widgets
 from prefnb.logprobs import DatasetLogprobs, from_tokens
 from prefnb.methods.dpo import dpo, pair_metrics, rewards
@@ -192,9 +192,9 @@ if gold:
     is_wrong = scores_of["chosen"] < scores_of["rejected"]
     known_wrong = float(is_wrong.mean())
     low, high = evaluate.wilson_interval(int(is_wrong.sum()), len(is_wrong))
-    display(Markdown(f"**In {known_wrong:.1%} [{low:.1%}, {high:.1%}] of the {len(examples)} pairs the chosen response is "
-                     "the worse one.** That is the share that conservative and robust DPO are told, so that they get "
-                     "their best chance."))
+    widgets.say(f"**In {known_wrong:.1%} [{low:.1%}, {high:.1%}] of the {len(examples)} pairs the chosen response is "
+                "the worse one.** That is the share that conservative and robust DPO are told, so that they get "
+                "their best chance.")
 
 # %% [markdown]
 # ## Training
@@ -281,7 +281,7 @@ def exchange(pairs_here, share, seed):
 
 now_wrong = known_wrong * (1 - p.wrong) + (1 - known_wrong) * p.wrong
 noisy = train_all(exchange(examples, p.wrong, p.seed), now_wrong)
-display(Markdown(f"**{now_wrong:.0%} of the labels are wrong now**; the losses were told {known_wrong:.1%} before."))
+widgets.say(f"**{now_wrong:.0%} of the labels are wrong now**; the losses were told {known_wrong:.1%} before.")
 
 # %% [markdown]
 # ## Does it win?
@@ -320,28 +320,23 @@ if judge:
     best = max(labels, key=lambda label: comparison.win_rates[label].rate)
     least = max(labels, key=lambda label: lost[label].mean())
     most = min(labels, key=lambda label: lost[label].mean())
-    display(Markdown(f"**By the {judge.name} judge {best} has the highest rate before "
-                     f"({comparison.win_rates[best]}). Wrong labels cost {most} most "
-                     f"({evaluate.mean_and_interval(lost[most])}) and {least} least "
-                     f"({evaluate.mean_and_interval(lost[least])}).**"))
+    widgets.say(f"**By the {judge.name} judge {best} has the highest rate before "
+                f"({comparison.win_rates[best]}). Wrong labels cost {most} most "
+                f"({evaluate.mean_and_interval(lost[most])}) and {least} least "
+                f"({evaluate.mean_and_interval(lost[least])}).**")
 
 # %%
-checks = {label: evaluate.collapse_check(comparison.answers[label], comparison.answers["SFT"])
-          for label in policies if label != "SFT"}
+checks = {label: comparison.collapse(label) for label in policies if label != "SFT"}
 fallen = {label: check.reasons for label, check in checks.items() if check.collapsed}
 if gold:
-    flaws = {label: gold.flaws(comparison.asked(label), [one.text for one in comparison.answers[label]])
-             for label in policies}
+    flaws = {label: comparison.flaws(label) for label in policies}
     widgets.show_table(["flaws, share of answers", *flaws["SFT"]],
                        *[[label, *(f"{hits.mean():.0%}" for hits in seen.values())] for label, seen in flaws.items()])
-display(Markdown("**" + ("; ".join(f"{label} has collapsed: {', '.join(reasons)}" for label, reasons in fallen.items())
-                         or "No policy has collapsed") + ".**"))
+widgets.say("**" + ("; ".join(f"{label} has collapsed: {', '.join(reasons)}" for label, reasons in fallen.items())
+                    or "No policy has collapsed") + ".**")
 
 # %%
-shown = ("SFT", "DPO", "DPO, wrong labels", "robust DPO, wrong labels")
-widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in shown},
-                       {label: comparison.scores[label] for label in shown} if judge else None,
-                       comparison.categories if any(comparison.categories) else None)
+widgets.show_answers(comparison, ("SFT", "DPO", "DPO, wrong labels", "robust DPO, wrong labels"))
 
 # %% [markdown]
 # ## The papers say, we measured
@@ -398,7 +393,7 @@ check_exercises()
 
 # %%
 histories = {label: history for label, (_, history) in clean.items()}
-histories |= {f"{label} wrong labels": history for label, (_, history) in noisy.items()}
+histories |= {f"{label}, wrong labels": history for label, (_, history) in noisy.items()}
 figures = {"losses": loss_figure, "margins": margin_figure}
 figures |= {"book_wrong_labels": rates_figure} if rates_figure else {}
 folder = course.record(p.output_dir, p, histories, comparison, figures, collapsed=fallen, wrong=[known_wrong, now_wrong])

@@ -1,7 +1,6 @@
 """KTO: thumbs up and down against a reference point, which has no gradient and is never below 0."""
 
 import math
-from functools import partial
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
