@@ -26,7 +26,7 @@ def record(
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "parameters.json", vars(p))
     for label, history in histories.items():
-        history.save(folder / f"history_{re.sub(r'[^A-Za-z0-9.-]+', '_', label)}.json")
+        history.save(folder / f"history_{re.sub(r'[^A-Za-z0-9.-]+', '_', label).strip('_')}.json")
     write_json(folder / "responses.json", _responses(comparison))
     write_json(
         folder / "summary.json",
