@@ -137,7 +137,8 @@ line = torch.linspace(-4, 6, 300)
 line_policy = from_tokens(chosen=(line / 2)[:, None], rejected=(-line / 2)[:, None])
 line_reference = from_tokens(chosen=[[0.0]] * 300, rejected=[[0.0]] * 300)
 loss_figure, axis = plots.subplots(figsize=(8, 3.2), layout="constrained")
-for (label, loss), colour in zip(TOY.items(), plots.colours(TOY).values()):
+for label, loss in TOY.items():
+    colour = plots.colours(TOY)[label]
     values = loss(line_policy, line_reference)[0]
     axis.plot(line, values, color=colour, label=label)
     if values.argmin() < 299:
@@ -159,7 +160,8 @@ display(loss_figure)
 # $1 - \sigma(\beta\,(d(y) - z))$, a bad one $1 - \sigma(\beta\,(z - d(y)))$.
 #
 # Both curves are flat at both ends: a response that is far on the wrong side is given up. Its inventors took the shape from
-# how people weigh gains and losses. For wrong labels it means that the worst of them stop pulling.
+# how people weigh gains and losses. One may hope that wrong labels, too, are given up when they are far enough on the
+# wrong side; whether that helps is measured below.
 
 # %%
 def kto(policy, reference, *, good, beta):
@@ -177,7 +179,8 @@ def kto(policy, reference, *, good, beta):
 # ## The data, and how wrong they are
 #
 # The pairs are those of 02. Annotators err, and in the pocket world we can say how often: a program grades every response.
-# For KTO each pair is taken apart into a good and a bad response, which then go their own ways.
+# For KTO each pair is taken apart into a good and a bad response, which then go their own ways. So it has twice as many
+# examples, and in one pass over them takes twice as many steps as the others.
 
 # %%
 judge = methods.reward_model.judge_of(p)
@@ -233,8 +236,8 @@ clean = train_all(examples, known_wrong, live=plots.LiveFigure())
 # %% [markdown]
 # ### How far does each go?
 #
-# The margins of 500 or so held-out pairs, before nothing has been said about answers. All are shown in one currency, the
-# difference of $d$ per token, because the losses speak different ones.
+# First the margins of held-out pairs; answers come later. All are shown in one currency, the difference of $d$ per token,
+# because the losses speak different ones.
 
 # %%
 held_reference = course.reference(sft, held_out).all()
@@ -249,8 +252,9 @@ def margins(policy):
 
 found = {label: margins(policy) for label, (policy, _) in clean.items()}
 margin_figure, axis = plots.subplots(figsize=(8, 3), layout="constrained")
-for (label, values), colour in zip(found.items(), plots.colours(found).values()):
-    axis.hist(values, np.linspace(-1.5, 3, 91), histtype="step", linewidth=1.5, color=colour, label=label)
+for label, values in found.items():
+    axis.hist(np.clip(values, -1, 1.5), np.linspace(-1, 1.5, 51), histtype="step", linewidth=1.5,
+              color=plots.colours(found)[label], label=label)
 axis.axvline(1 / (2 * p.tau), color="#888888", linestyle=":", label="what IPO wants")
 axis.axvline(0, color="black", linewidth=0.8)
 spread = {label: float(values.std()) for label, values in found.items()}
@@ -261,6 +265,10 @@ display(margin_figure)
 widgets.show_table(["loss", "held-out accuracy", "mean margin per token (nats)", "their standard deviation"],
                    *[[label, float((values > 0).mean()), evaluate.mean_and_interval(values), spread[label]]
                      for label, values in found.items()])
+widgets.say(f"**The margin per token that IPO wants is {1 / (2 * p.tau):.2f} nats; it is at {found['IPO'].mean():.2f} on average.** " +
+            ("As far from its target as that, it pushes nearly every pair with the same strength, the ones that it has "
+             "right like the ones that it has wrong, so that it hardly differs from DPO."
+             if found["IPO"].mean() < 0.5 / (2 * p.tau) else "That is near enough for pairs to be let go, or pulled back."))
 
 # %% [markdown]
 # ## Wrong labels
@@ -268,6 +276,10 @@ widgets.show_table(["loss", "held-out accuracy", "mean margin per token (nats)",
 # Now the experiment. A share `wrong` of the training pairs, drawn at random, has its two responses exchanged. Everything else
 # stays: prompts, responses, steps, rates. With the labels that were wrong before, a share of
 # $\varepsilon' = \varepsilon\,(1 - w) + (1 - \varepsilon)\,w$ is wrong then ($w$ is `wrong`), and conservative and robust DPO are told so.
+#
+# What to expect? Average each loss over the wrong labels. DPO's average is lowest at $m = \log\frac{1 - \varepsilon'}{\varepsilon'}$: wrong
+# labels hold it back by themselves. Conservative DPO discounts the labels *again*: its average is that of DPO on labels of which
+# $2\varepsilon'(1 - \varepsilon')$ are wrong. Robust DPO's average is DPO's on right labels, and has no such place.
 
 # %%
 def exchange(pairs_here, share, seed):
@@ -281,7 +293,10 @@ def exchange(pairs_here, share, seed):
 
 now_wrong = known_wrong * (1 - p.wrong) + (1 - known_wrong) * p.wrong
 noisy = train_all(exchange(examples, p.wrong, p.seed), now_wrong)
-widgets.say(f"**{now_wrong:.0%} of the labels are wrong now**; the losses were told {known_wrong:.1%} before.")
+twice = 2 * now_wrong * (1 - now_wrong)
+stops = [float(np.log((1 - share) / share)) for share in (now_wrong, twice)]
+widgets.say(f"**{now_wrong:.0%} of the labels are wrong now**; the losses were told {known_wrong:.1%} before. On average DPO "
+            f"then asks for a margin of {stops[0]:.2f}, conservative DPO for {stops[1]:.2f}, and robust DPO for as much as ever.")
 
 # %% [markdown]
 # ## Does it win?
@@ -360,6 +375,14 @@ if judge:
         line_of("robust DPO is better than conservative on wrong labels", after["robust DPO"] - after["conservative DPO"]),
         line_of("wrong labels cost DPO more than robust DPO", lost["robust DPO"] - lost["DPO"]),
         line_of("wrong labels cost DPO more than KTO", lost["KTO"] - lost["DPO"]))
+    words = {"holds here": "is better than DPO", "does not hold here": "is worse than DPO",
+             "cannot be told": "cannot be told from DPO"}
+    told = lambda suffix: "; ".join(  # noqa: E731
+        f"{label} {words[evaluate.verdict(evaluate.bootstrap_interval(beside[label + suffix]), null=0.0)]}"
+        for label in labels if label != "DPO")
+    widgets.say(f"**What does a different loss buy? On the labels as they are, {told('')}. With {now_wrong:.0%} of them wrong, "
+                f"{told(', wrong labels')}.** KTO took {len(clean['KTO'][1].rows)} steps, the others "
+                f"{len(clean['DPO'][1].rows)}.")
 else:
     print("Nobody judges answers here (see the parameter judge); the table of margins above is what there is.")
 

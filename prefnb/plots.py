@@ -27,12 +27,13 @@ MEANINGS = {
     "reference": "#888888",
     "policy": "#009E73",
 }
-# Of the methods, each file in prefnb/methods says its own; DPPO's penalties are told apart.
+# Of the methods, each file in prefnb/methods says its own; the forms of some are told apart.
 METHODS = {name: method.colour for name, method in methods.listed().items()} | {
     "base": "#B0B0B0",
     "minimum_likelihood": "#E69F00",
     "unlikelihood": "#009E73",
     "contrastive": "#882255",
+    "conservative_dpo": "#BBA033",
 }
 # For labels without a meaning of their own. The colours of chosen and rejected come last.
 CYCLE = ("#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#882255", "#555555", "#0072B2", "#D55E00")
