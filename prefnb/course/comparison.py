@@ -11,9 +11,9 @@ from transformers import PreTrainedTokenizerBase
 
 from prefnb import data, evaluate
 from prefnb.batches import Examples, prompt_ids
-from prefnb.evaluate import Collapse, WinRate
 from prefnb.course.answers import answers_of
 from prefnb.course.settings import Judging
+from prefnb.evaluate import Collapse, WinRate
 from prefnb.judges import GoldJudge, Judge, Scores, score_samples
 from prefnb.logprobs import DatasetLogprobs
 from prefnb.sampling import Sample
