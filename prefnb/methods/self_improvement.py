@@ -118,8 +118,9 @@ class Scouting:
 
 def round_start(p: RoundSettings) -> Trained:
     """The policy that round 1 starts from: RS-DPO's, with its preset's epochs and learning rate."""
-    shared = set(rs_dpo.Settings.model_fields) - {"epochs", "learning_rate", "output_dir"}
-    return rs_dpo.recipe(**{name: getattr(p, name) for name in shared})
+    of_the_rounds = {"epochs", "learning_rate"}
+    shared = p.shared_with(rs_dpo.Settings)
+    return rs_dpo.recipe(**{name: value for name, value in shared.items() if name not in of_the_rounds})
 
 
 def scout(
