@@ -5,12 +5,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import sacrebleu
 import torch
+from scipy import stats
+from scipy.optimize import minimize
 
 from prefnb import evaluate
+from prefnb.batches import tokenize
 from prefnb.evaluate import length_control
 from prefnb.judges import Scores
-from prefnb.logprobs import from_tokens
+from prefnb.logprobs import DatasetLogprobs, from_tokens
 
 
 def texts(*responses, finished=True):
@@ -108,6 +112,18 @@ def test_wilson_agrees_with_the_score_test():
     assert evaluate.wilson_interval(0, 10)[1] > 0.2  # no wins in ten is not certainty
 
 
+def test_intervals_agree_with_scipy():
+    """Wilson's to the last digit, the win rate's as nearly as two bootstraps with different random numbers agree."""
+    for wins, n in [(0, 10), (3, 10), (62, 100), (10, 10)]:
+        theirs = stats.binomtest(wins, n).proportion_ci(method="wilson")
+        assert evaluate.wilson_interval(wins, n) == pytest.approx((theirs.low, theirs.high), abs=1e-6)
+    a, b = draws(200, 3, seed=7) + 0.2, draws(200, 2, seed=8)
+    result, outcome = evaluate.win_rate(a, b, tie=0.1), evaluate.outcomes(a, b, tie=0.1)
+    for found, values in ((result.interval, outcome), (result.difference_interval, a.mean(1) - b.mean(1))):
+        theirs = stats.bootstrap((values,), np.mean, n_resamples=5000, method="percentile", rng=1).confidence_interval
+        assert found == pytest.approx(tuple(theirs), abs=0.08 * (theirs.high - theirs.low))
+
+
 def test_the_bootstrap_interval_has_the_width_of_theory():
     """The standard error of a mean is sd / sqrt(n); a bootstrap over the wrong axis would miss it."""
     values = np.random.default_rng(0).normal(size=400)
@@ -136,6 +152,9 @@ def test_categories_do_not_mix():
     assert found["a"].rate == 0.5 and found["b"].rate == 1.0 and found["b"].n == 2
     several = evaluate.by_category([[1, 0], [0, 0]], [[0, 0], [0, 1]], ["b", "a"])
     assert several["a"].rate == 0.25 and several["b"].rate == 0.75
+    a, b, names = draws(40, 3, seed=1), draws(40, 2, seed=2), np.array(list("abcb") * 10)
+    for name, one in evaluate.by_category(a, b, names, tie=0.1).items():
+        assert one == evaluate.win_rate(a[names == name], b[names == name], tie=0.1)
 
 
 def test_mean_and_win_rate_that_disagree_are_seen():
@@ -178,6 +197,59 @@ def test_the_newton_fit_is_a_minimum():
     assert w.grad.abs().max() < 1e-6
 
 
+def lengths_by_hand(longer, wins_longer, shorter, wins_shorter):
+    """A policy that is as much longer on some prompts as it is shorter on the others, with so many wins on each."""
+    wins = np.repeat([1.0, 0.0, 1.0, 0.0], [wins_longer, longer - wins_longer, wins_shorter, shorter - wins_shorter])
+    extra = np.repeat([10.0, -10.0], [longer, shorter])
+    n = longer + shorter
+    return evaluate.length_controlled_win_rate(wins, np.full(n, 0.5), 50 + extra, np.full(n, 50.0))
+
+
+@pytest.mark.parametrize("counts, parts", [((200, 150, 200, 100), False), ((600, 480, 200, 110), True)])
+def test_length_control_by_hand(counts, parts):
+    """With two lengths the model has a parameter for each: a is the mean of their log-odds, its variance a quarter of
+    the sum of 1 / (n p (1 - p)). Half longer, raw and controlled rate differ within chance; three quarters longer, not."""
+    longer, wins_longer, shorter, wins_shorter = counts
+    p, q = wins_longer / longer, wins_shorter / shorter
+    a = (math.log(p / (1 - p)) + math.log(q / (1 - q))) / 2
+    error = math.sqrt(1 / (longer * p * (1 - p)) + 1 / (shorter * q * (1 - q))) / 2
+    found = lengths_by_hand(*counts)
+    by_hand = [1 / (1 + math.exp(-x)) for x in (a, a - 1.96 * error, a + 1.96 * error)]
+    assert [found.rate, *found.interval] == pytest.approx(by_hand, abs=2e-4)  # the ridge
+    assert found.raw == (wins_longer + wins_shorter) / (longer + shorter) and found.parts == parts
+
+
+def test_length_control_warns_in_words_where_the_rates_part():
+    """Both ways: longer answers that win, and a better policy whose short answers lose."""
+    flattered, held_back = lengths_by_hand(600, 480, 200, 110), lengths_by_hand(200, 160, 600, 330)
+    assert str(flattered).endswith("(uncontrolled 0.74, flattered by the lengths of its answers)")
+    assert held_back.parts and str(held_back).endswith("(uncontrolled 0.61, held back by the lengths of its answers)")
+    assert str(lengths_by_hand(200, 150, 200, 100)).endswith("(uncontrolled 0.62)")
+
+
+def test_length_control_agrees_with_a_general_minimiser():
+    """Of the same penalised likelihood, by finite differences: another rate or another curvature would show."""
+    rng = np.random.default_rng(0)
+    wins = rng.choice([0.0, 0.5, 1.0], 150, p=[0.3, 0.1, 0.6])
+    extra = rng.normal(4, 10, 150) + 5 * wins
+    found = evaluate.length_controlled_win_rate(wins, np.full(150, 0.5), 50 + extra, np.full(150, 50.0), tie=0.1)
+    longer = np.tanh(extra / extra.std())
+
+    def loss(w):
+        x = w[0] + w[1] * longer
+        likelihood = wins * np.log(stats.logistic.cdf(x)) + (1 - wins) * np.log(stats.logistic.sf(x))
+        return -likelihood.sum() + length_control.RIDGE / 2 * (w @ w)
+
+    best = minimize(loss, np.zeros(2), method="BFGS", tol=1e-10).x
+    steps = 1e-3 * np.eye(2)
+    curvature = [[(loss(best + i + j) - loss(best + i - j) - loss(best - i + j) + loss(best - i - j)) / 4e-6
+                  for j in steps] for i in steps]  # fmt: skip
+    error = math.sqrt(np.linalg.inv(curvature)[0, 0])
+    ends = stats.logistic.cdf([best[0], best[0] - 1.96 * error, best[0] + 1.96 * error])
+    assert [found.rate, *found.interval] == pytest.approx(ends, abs=1e-4)
+    assert found.length_effect == pytest.approx(best[1], abs=1e-4)
+
+
 def test_length_control_of_several_draws_is_that_of_their_comparisons():
     """The same draws four times over are no news: rate and interval stay."""
     wins, extra = judged_by_length(n=300)
@@ -207,6 +279,7 @@ def test_separable_outcomes_stay_finite(outcome):
     assert np.isfinite([result.rate, result.length_effect, *result.interval]).all()
     assert result.interval[0] <= result.rate <= result.interval[1]
     assert result.rate == pytest.approx(1.0 if outcome == "all wins" else 0.5, abs=0.01)
+    assert not result.parts
 
 
 # ---------------------------------------------------------------- bad input
@@ -246,6 +319,31 @@ def test_bleu_of_a_case_computed_by_hand():
     assert evaluate.bleu(["one two three four"], ["one two three four"])["bleu4"] == pytest.approx(100)
 
 
+def test_bleu_agrees_with_sacrebleu_called_directly():
+    """On several sentences, some shorter than their reference, with case and punctuation: corpus BLEU-4 is sacrebleu's
+    own, and the lower orders are the means of its precisions, with its brevity penalty."""
+    said = ["The heron is grey, and it waits.", "A fox ran over the hill", "Yes: the owl is old!"]
+    right = ["The heron is grey; it waits by the river.", "The fox ran over the hill.", "The owl is old and wise."]
+    found, theirs = evaluate.bleu(said, right), sacrebleu.corpus_bleu(said, [right])
+    assert 0 < theirs.bp < 1 and found["bleu4"] == pytest.approx(theirs.score)
+    for order in (1, 2):
+        by_hand = theirs.bp * math.exp(np.log(theirs.precisions[:order]).mean())
+        assert found[f"bleu{order}"] == pytest.approx(by_hand)
+
+
+def test_perplexity_agrees_with_the_loss_of_transformers(model, tokenizer, pairs):
+    """exp of the mean loss over the tokens of all responses, prompts left out, as the model itself gives it."""
+    rows = [{"prompt": pair["prompt"], "response": pair["chosen"]} for pair in pairs[:5]]
+    examples = tokenize(rows, tokenizer, ("response",), quiet=True)
+    found = DatasetLogprobs.compute(model, examples).all().response
+    total = tokens = 0
+    for prompt, said in zip(examples.prompt_ids, examples.responses["response"]):
+        with torch.no_grad():
+            loss = model(torch.tensor([prompt + said]), labels=torch.tensor([[-100] * len(prompt) + said])).loss
+        total, tokens = total + float(loss) * len(said), tokens + len(said)
+    assert evaluate.perplexity(found.sum, found.length) == pytest.approx(math.exp(total / tokens), rel=1e-4)
+
+
 def test_perplexity_of_a_uniform_model_is_its_vocabulary():
     """Averaging per response first, or forgetting the sign, would not give 50."""
     lengths = torch.tensor([3, 17])
@@ -256,6 +354,12 @@ def test_distinct_n_by_hand():
     """Pairs across two responses are not n-grams, and case does not count."""
     assert evaluate.distinct_n(["a b a b", "A b"], 2) == pytest.approx(2 / 4)
     assert evaluate.distinct_n(["a", ""], 2) == 0.0
+
+
+def test_self_bleu_by_hand():
+    """Two responses that share 3 of 4 words, 2 of 3 pairs, 1 of 2 triples and no four, which counts as half a one."""
+    by_hand = 100 * (3 / 4 * 2 / 3 * 1 / 2 * 1 / 2) ** (1 / 4)
+    assert evaluate.self_bleu(["a b c d", "a b c e"]) == pytest.approx(by_hand)
 
 
 def test_self_bleu_tells_alike_from_different():
@@ -336,7 +440,7 @@ def test_a_healthy_policy_is_not_called_collapsed():
 
 def test_evaluate_does_not_import_what_only_pictures_need():
     """Training machines without a display import this module."""
-    code = "import sys, prefnb.evaluate; print([m for m in ('matplotlib', 'torch') if m in sys.modules])"
+    code = "import sys, prefnb.evaluate; print([m for m in ('matplotlib', 'torch', 'scipy') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert found.stdout.strip() == "[]"
 

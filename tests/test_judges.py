@@ -4,7 +4,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from prefnb import judges, parameters, pocket
+from prefnb import judges, models, parameters, pocket
 from prefnb.judges import GoldJudge, Scores, score_samples
 
 
@@ -100,3 +100,43 @@ def test_a_judge_is_found_by_its_name(monkeypatch, tmp_path):
     (tmp_path / "kind").mkdir()
     assert judges.named(str(tmp_path / "kind") + "/", gold, never).name == "kind"
     assert judges.named("owner/kind", gold, never).name == "owner/kind"
+
+
+class Served(judges.RemoteRewardModel):
+    """A remote judge whose answers are there already: the number of letters in the last message."""
+
+    def __init__(self):
+        super().__init__("https://host/v1", "owner/model")
+
+    def _answers(self, dialogs, read):
+        return np.array([read(f"reward:{len(dialog[-1]['content'])}") for dialog in dialogs], dtype=float)
+
+
+ALL = {
+    "gold": lambda policy, tokenizer: GoldJudge(),
+    "brevity": lambda policy, tokenizer: judges.Brevity(),
+    "proxy": lambda policy, tokenizer: judges.RewardModel(models.reward_model_from(policy, tokenizer), tokenizer),
+    "remote": lambda policy, tokenizer: Served(),
+    "probability": lambda policy, tokenizer: judges.Probability(Served()),
+    "several": lambda policy, tokenizer: judges.Several({"a": judges.Brevity(), "b": judges.Probability(Served())}),
+    "combined": lambda policy, tokenizer: judges.Combined(GoldJudge(), lambda parts: sum(parts.values())),
+}
+
+
+@pytest.mark.parametrize("make", ALL.values(), ids=ALL)
+def test_every_judge_keeps_to_the_one_interface(make, model, tokenizer, prompts):
+    """Whoever asks need not know whom: a name for sentences, the width of a tie, one finite score for each response, at
+    its own place, whoever else is asked about; none for none; and refusals alike."""
+    judge, responses = make(model, tokenizer), ["It is 12.", "", "I was trained on 12 things, and on pears.", "No."]
+    found = judge(prompts, responses)
+    assert isinstance(judge.name, str) and judge.name and judge.tie >= 0
+    assert isinstance(found, Scores) and found.total.shape == (4,) and np.isfinite(found.total).all()
+    assert all(part.shape == (4,) for part in found.parts.values()) and len(set(found.total)) > 1
+    backwards = judge(prompts[::-1], responses[::-1])
+    np.testing.assert_allclose(backwards.total[::-1], found.total, atol=1e-5)
+    np.testing.assert_allclose(judge(prompts[2:3], responses[2:3]).total, found.total[2:3], atol=1e-5)
+    assert len(judge([], [])) == 0
+    with pytest.raises(ValueError, match="4 prompts and 1 responses"):
+        judge(prompts, responses[:1])
+    several = score_samples(judge, prompts[:2], [SimpleNamespace(text=text) for text in responses])
+    assert several.total.shape == (2, 2)

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import importlib.util
 import json
+import logging
 import os
 import random
 import re
@@ -230,6 +231,43 @@ def test_the_server_says_how_long_to_wait(serve):
     assert 1 <= second - first < 1.5
 
 
+def test_a_host_that_says_nothing_is_asked_ever_more_rarely(serve, monkeypatch):
+    """Without Retry-After each wait is longer than the one before, and after the last try there is one sentence."""
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.1, raising=False)  # only to be done sooner
+    host = serve()
+    host.trouble = lambda item, attempt: "500"
+    with pytest.raises(ValueError, match="cannot judge: "):
+        RemoteRewardModel(host.url, "judge", retries=3)([ask("a")], ["x"])
+    waits = np.diff(host.times)
+    assert len(waits) == 3 and waits[0] > 0.05 and (waits[1:] > 1.3 * waits[:-1]).all()
+
+
+def test_a_host_that_dies_in_the_midst_costs_nothing_that_was_paid_for(serve):
+    """The answers that came are kept; once it is there again, only the others are asked for."""
+    host, (prompts, responses) = serve(), items(60)
+    host.trouble = lambda item, attempt: "dropped" if host.answered.total() >= 30 else None
+    judge = RemoteRewardModel(host.url, "judge", concurrency=4, retries=0)
+    with pytest.raises(ValueError, match=r"cannot be reached \(tries: 1\)"):
+        judge(prompts, responses)
+    assert 30 <= host.answered.total() < 40
+    host.trouble = lambda item, attempt: None
+    assert judge(prompts, responses).total.tolist() == [reward_of(response) for response in responses]
+    assert len(host.answered) == 60 and set(host.answered.values()) == {1}
+
+
+def test_the_key_stands_in_no_log(serve, caplog, capfd):
+    """With everything logged that the libraries can log, refusals and failures included."""
+    host = serve()
+    host.trouble = lambda item, attempt: {"a": "429", "b": "dropped"}.get(item) if attempt == 1 else None
+    for name in ("", "openai", "httpx", "httpcore"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    RemoteRewardModel(host.url, "judge")([ask("q")] * 3, ["a", "b", "c"])
+    with pytest.raises(ValueError, match="no model"):
+        RemoteRewardModel(host.url, "jduge")([ask("q")], ["a"])
+    assert "POST" in caplog.text and KEY not in caplog.text
+    assert KEY not in "".join(capfd.readouterr()) and no_key_under(cache_folder())
+
+
 def wrong(serve, monkeypatch, case):
     """(address, model) of something that cannot judge."""
     host = serve(case if callable(case) else lambda messages: "reward:1")
@@ -338,6 +376,22 @@ def test_a_fair_judge_has_no_order_bias(serve):
     asked = host.answered.total()
     assert judge.compare(prompts, theirs, ours).tolist() == [1 - one for one in expected]
     assert host.answered.total() == asked, "the other way round it is the same two questions"
+
+
+def test_a_judge_of_pairs_that_fails_is_asked_again_and_never_twice(serve, monkeypatch, capfd):
+    """The same care as for scores: both orders of every pair, each paid for once, also by a later run."""
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.02, raising=False)  # only to be done sooner
+    host = serve(fair, failing=0.2)
+    judge = LlmJudge(host.url, "judge", concurrency=16, timeout=2, retries=8)
+    prompts = [ask(f"Number {n}?") for n in range(60)]
+    ours, theirs = [str(n) for n in range(60)], [str(n + (-1) ** n) for n in range(60)]
+    expected = [n % 2 for n in range(60)]
+    assert judge.compare(prompts, ours, theirs).tolist() == expected and judge.order_bias == 0
+    assert len(host.answered) == 120 and set(host.answered.values()) == {1} and host.tried.total() > 125
+    tried = host.tried.total()
+    again = LlmJudge(host.url, "judge")
+    assert again.compare(prompts, ours, theirs).tolist() == expected and host.tried.total() == tried
+    assert KEY not in "".join(capfd.readouterr()) and no_key_under(cache_folder())
 
 
 @pytest.mark.parametrize("place, biases", [("A", (1, 0)), ("B", (0, 1))])

@@ -6,7 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    DebertaV2Config,
+    DebertaV2ForSequenceClassification,
+)
 
 from prefnb import methods, models
 from prefnb.batches import Batches, tokenize
@@ -328,6 +334,41 @@ def test_a_classifier_of_two_classes_is_loaded_by_name_and_scored_by_log_odds(en
     assert found.std() > 0.01
     other = RewardModel.load(str(tmp_path / "fluency"), positive=0, **settings)(prompts, responses).total
     assert other == pytest.approx(-found)
+
+
+def test_a_deberta_as_the_papers_helpfulness_model_is_loaded_by_name(encoder, pairs, tmp_path):
+    """Configured as reward-model-deberta-v3-large-v2, but small: one output, question and response as a pair, in this
+    order; [SEP] alone tells their places, and exchanged they are another pair."""
+    _, tokenizer = encoder
+    torch.manual_seed(0)
+    config = DebertaV2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=24,
+        initializer_range=0.5,
+        num_labels=1,
+        type_vocab_size=0,
+        relative_attention=True,
+        position_biased_input=False,
+        pos_att_type=["p2c", "c2p"],
+        position_buckets=8,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+    )
+    model = DebertaV2ForSequenceClassification(config).eval()
+    models.save_checkpoint(model, tokenizer, tmp_path / "helpfulness")
+    prompts, responses = [row["prompt"] for row in pairs], [row["chosen"] for row in pairs]
+    judge = RewardModel.load(str(tmp_path / "helpfulness"), batch_size=5)
+    found = judge(prompts, responses).total
+    assert judge.reads == "pair" and judge.name == "helpfulness"
+    for i, (prompt, response) in enumerate(zip(prompts, responses)):
+        inputs = tokenizer(prompt[0]["content"], response, return_tensors="pt", truncation=True, max_length=24)
+        assert found[i] == pytest.approx(model(**inputs).logits.item(), abs=1e-4)
+    exchanged = judge([[{"role": "user", "content": one}] for one in responses], [one[0]["content"] for one in prompts])
+    assert found.std() > 0.01 and abs(exchanged.total - found).max() > 0.01
 
 
 def test_settings_that_no_judge_has_are_refused(encoder):

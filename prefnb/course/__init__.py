@@ -4,7 +4,7 @@
 |--------------|--------------------------------------------------------------------------|
 | `settings`   | the settings that several methods share                                  |
 | `policies`   | trained policies in the cache, interrupted trainings that go on          |
-| `answers`    | what models said: `samples_of`, `answers_of`; what a reward model said   |
+| `answers`    | what models said, under which of `DECODINGS`; what a reward model said   |
 | `examples`   | `pair_examples`, the `reference`'s log-probs, the model's `greedy_ids`   |
 | `fitting`    | one more policy from the same start: what a notebook trains beside       |
 | `own_samples`| learning from the policy's own samples: a term of the loss, `rollouts`    |
@@ -12,7 +12,7 @@
 | `records`    | what a run leaves behind                                                 |
 """
 
-from prefnb.course.answers import answers_of, samples_of, scores_of
+from prefnb.course.answers import DECODINGS, answers_of, samples_of, scores_of
 from prefnb.course.comparison import Comparison, compare, sampled_kl
 from prefnb.course.examples import greedy_ids, pair_examples, reference
 from prefnb.course.fitting import fit

@@ -17,6 +17,13 @@ from prefnb.judges import RewardModel
 from prefnb.sampling import Sample, sample
 from prefnb.source import code_of
 
+DECODINGS = {  # by name, settings of `sampling.sample`
+    "sampled": {"temperature": 0.7},  # the course's own
+    "nucleus": {"temperature": 0.6, "top_p": 0.95},  # 003 §4.5, for its final submissions
+    "greedy": {"temperature": 0.0},
+    "beam": {"temperature": 0.0, "beams": 4, "length_penalty": 0.9},  # 003 §4.5, for its evaluations
+}
+
 
 def samples_of(
     model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, prompts: list[list[int]], **settings
@@ -54,9 +61,11 @@ def answers_of(
     draws: int,
     temperature: float,
     max_new_tokens: int,
+    **decoding,
 ) -> list[Sample]:
     """What a policy answers to n prompts (messages, or ids already): `draws` samples of each in a row, from the cache
-    if it was asked this before. Greedy, at temperature 0, there is one answer.
+    if it was asked this before. Greedy, at temperature 0, there is one answer, and so there is of beams. `decoding` is
+    what `sampling.sample` takes besides: top_p, beams, length_penalty; with the temperature, one of `DECODINGS`.
 
     The seed is the policy's own weights', and the order of the prompts does not matter. So one policy has the same
     answers wherever it is asked, whatever it is called or compared with; and two policies, however near, do not share
@@ -64,7 +73,7 @@ def answers_of(
     """
     ids = [prompt if isinstance(prompt[0], int) else prompt_ids(tokenizer, prompt) for prompt in prompts]
     order = sorted(range(len(ids)), key=ids.__getitem__)
-    draws = draws if temperature else 1
+    draws = draws if temperature and decoding.get("beams", 1) == 1 else 1
     drawn = samples_of(
         model,
         tokenizer,
@@ -73,6 +82,7 @@ def answers_of(
         temperature=float(temperature),
         max_new_tokens=max_new_tokens,
         seed=int(models.fingerprint(model, coarse=True)[:8], 16),
+        **decoding,
     )
     place = {i: number * draws for number, i in enumerate(order)}
     return [drawn[place[i] + k] for i in range(len(ids)) for k in range(draws)]

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from prefnb import data, evaluate
 from prefnb.batches import Examples, prompt_ids
-from prefnb.course.answers import answers_of
+from prefnb.course.answers import DECODINGS, answers_of
 from prefnb.course.settings import Judging
 from prefnb.evaluate import Collapse, WinRate
 from prefnb.judges import GoldJudge, Judge, Scores, score_samples
@@ -100,21 +100,27 @@ def compare(
     *,
     judge: Judge | None = None,
     baseline: str = "SFT",
-    temperature: float = 0.7,
+    decoding: str = "sampled",
+    temperature: float | None = None,
 ) -> Comparison:
     """Let every policy of {label: model} answer the test prompts of `p.dataset`, and the judge score the answers.
 
     `p.draws` answers to each of `p.test_prompts` prompts, by `answers_of`: a policy's win rate over `baseline` is the
-    same whatever else is compared, under whatever labels. The judge is the data's own unless another is given; with
-    none there are answers and no scores, which is said. ValueError if there is no policy `baseline`.
+    same whatever else is compared, under whatever labels. They are decoded as `DECODINGS` says under the name
+    `decoding`, at another `temperature` if one is given. The judge is the data's own unless another is given; with none
+    there are answers and no scores, which is said. ValueError if there is no policy `baseline` or no such decoding.
     """
     if baseline not in policies:
         raise ValueError(f"There is no policy '{baseline}' to compare with; there are {', '.join(policies)}.")
+    if decoding not in DECODINGS:
+        raise ValueError(f"There is no decoding '{decoding}'; there are {', '.join(DECODINGS)}.")
     source = data.Source(p.dataset)
     judge = judge or source.judge
     rows = source.prompts("test", limit=p.test_prompts, seed=p.seed)
     prompts = list(rows["prompt"])
-    settings = dict(draws=p.draws, temperature=temperature, max_new_tokens=p.max_response_tokens)
+    settings = dict(draws=p.draws, max_new_tokens=p.max_response_tokens) | DECODINGS[decoding]
+    if temperature is not None:
+        settings["temperature"] = temperature
     answers = {label: answers_of(model, tokenizer, prompts, **settings) for label, model in policies.items()}
     column = lambda name: list(rows[name]) if name in rows.column_names else [""] * len(rows)  # noqa: E731
     scores = {}

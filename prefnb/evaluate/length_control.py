@@ -11,6 +11,7 @@ from prefnb.evaluate.intervals import Z95, Interval
 from prefnb.evaluate.win_rates import comparisons
 
 RIDGE = 0.01  # small: it keeps a and b finite where all are wins, or exactly the longer answers win
+SEEN = 0.005  # of a rate: less is not seen in two decimals, and may be the ridge's
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,17 @@ class LengthControlled:
     raw: float  # the uncontrolled win rate, ties as half
     length_effect: float  # log-odds for being much longer than the baseline; above 0, length wins
 
+    @property
+    def parts(self) -> bool:
+        """Does the uncontrolled rate lie outside the controlled one's interval? Then it speaks of length too."""
+        low, high = self.interval
+        return not low - SEEN <= self.raw <= high + SEEN
+
     def __str__(self) -> str:
         low, high = self.interval
-        return f"{self.rate:.2f} [{low:.2f}, {high:.2f}] (uncontrolled {self.raw:.2f})"
+        by = "flattered" if self.raw > self.rate else "held back"
+        warning = f", {by} by the lengths of its answers" if self.parts else ""
+        return f"{self.rate:.2f} [{low:.2f}, {high:.2f}] (uncontrolled {self.raw:.2f}{warning})"
 
 
 def length_controlled_win_rate(
