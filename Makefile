@@ -4,12 +4,13 @@
 # make book   executes every notebook in place, with outputs, and refreshes figures/
 # make made   trains again what comes ready-made with the package (data/made)
 # make rates  trains every method at every learning rate of one grid, and says which the defaults are
+# make claims   trains every policy that the claims of the papers need, and measures it (data/claims); may be interrupted
 # make torture   kills, damage and nonsense, with counts of what held
 # make world-report   measures what the pocket world promises
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lab book made rates torture world-report
+.PHONY: run test lab book made rates claims torture world-report
 
 run: .venv/installed
 	mkdir -p runs
@@ -31,6 +32,9 @@ made: .venv/installed
 
 rates: .venv/installed
 	$(BIN)/python -m prefnb.learning_rates
+
+claims: .venv/installed
+	$(BIN)/python -m prefnb.claims
 
 torture: .venv/installed
 	cd tests && ../$(BIN)/python torture.py

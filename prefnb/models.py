@@ -85,6 +85,19 @@ def load_model(
     return model.to(device or default_device()).eval()
 
 
+def zoo_names() -> list[str]:
+    """The policies of the long runs that come with the package."""
+    return sorted(folder.name for folder in (pocket.DATA / "zoo").glob("*/"))
+
+
+def zoo(name: str, *, device: str | torch.device | None = None) -> transformers.PreTrainedModel:
+    """A policy of the long runs that comes with the package, by its method: "dpo", "rloo", ... (data/zoo, the first seed
+    of `make claims`). ValueError with the names that there are for another."""
+    if name not in zoo_names():
+        raise ValueError(f"There is no policy '{name}' in the zoo; there are {', '.join(zoo_names()) or 'none'}.")
+    return load_model(str(pocket.DATA / "zoo" / name), device=device)
+
+
 def load_reward_model(
     name: str, *, device: str | torch.device | None = None, dtype: torch.dtype = torch.float32
 ) -> transformers.PreTrainedModel:

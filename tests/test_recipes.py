@@ -388,6 +388,40 @@ def test_samples_are_drawn_once_and_come_back_as_they_were(tokenizer, asked, mod
     assert calls[-1]["samples"] == 1 and len(calls) == 4
 
 
+@pytest.mark.parametrize("name", course.DECODINGS)
+def test_policies_are_compared_under_the_decoding_that_is_named(tokenizer, asked, model, name):
+    """The answers are those of `sample` with the settings of the table, and where nothing is drawn one a prompt."""
+    found = course.compare({"SFT": model}, tokenizer, asked, decoding=name)
+    draws = 3 if name in ("sampled", "nucleus") else 1
+    seed = int(models.fingerprint(model, coarse=True)[:8], 16)
+    drawn = sample(
+        model, tokenizer, found.prompts, samples=draws, max_new_tokens=8, seed=seed, **course.DECODINGS[name]
+    )
+    assert found.draws("SFT") == draws and found.scores["SFT"].total.shape == (20, draws)
+    assert found.answers["SFT"] == drawn
+
+
+def test_decodings_do_not_share_their_answers(tokenizer, asked, model, monkeypatch):
+    """Each is kept under a key of its own. That of temperature alone names nothing else: it is the key under which all
+    answers so far are kept."""
+    keys = []
+    samples_of = lambda *given, **more: keys.append(more) or answers.sample(*given, **more)  # noqa: E731
+    monkeypatch.setattr(answers, "samples_of", samples_of)
+    for name in course.DECODINGS:
+        course.compare({"SFT": model}, tokenizer, asked, decoding=name)
+    course.compare({"SFT": model}, tokenizer, asked)
+    course.compare({"SFT": model}, tokenizer, asked, temperature=0)
+    course.compare({"SFT": model}, tokenizer, asked, decoding="nucleus", temperature=1)
+    course.compare({"SFT": model}, tokenizer, asked, decoding="beam", temperature=1)
+    sampled, nucleus, greedy, beam, default, cold, hot, warm_beam = keys
+    assert list(sampled) == list(greedy) == ["samples", "temperature", "max_new_tokens", "seed"]
+    assert default == sampled and cold == greedy
+    assert nucleus == sampled | {"temperature": 0.6, "top_p": 0.95} and hot == nucleus | {"temperature": 1.0}
+    assert beam == greedy | {"beams": 4, "length_penalty": 0.9} and warm_beam["samples"] == 1  # beams draw nothing
+    with pytest.raises(ValueError, match="no decoding 'typical'; there are sampled, nucleus, greedy, beam"):
+        course.compare({"SFT": model}, tokenizer, asked, decoding="typical")
+
+
 def test_a_baseline_that_is_not_there_is_named(tokenizer, asked, model):
     """Before anything is sampled."""
     with pytest.raises(ValueError, match="no policy 'SFT' to compare with; there are DPO"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 def test_kills_crowds_and_nonsense_in_short():
     """Killed runs end bit for bit, two at once make one entry, and nothing typed or filed is a traceback."""
-    few = ["--short", "--kills=3", "--parameters=200", "--files=60"]
+    few = ["--short", "--kills=3", "--claims=0", "--parameters=200", "--files=60"]
     done = subprocess.run(
         [sys.executable, "torture.py", *few], cwd=Path(__file__).parent, capture_output=True, text=True
     )

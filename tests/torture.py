@@ -2,7 +2,8 @@
 
 Everything runs on a tiny model and forty pairs, in children that are forked after the imports, so that a kill costs a
 second. What holds: a killed run that is started again ends bit for bit like an undisturbed one; whatever is damaged in
-the cache, the result is the same; whatever is typed or put into a file is used or refused in a sentence.
+the cache, the result is the same; whatever is typed or put into a file is used or refused in a sentence. `make claims`
+runs with small arms of the pocket world, and there a kill costs what its workers import: some ten seconds.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import contextlib
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import os
 import random
@@ -23,16 +25,20 @@ import traceback
 from pathlib import Path
 
 import hypothesis
+import psutil
 import pyarrow
 import pyarrow.parquet
 import torch
 from conftest import random_model
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
+from test_claims_run import figures, until
 
 from prefnb import __main__ as command_line
 from prefnb import cache as made
 from prefnb import data, methods, models, parameters
+from prefnb.claims.arms import Arm, Grid, falling
+from prefnb.claims.run import make as make_claims
 from prefnb.training import train
 
 SMALL = {
@@ -40,8 +46,19 @@ SMALL = {
     "scout_prompts": 6, "max_response_tokens": 12, "reward": "proxy", "helpfulness_model": None, "fluency_model": None,
 }  # fmt: skip
 MORE = {"grpo": {"updates": 3}, "dppo": {"alpha": 0.5}, "rs_dpo": {"share": 0.5}}
+FEW = {"pairs": 24}
+GRIDS = {"dpo": Grid("dpo", {"learning_rate": (1e-4, 3e-4)}, FEW)}
+ARMS = {"dpo": Arm("dpo", FEW, "dpo"), **{name: Arm(name, FEW) for name in ("simpo", "ipo", "kto")}}
+ARMS["falling"] = Arm("dppo", {**FEW, "alpha": 1.0}, "dpo", falling)
 SECONDS = 120  # a child that takes longer has failed
-REFUSED = 3  # how a child exits that refused in a sentence
+REFUSED, INTERRUPTED = 3, 130  # how a child exits that refused in a sentence, or was interrupted by hand
+# How `make claims` is killed, and with what it then exits: without a worker it tells one sentence.
+KILLED = {
+    "the parent": (-signal.SIGKILL,),
+    "all": (-signal.SIGKILL,),
+    "a worker": (1, -signal.SIGKILL),  # the parent, where there is no worker yet
+    "Ctrl-C": (INTERRUPTED,),
+}
 
 
 class Campaign:
@@ -105,13 +122,13 @@ class Campaign:
         finally:
             os._exit(code)
 
-    def end(self, child: int, code: int = 0) -> bool:
-        """Did the child end well, in time? Or with another `code`, if one is expected."""
+    def end(self, child: int, *codes: int) -> bool:
+        """Did the child end well, in time? Or with one of other codes, if they are expected."""
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:
             found, status = os.waitpid(child, os.WNOHANG)
             if found:
-                return os.waitstatus_to_exitcode(status) == code
+                return os.waitstatus_to_exitcode(status) in (codes or (0,))
             time.sleep(0.02)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -151,6 +168,66 @@ class Campaign:
             left = [path.name for path in [*cache.glob("unfinished-*"), *cache.glob("*.damaged-*")]]
             self.count("nothing left of a kill", not left, f"{method}: {left}")
             shutil.rmtree(cache)
+
+    def claims(self, times: int) -> None:
+        """`make claims`, killed at random moments and started again, till all is made or there are no more kills: the
+        files are those of an undisturbed run, but for what a clock has measured."""
+        if not times:
+            return
+        began, whole = time.monotonic(), self.folder / "claims-whole"
+        self.count("claims undisturbed", self.end(self.start_claims(whole)))
+        expected, took = figures(whole), time.monotonic() - began
+        folders = (self.folder / f"claims-{number}" for number in itertools.count())
+        folder = next(folders)
+        for _ in range(times):
+            child, how = self.start_claims(folder), self.draw.choice(list(KILLED))
+            log = folder / "desk" / f"workers-{child}.log"
+            if self.draw.random() < 0.7:  # in the midst: a worker has imported all; else at any moment
+                until(log.exists)
+            time.sleep(self.draw.uniform(0.2, 0.5 * took))
+            self.in_the_midst += log.exists()
+            processes = psutil.Process(child).children()
+            workers = [one for one in processes if "spawn_main" in " ".join(one.cmdline())]
+            with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+                if how == "a worker" and workers:
+                    workers[0].kill()
+                elif how == "Ctrl-C":
+                    os.killpg(child, signal.SIGINT)
+                elif how == "all":
+                    os.killpg(child, signal.SIGKILL)
+                else:
+                    os.kill(child, signal.SIGKILL)
+            ended = self.end(child, 0, *KILLED[how])  # 0: all was made before the kill came
+            gone = until(lambda: not any(one.is_running() for one in processes), 20)  # noqa: B023
+            found = figures(folder)
+            self.count("claims killed", ended and gone, f"{how}: ended {ended}, workers gone {gone}")
+            self.count("claims, files whole", part(found, expected), f"{how}: {folder.name}")
+            if found == expected:
+                self.count("claims end the same", True)
+                folder = next(folders)
+        ended = self.end(self.start_claims(folder))
+        self.count("claims end the same", ended and figures(folder) == expected, folder.name)
+
+    def start_claims(self, folder: Path) -> int:
+        """A child that makes the small arms, in a group of its own with its workers."""
+        child = os.fork()
+        if child:
+            os.setpgid(child, child)
+            return child
+        code, errors = 1, os.fdopen(os.dup(2), "w")
+        try:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for number in (1, 2):  # those of Python's tracker of semaphores too, which complains when all are killed
+                os.dup2(nowhere, number)
+            given = dict(arms=ARMS, grids=GRIDS, seeds=[0], desk=folder / "desk", workers=2, prompts=20)
+            code = len(make_claims(folder, **given))
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        except BaseException:
+            traceback.print_exc(file=errors)
+            errors.flush()
+        finally:
+            os._exit(code)
 
     def crowds(self, sizes: tuple[int, ...]) -> None:
         """Several at once on a cold cache; and one that is killed while it holds the lock."""
@@ -277,6 +354,13 @@ def result(out: Path) -> str:
     return hashlib.sha256((out / "model.safetensors").read_bytes() + json.dumps(rows).encode()).hexdigest()
 
 
+def part(found: object, whole: object) -> bool:
+    """Is all that is found as it is in the whole?"""
+    if isinstance(found, dict) and isinstance(whole, dict):
+        return all(name in whole and part(value, whole[name]) for name, value in found.items())
+    return found == whole
+
+
 def refused(model: Path) -> str:
     """What is said of a model's folder when it is loaded in a child: nothing, a sentence, or a traceback."""
     reading, writing = os.pipe()
@@ -372,8 +456,9 @@ def write(path: Path, columns: list[str], rows: list[dict]) -> None:
 def main(arguments=None) -> int:
     """Run the campaign; 0 if all held."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, usual in (("kills", 50), ("parameters", 2000), ("files", 500), ("seed", 0)):
+    for name, usual in (("kills", 50), ("claims", 10), ("parameters", 2000), ("files", 500), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=usual)
+    parser.add_argument("--only", choices=("kills", "claims"), help="this part alone")
     parser.add_argument("--short", action="store_true", help="no damage to files, no crowd of five")
     p = parser.parse_args(arguments)
     torch.set_num_threads(1)  # a forked child may not start threads of its own
@@ -384,13 +469,17 @@ def main(arguments=None) -> int:
             campaign = Campaign(Path(folder), p.seed)
             # What forks comes first: a process that has started threads (Arrow's, say) may leave a child with a lock
             # that nobody will open.
-            campaign.kills(p.kills)
-            campaign.crowds((2,) if p.short else (2, 5))
-            campaign.no_room(2 if p.short else 20)
-            if not p.short:
-                campaign.damage()
-            campaign.typed(p.parameters)
-            campaign.filed(p.files)
+            if p.only != "claims":
+                campaign.kills(p.kills)
+            if p.only != "kills":
+                campaign.claims(p.claims)
+            if not p.only:
+                campaign.crowds((2,) if p.short else (2, 5))
+                campaign.no_room(2 if p.short else 20)
+                if not p.short:
+                    campaign.damage()
+                campaign.typed(p.parameters)
+                campaign.filed(p.files)
     finally:
         train.__kwdefaults__["checkpoint_seconds"] = usual
     for what, (tried, held) in campaign.counts.items():

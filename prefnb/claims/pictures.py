@@ -1,0 +1,228 @@
+"""The pictures and tables of the leaderboard, from `results.Results`. A win rate is over the SFT policy of the same seed
+unless it says otherwise; its interval knows prompts and seeds."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from prefnb import evaluate
+from prefnb.claims.arms import ALPHAS, PAIRS, SUBSETS
+from prefnb.claims.measure import test_prompts
+from prefnb.claims.results import TIE, Estimate, Results
+from prefnb.plots import colours, subplots
+
+BOARD = {  # arm: what it is called on the board
+    "base": "base",
+    "sft_longer": "SFT, longer",
+    "sft_length": "SFT, length penalty",
+    "dpo": "DPO",
+    "simpo": "SimPO",
+    "minimum_likelihood": "DPPO minimum likelihood",
+    "unlikelihood": "DPPO unlikelihood",
+    "contrastive": "DPPO contrastive",
+    "unlikelihood_then_dpo": "unlikelihood, then DPO",
+    "rs_dpo_10": "RS-DPO, 10%",
+    "rs_dpo_20": "RS-DPO, 20%",
+    "rs_dpo_100": "RS-DPO, all",
+    "self_improvement_5": "self-improvement, 5 rounds",
+    "self_judged_5": "self-judged, 5 rounds",
+    "ipo": "IPO",
+    "robust_dpo": "robust DPO",
+    "kto": "KTO",
+    "multi_objective": "multi-objective",
+    "rloo": "RLOO",
+    "rloo_proxy": "RLOO on the proxy",
+    "grpo": "GRPO",
+}
+
+
+def on_board(results: Results) -> list[str]:
+    """The arms of the board that there are results of, the highest win rate by gold last."""
+    found = [arm for arm in BOARD if arm in results and "lengths" in results.arms[arm][results.seeds(arm)[0]]]
+    return sorted(found, key=lambda arm: results.outcomes(arm).mean())
+
+
+def label_colours(arms: Sequence[str]) -> dict[str, str]:
+    """{arm: its method's colour}."""
+    return dict(zip(arms, map(colours([BOARD[arm] for arm in arms]).get, map(BOARD.get, arms))))
+
+
+def length_controlled(results: Results, arm: str) -> evaluate.LengthControlled:
+    """The win rate over SFT at equal lengths, the seeds one after another."""
+    seeds = results.seeds(arm, "sft")
+    side = lambda one, of: np.concatenate([of(one, seed) for seed in seeds])  # noqa: E731
+    scores, lengths = results.scores, results.lengths
+    return evaluate.length_controlled_win_rate(
+        side(arm, scores), side("sft", scores), side(arm, lengths), side("sft", lengths), TIE
+    )
+
+
+def _dots(axis, estimates: Sequence[Estimate], places: Sequence[float], shades: Sequence[str]) -> None:
+    for place, found, shade in zip(places, estimates, shades):
+        axis.plot(found.interval, [place, place], color=shade, linewidth=2.2, solid_capstyle="round")
+        axis.plot(found.mean, place, "o", color=shade)
+
+
+def plot_board(results: Results) -> Figure:
+    """Gold's board beside the proxy's, in gold's order: win rates over SFT with intervals; open circles are at equal length."""
+    arms = on_board(results)
+    figure, axes = subplots(1, 2, figsize=(8, 0.27 * len(arms) + 1.1), sharey=True, width_ratios=[3, 2])
+    places, shades = range(len(arms)), list(label_colours(arms).values())
+    for axis, name, title in zip(axes, ("scores", "proxy"), ("by the gold judge", "by the proxy")):
+        _dots(axis, [results.rate(arm, name=name) for arm in arms], places, shades)
+        axis.axvline(0.5, color="#888888", linewidth=0.8, linestyle="--")
+        axis.set(title=title, xlabel="win rate over SFT")
+        axis.grid(axis="x")
+        axis.grid(visible=False, axis="y")
+    controlled = [length_controlled(results, arm).rate for arm in arms]
+    axes[0].scatter(controlled, places, s=38, facecolors="none", edgecolors="#333333", linewidths=0.9, zorder=3)
+    axes[0].set_yticks(places, [BOARD[arm] for arm in arms])
+    return figure
+
+
+def board_rows(results: Results) -> list[list]:
+    """The board as a table, the best first: rate, at equal length, by the proxy, tokens, KL, seconds, seeds."""
+    rows = [["policy", "win rate over SFT", "at equal length", "by the proxy", "tokens", "KL (nats)", "seconds", "seeds"]]
+    for arm in reversed(on_board(results)):
+        rate, proxy = results.rate(arm), results.rate(arm, name="proxy")
+        mean = lambda name: float(np.nanmean(results.figure(arm, name)))  # noqa: B023, E731
+        controlled = length_controlled(results, arm)
+        rows.append(
+            [BOARD[arm], str(rate), f"{controlled.rate:.3f}", f"{proxy.mean:.3f}", f"{mean('mean_length'):.0f}",
+             f"{mean('kl.k3'):.1f}", f"{mean('seconds'):.0f}", rate.seeds]
+        )  # fmt: skip
+    return rows
+
+
+def duels(results: Results, arms: Sequence[str]) -> dict[tuple[str, str], Estimate]:
+    """{(a, b): win rate of a over b} of every two of these arms."""
+    found = {(a, b): results.rate(a, b) for a, b in combinations(arms, 2)}
+    return found | {(b, a): one.turned for (a, b), one in found.items()}
+
+
+def plot_matrix(found: dict[tuple[str, str], Estimate]) -> Figure:
+    """Every policy against every other: the row's win rate over the column; grey where it cannot be told."""
+    arms = list(reversed(dict.fromkeys(one for pair in found for one in pair)))
+    size = len(arms)
+    figure, axis = subplots(figsize=(8, 0.3 * size + 1.9))
+    rates = np.full((size, size), np.nan)
+    for i, a in enumerate(arms):
+        for j, b in enumerate(arms):
+            if a != b and found[a, b].sign:
+                rates[i, j] = found[a, b].mean
+    shades = plt.get_cmap("PuOr").with_extremes(bad="#E4E4E4")
+    axis.imshow(np.ma.masked_invalid(rates), cmap=shades, vmin=0, vmax=1, aspect="auto")
+    for i, a in enumerate(arms):
+        for j, b in enumerate(arms):
+            if a != b:
+                dark = found[a, b].sign and abs(found[a, b].mean - 0.5) > 0.3
+                text = f"{found[a, b].mean:.2f}".removeprefix("0")
+                axis.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if dark else "#222222")
+    axis.set_xticks(range(size), [BOARD[arm] for arm in arms], rotation=60, ha="right", fontsize=7.5)
+    axis.set_yticks(range(size), [BOARD[arm] for arm in arms], fontsize=8)
+    axis.grid(visible=False)
+    axis.set_title("win rate of the row over the column; grey: cannot be told")
+    return figure
+
+
+def plot_ranks(ranks: dict[str, tuple]) -> Figure:
+    """{label: (strength, rank, lowest, highest)}: every rank with its range."""
+    labels = sorted(ranks, key=lambda label: -ranks[label][1])
+    figure, axis = subplots(figsize=(8, 0.25 * len(labels) + 1))
+    shades = colours(labels)
+    for place, label in enumerate(labels):
+        _, rank, first, last = ranks[label]
+        axis.plot([first, last], [place, place], color=shades[label], linewidth=4, alpha=0.5, solid_capstyle="round")
+        axis.plot(rank, place, "o", color=shades[label])
+    axis.set_yticks(range(len(labels)), labels)
+    axis.set(xlabel="rank, 1 is best", xlim=(0.5, len(labels) + 0.5), xticks=range(1, len(labels) + 1))
+    axis.grid(visible=False, axis="y")
+    axis.grid(axis="x")
+    return figure
+
+
+def plot_heat(results: Results) -> Figure:
+    """Win rate over SFT by category of prompt, a row a policy, in the board's order."""
+    arms, kinds = list(reversed(on_board(results))), np.array(test_prompts()["category"])
+    names = sorted(set(kinds))
+    rates = np.array([[results.outcomes(arm)[:, kinds == name].mean() for name in names] for arm in arms])
+    figure, axis = subplots(figsize=(8, 0.27 * len(arms) + 1.3))
+    axis.imshow(rates, cmap="PuOr", vmin=0, vmax=1, aspect="auto")
+    for (i, j), rate in np.ndenumerate(rates):
+        colour = "white" if abs(rate - 0.5) > 0.3 else "#222222"
+        axis.text(j, i, f"{rate:.2f}".removeprefix("0"), ha="center", va="center", fontsize=7.5, color=colour)
+    axis.set_xticks(range(len(names)), names, rotation=25, ha="right")
+    axis.set_yticks(range(len(arms)), [BOARD[arm] for arm in arms], fontsize=8)
+    axis.grid(visible=False)
+    axis.set_title("win rate over SFT, by kind of prompt")
+    return figure
+
+
+def plot_against(results: Results, name: str, label: str, logarithmic: bool = False) -> Figure:
+    """Mean gold score against another figure of every policy that was fine-tuned, e.g. "mean_length", "kl.k3" or
+    "seconds"; a dot a seed."""
+    arms = [arm for arm in on_board(results) if arm != "base"]
+    shades = label_colours(arms)
+    figure, axis = subplots(figsize=(8, 3.6))
+    for arm in arms:
+        x, y = results.figure(arm, name), results.figure(arm, "gold")
+        axis.plot(x, y, "o", color=shades[arm], alpha=0.6, markersize=4)
+        axis.annotate(BOARD[arm], (np.nanmean(x), y.mean()), (4, 3), textcoords="offset points", fontsize=7, color="#333333")
+    axis.set(xlabel=label, ylabel="gold score", xscale="log" if logarithmic else "linear")
+    return figure
+
+
+def plot_efficiency(results: Results) -> Figure:
+    """Win rate over SFT against the number of pairs: DPO, and DPPO with unlikelihood."""
+    figure, axis = subplots(figsize=(8, 3))
+    for arm, label in (("dpo", "DPO"), ("unlikelihood", "DPPO unlikelihood")):
+        sizes = [n for n in SUBSETS if f"{arm}_{n}" in results]
+        found = [results.rate(f"{arm}_{n}") for n in sizes] + [results.rate(arm)]
+        _band(axis, [*sizes, PAIRS], found, colours([label])[label], label)
+    axis.set_xscale("log", base=2)
+    axis.set_xticks([*SUBSETS, PAIRS], [f"{n:,}" for n in (*SUBSETS, PAIRS)])
+    axis.minorticks_off()
+    return _finish_rates(figure, axis, "preference pairs, one pass over each")
+
+
+def plot_strengths(results: Results) -> Figure:
+    """Win rate over SFT against the penalty's strength, for every penalty; the dashed line is DPO on the same pairs."""
+    figure, axis = subplots(figsize=(8, 3))
+    for name, alphas in ALPHAS.items():
+        found = [results.rate(f"{name}_alpha_{a:g}") for a in alphas]
+        label = f"DPPO {name.replace('_', ' ')}"
+        _band(axis, alphas, found, colours([label])[label], label)
+    axis.axhline(results.rate("dppo_alpha_0").mean, color=colours(["DPO"])["DPO"], linestyle="--", label="DPO")
+    axis.set_xscale("log")
+    return _finish_rates(figure, axis, "strength of the penalty, alpha")
+
+
+def _band(axis, x, found: Sequence[Estimate], shade: str, label: str) -> None:
+    axis.plot(x, [one.mean for one in found], "o-", color=shade, label=label)
+    low, high = zip(*(one.interval for one in found))
+    axis.fill_between(x, low, high, color=shade, alpha=0.18, linewidth=0)
+
+
+def _finish_rates(figure: Figure, axis, label: str) -> Figure:
+    axis.axhline(0.5, color="#888888", linewidth=0.8)
+    axis.set(xlabel=label, ylabel="win rate over SFT")
+    figure.legend(loc="outside upper left", ncols=4)
+    return figure
+
+
+def why_rows(results: Results) -> list[list]:
+    """Win rates over SFT of DPPO with one thing changed at a time: a row a setting, a column a change."""
+    changes = ("as_is", "worse", "sample", "exchanged")
+    heads = ("as it is", "only where y_gen is worse than the rejected one", "a sample in y_gen's place", "weights of other pairs")
+    settings = {
+        "alpha 10": "tanh_mean", "alpha 10, normalize=tanh": "tanh", "alpha 0.1": "small", "alpha 10, the paper's beta": "paper"
+    }  # fmt: skip
+    rows = [["DPPO, minimum likelihood", *heads]]
+    for told, label in settings.items():
+        rows.append([told, *(str(results.rate(f"why_{label}_{change}")) for change in changes)])
+    return rows
