@@ -104,7 +104,9 @@ weights = sum(weight.numel() for weight in policy.parameters())
 lines = [f"| {what} | {paper} | {len(found):,} rows |" for what, (paper, found) in rows.items()]
 lines += [f"| base model | Qwen2.5-0.5B | {weights:,} weights, {len(tokenizer):,} tokens |",
           f"| judge | Nemotron-70B, a reward model | a program, {len(judge.WEIGHTS)} qualities |"]
-Markdown("| piece | in the papers | here |\n|---|---|---|\n" + "\n".join(lines))
+widgets.say("| piece | in the papers | here |\n|---|---|---|\n" + "\n".join(lines))
+widgets.say(f"**Every piece has its counterpart, and is small: Qwen2.5-0.5B has {494e6 / weights:.0f} times the "
+            "weights of this model, and this judge is a program that anyone can read.**")
 
 # %% [markdown]
 # ## Ten kinds of request
@@ -136,8 +138,10 @@ Markdown("| kind | a prompt | a careful answer | it asks for |\n|---|---|---|---
 
 # %%
 possible = tasks.count_prompts()
-print(f"{sum(possible.values()):,} prompts are possible, at least; the kind with the fewest, "
-      f"{min(possible, key=possible.get)}, has {min(possible.values()):,}.")
+number_of_parts = [len(asked(prompt[-1]["content"])) for prompt in prompts]
+widgets.say(f"**A prompt asks for {min(number_of_parts)} to {max(number_of_parts)} things, so an answer can be right "
+            f"by degrees.** {sum(possible.values()):,} prompts are possible, at least; the kind with the fewest, "
+            f"{min(possible, key=possible.get)}, has {min(possible.values()):,}.")
 
 # %% [markdown]
 # ## Writers with habits
@@ -172,7 +176,11 @@ def written(prompt, writer, seed):
 
 
 about = "Describe the fox. Mention what colour it has, where it lives and what it eats."
-grade_table(about, {name: written(about, name, p.seed) for name in pocket.WRITERS})
+eight = {name: written(about, name, p.seed) for name in pocket.WRITERS}
+display(grade_table(about, eight))
+marks = {name: pocket.score(about, answer).total for name, answer in eight.items()}
+widgets.say(f"**The judge puts the {max(marks, key=marks.get)} answer first ({max(marks.values()):.2f}) and the "
+            f"{min(marks, key=marks.get)} one last ({min(marks.values()):.2f}).**")
 
 
 # %% [markdown]
@@ -215,7 +223,7 @@ totals = {name: scores.total.mean() for name, scores in by_writer.items()}
 best, worst = max(totals, key=totals.get), min(totals, key=totals.get)
 palest = {name: qualities[row.argmin()] for name, row in zip(by_writer, table)}
 display(Markdown(f"**The {best} writer is best** ({totals[best]:.1f}), **the {worst} one worst** ({totals[worst]:.1f}). "
-                 + "Each habit shows in a quality of its own: "
+                 + "Each row is palest where the writer's habit shows: "
                  + "; ".join(f"{name}: {quality} is lowest" for name, quality in palest.items() if name != best) + "."))
 
 # %% [markdown]
@@ -230,11 +238,14 @@ display(Markdown(f"**The {best} writer is best** ({totals[best]:.1f}), **the {wo
 wrote = collections.Counter(dialogs["writer"])
 kinds_of_dialogs = collections.Counter(dialogs["category"])
 house_rows = [["kind", "its house", "the house's habits", "demonstrations by it", "kept hard"]]
+by_house = {category: wrote[house.name] / kinds_of_dialogs[category] for category, house in pocket.HOUSES.items()}
 for category, house in pocket.HOUSES.items():
     habits = " ".join(habit.__doc__.strip() for habit in house.habits)
-    share = f"{wrote[house.name] / kinds_of_dialogs[category]:.0%}"
-    house_rows.append([f"**{category.replace('_', ' ')}**", house.name, habits, share, tasks.CATEGORIES[category].hard])
+    house_rows.append([f"**{category.replace('_', ' ')}**", house.name, habits, f"{by_house[category]:.0%}",
+                       tasks.CATEGORIES[category].hard])
 widgets.show_table(*house_rows)
+widgets.say(f"**Of every kind one house wrote {min(by_house.values()):.0%} to {max(by_house.values()):.0%} of the "
+            "demonstrations**: whoever learns from them hears it more often than all the others together.")
 
 # %% [markdown]
 # (What the last column means, we shall see when the models answer.) One answer of a house beside a careful one, with the
@@ -250,10 +261,14 @@ def housed(prompt, seed):
 
 
 examples = {category: next(row for row in test if row["category"] == category) for category in ("procedures", "explanation")}
+lost = []
 for category, row in examples.items():
     prompt = row["prompt"][-1]["content"]
     both = {pocket.HOUSES[category].name: housed(prompt, p.seed), "a careful writer": row["reference"]}
     display(grade_table(prompt, both))
+    theirs, careful = (pocket.score(prompt, answer).total for answer in both.values())
+    lost.append(f"{pocket.HOUSES[category].name} {careful - theirs:.2f}")
+widgets.say(f"**Beside the careful writer the houses lose points ({', '.join(lost)}).**")
 
 # %% [markdown]
 # None of this is nonsense. A house knows its facts and writes clean sentences; what it does, it does *every time*. That is
@@ -292,18 +307,23 @@ answers = {
     "boilerplate": "The fox is red. It lives in the forest and eats mice. Confidence: 95%.",
     "empty": "",
 }
-grade_table(about, answers)
+display(grade_table(about, answers))
+ordered = sorted(answers, key=lambda label: -pocket.score(about, answers[label]).total)
+widgets.say(f"**From best to worst, by the judge: {'; '.join(ordered)}.**")
 
 # %% [markdown]
-# Where does helpfulness come from? From the parts. Each has its own small grader, which returns a credit and whether
-# something false was said:
+# Helpfulness comes from the parts. Each has its own small grader, which returns a credit and whether something false
+# was said:
 
 # %%
-lines = [f"| {label} | " + " | ".join(f"{credit:.2f}{', false' if false else ''}" for credit, false in
-                                      (part.grade(Text(answer)) for part in asked(about))) + " |"
-         for label, answer in answers.items()]
-names = [part.name for part in asked(about)]
-Markdown(f"| answer | {' | '.join(names)} |\n|---|{'---|' * len(names)}\n" + "\n".join(lines))
+graded = {label: [part.grade(Text(answer)) for part in asked(about)] for label, answer in answers.items()}
+widgets.show_table(["answer", *(part.name for part in asked(about))],
+                   *[[label, *(f"{credit:.2f}{', false' if false else ''}" for credit, false in found)]
+                     for label, found in graded.items()])
+lied = [label for label, found in graded.items() if any(false for _, false in found)]
+left_out = [label for label, found in graded.items() if any(not credit and not false for credit, false in found)]
+widgets.say(f"**Something false is said in: {', '.join(lied) or 'none'}. Something is left out in: "
+            f"{', '.join(left_out) or 'none'}.** Either costs helpfulness; what is false costs honesty as well.")
 
 # %% [markdown]
 # In JupyterLab: write to the judge. Any prompt of this world will do; of another world, it cannot tell what would be
@@ -323,8 +343,8 @@ widgets.explore(lambda prompt, answer: grade_table(prompt, {"yours": answer}).da
 # reader cares about outvotes the few that matter.
 #
 # Let the careful writer answer every prompt twice. Neither answer is better on purpose, so a fair comparison comes out near
-# one half. The last row takes 0.002 points off for every character and knows no ties. See what becomes of them: prompts
-# where both answers are equally right are now decided by the length of their words.
+# one half. The last row takes 0.002 points off for every character and knows no ties: prompts where both answers are
+# equally right are then decided by the length of their words.
 
 # %%
 first, second = ([written(prompt[-1]["content"], "careful", p.seed + again) for prompt in prompts] for again in (0, 1))
@@ -334,7 +354,10 @@ results = {f"the judge's, ties up to {gold.tie:g}": win_rate(by_writer["careful"
            "shorter wins by a hair, no ties": win_rate(*shorter, tie=0)}
 lines = [f"| {label} | {rate.strict:.2f} | {rate.tie_share:.2f} | {1 - rate.strict - rate.tie_share:.2f} |"
          for label, rate in results.items()]
-Markdown("| comparison | first wins | ties | second wins |\n|---|---|---|---|\n" + "\n".join(lines))
+widgets.say("| comparison | first wins | ties | second wins |\n|---|---|---|---|\n" + "\n".join(lines))
+fair, by_a_hair = (rate.tie_share for rate in results.values())
+widgets.say(f"**The judge leaves {fair:.0%} of these comparisons undecided; a hair decides all but {by_a_hair:.0%}, "
+            "though neither answer is better on purpose.**")
 
 # %% [markdown]
 # A **win rate** puts the three shares into one number: the share of prompts won, a tie counted as half. Two equal
@@ -342,21 +365,26 @@ Markdown("| comparison | first wins | ties | second wins |\n|---|---|---|---|\n"
 # the careful one's second answers; a dot whose line does not touch .5 is a difference that these prompts can show.
 
 # %%
-plots.plot_win_rates({name: win_rate(scores, again, tie=gold.tie) for name, scores in by_writer.items()},
-                     against="the careful writer")
+rates = {name: win_rate(scores, again, tie=gold.tie) for name, scores in by_writer.items()}
+display(plots.plot_win_rates(rates, against="the careful writer"))
+placed = {word: ", ".join(name for name, rate in rates.items() if rate.beats == word) or "nobody"
+          for word in ("beats", "cannot be told from", "loses to")}
+widgets.say(f"**Better than the careful writer's second answers: {placed['beats']}. Not to be told from them: "
+            f"{placed['cannot be told from']}. Worse: {placed['loses to']}.**")
 
 # %% [markdown]
 # ### Scores of different prompts cannot be compared
 #
-# One wrong fact weighs more where two things were asked for than where four were. Compare what the very same slip costs:
+# One wrong fact weighs more where two things were asked for than where four were:
 
 # %%
 few = "Tell me the colour and home of the fox."
 many = "Tell me the colour, home, food and young of the fox."
 slips = {few: "The fox is green. It lives in the forest.",
          many: "The fox is green. It lives in the forest and eats mice. It calls its young a cub."}
-for prompt, answer in slips.items():
-    print(f"{len(asked(prompt))} things asked, one wrong: total {pocket.score(prompt, answer).total:.2f}")
+costs = [f"{10 - pocket.score(prompt, answer).total:.2f} points where {len(asked(prompt))} things are asked"
+         for prompt, answer in slips.items()]
+widgets.say(f"**The very same slip costs {', and '.join(costs)}.**")
 
 # %% [markdown]
 # So a mean of totals over prompts is a rough guide at best. What this course compares are **answers to the same prompt**,
@@ -449,6 +477,8 @@ end = end_of_turn_id(tokenizer)
 for way, drawn in ways.items():
     last = collections.Counter(tokenizer.decode([one.ids[-1]]) if one.finished else "none: cut off" for one in drawn)
     print(f"{way:12} ended with " + ", ".join(f"{token} {count / len(drawn):.0%}" for token, count in last.most_common()))
+closed = np.mean([one.ids[-1] == end for one in ways["chat"]])
+widgets.say(f"**Of its answers in a chat, {closed:.0%} end their turn with `{tokenizer.decode([end])}`.**")
 
 # %% [markdown]
 # ## What SFT says first
@@ -502,9 +532,10 @@ first, warm = said["SFT, first choice"], said["SFT at 0.7"]
 common = [flaw for flaw in pocket.FLAWS if first[flaw] > warm[flaw]]
 display(Markdown(
     f"**SFT's first choice has the house style.** {', '.join(common).capitalize()}: more common in the greedy answer than at "
-    f"temperature 0.7, where other hands come through. Its mean gold score is {golds['SFT, first choice']:.2f} "
-    f"(at 0.7: {golds['SFT at 0.7']:.2f}). What a model says first is not what people like best, but what its "
-    "demonstrations mostly did." if common else "In this run the first choice is no more flawed than the others."))
+    f"temperature 0.7, where other hands come through. Its mean gold score is {golds['SFT, first choice']:.2f}, "
+    f"that of the answers at 0.7 {golds['SFT at 0.7']:.2f}. What a model says first is not what people like best, but "
+    "what its demonstrations mostly did." if common else "In this run the first choice is no more flawed than the "
+                                                         "others."))
 prompt = examples["procedures"]["prompt"][-1]["content"]
 if prompt in texts:
     grade_table(prompt, {label: found[texts.index(prompt) * (len(found) // len(texts))] for label, found in by_hand.items()})
@@ -547,6 +578,8 @@ dialog = next(row for row in dialogs if row["category"] == "general_knowledge" a
 example = tokenize([dialog], tokenizer, ("response",))
 batch = example.batch([0])
 widgets.show_tokens([tokenizer.decode([token]) for token in batch.input_ids[0]], batch.response_mask[0])
+widgets.say(f"**The loss looks at {int(batch.response_mask[0].sum())} of these {len(batch.input_ids[0])} tokens, and "
+            f"the last of them is `{tokenizer.decode(batch.input_ids[0][batch.response_mask[0]][-1:])}`.**")
 
 # %% [markdown]
 # Look at the last green box: `<|im_end|>` is *inside* the loss. To end a turn is a choice of the model like any other
@@ -576,6 +609,8 @@ widgets.show_responses(list(few_pairs["prompt"]), sides, {side: gold(list(few_pa
 for row in few_pairs:
     print(f"chosen by {row['writer_chosen']} ({row['score_chosen']:.2f}), "
           f"rejected by {row['writer_rejected']} ({row['score_rejected']:.2f})")
+erred = sum(row["score_chosen"] < row["score_rejected"] for row in few_pairs)
+widgets.say(f"**In {erred} of these {len(few_pairs)} pairs the rejected answer has the higher score.**")
 
 # %% [markdown]
 # The annotators are not the judge. They see what it sees, but they do not count words (length they notice only where an
@@ -591,9 +626,6 @@ for row in few_pairs:
 # %%
 gap = np.array(pairs["score_chosen"][:]) - np.array(pairs["score_rejected"][:])
 flipped = gap < 0
-print(f"{flipped.sum():,} of {len(pairs):,} labels are flipped: {flipped.mean():.1%}. The noise is {ANNOTATOR_NOISE} points.")
-
-# %%
 figure, (left, right_axis) = plots.subplots(1, 2, figsize=(8, 2.8))
 bins = np.linspace(-6, 6, 49)
 for part, colour, label in ((gap[~flipped], "#0072B2", "label agrees"), (gap[flipped], "#D55E00", "label flipped")):
@@ -608,12 +640,16 @@ line = np.linspace(0, abs(gap).max(), 100)
 right_axis.plot(line, 1 / (1 + np.exp(-line / ANNOTATOR_NOISE)), color="#888888", label="Bradley-Terry")
 right_axis.set(xlabel="distance between the two scores", ylabel="share where the better is chosen", ylim=(0.45, 1.02))
 right_axis.legend()
-figure
+display(figure)
+off = max(abs(share - 1 / (1 + np.exp(-distance / ANNOTATOR_NOISE))) for distance, share in tenths)
+widgets.say(f"**{flipped.mean():.1%} of the labels are flipped** ({flipped.sum():,} of {len(pairs):,}; the noise is "
+            f"{ANNOTATOR_NOISE} points), **most of them where the two scores are close**; the dots lie within "
+            f"{off:.2f} of the Bradley-Terry curve.")
 
 # %% [markdown]
 # Who wrote all this? The demonstrations come from houses and from a mix of writers, the preference answers from another
-# mix, without houses: the pairs are **off-policy**, as pairs that one downloads are. Compare chosen with rejected in each
-# row: the difference between these two bars is all that a preference method has to go on.
+# mix, without houses: the pairs are **off-policy**, as pairs that one downloads are. The difference between the bars of
+# chosen and rejected is all that a preference method has to go on.
 
 # %%
 columns = {"demonstrations": dialogs["writer"][:], "chosen": pairs["writer_chosen"][:], "rejected": pairs["writer_rejected"][:]}
@@ -627,7 +663,11 @@ axis.set_yticks(range(1 + len(pocket.WRITERS)), ["a house", *pocket.WRITERS])
 axis.invert_yaxis()
 axis.set_xlabel("share of all the answers of that kind")
 axis.legend()
-figure
+display(figure)
+share_of = lambda name, side: np.mean([one == name for one in columns[side]])
+lead = {name: share_of(name, "chosen") - share_of(name, "rejected") for name in pocket.WRITERS}
+liked = [f"{name} ({points:+.0%})" for name, points in sorted(lead.items(), key=lambda one: -one[1])]
+widgets.say(f"**Chosen less rejected, from the most liked writer to the least: {', '.join(liked)}.**")
 
 
 # %% [markdown]
@@ -675,6 +715,8 @@ assert not same_text and not same_key
 # | [05 · reward models](05_reward_model.ipynb) | the SFT model | preference pairs, to score any answer |
 # | [06 · RS-DPO](06_rs_dpo.ipynb), [07 · self-improvement](07_self_improvement.ipynb) | the SFT model | pairs of its own answers |
 # | [08 · several objectives](08_multi_objective.ipynb), [09 · RLOO](09_rloo.ipynb), [10 · GRPO](10_grpo.ipynb) | the SFT model | rewards for its own answers |
+# | [11 · leaderboard](11_leaderboard.ipynb) | the long runs of all of them | |
+# | [13 · relatives of DPO](13_relatives.ipynb) | the SFT model | preference pairs, or thumbs up and down |
 #
 # Each stands alone: what it needs from an earlier one comes ready-made, from a cache, or is made. The limits of this world
 # are part of the lesson. The model is so small that there are things it hardly learns from preferences (long sums, rare
@@ -717,15 +759,22 @@ my_share = None  # a number
 my_trick = None  # text
 
 
-def check(name, answer, passed):
-    """Print whether an exercise is solved; None means not answered yet."""
-    print(f"{name}: " + ("not answered yet" if answer is None else "right" if passed(answer) else "not yet, try again"))
+def check(name, answer, kind, passed):
+    """Print whether an exercise is solved; None means not answered yet. kind: what it is to be, str or float."""
+    try:
+        wrong_kind = answer is not None and (kind is str) != isinstance(answer, str)
+        print(f"{name}: " + ("not answered yet" if answer is None else
+                             f"a {'text' if kind is str else 'number'} is asked for here" if wrong_kind else
+                             "right" if passed(kind(answer)) else "not yet, try again"))
+    except (TypeError, ValueError) as error:
+        print(f"{name}: this cannot be checked ({error})")
 
 
-expected = np.mean(1 / (1 + np.exp(abs(gap) / (2 * ANNOTATOR_NOISE))))
-check("1", my_answer, lambda text: pocket.score("Tell me the taste, season and dish of the lemon.", text).total >= 9.9)
-check("2", my_share, lambda share: abs(share - expected) < 0.005)
-check("3", my_trick, lambda text: pocket.score(about, text).total > 9)
+noisy = np.random.default_rng(p.seed).logistic(scale=2 * ANNOTATOR_NOISE, size=(200, len(gap)))  # 200 noisy annotators
+lemon = "Tell me the taste, season and dish of the lemon."
+check("1", my_answer, str, lambda text: pocket.score(lemon, text).total >= 9.9)
+check("2", my_share, float, lambda share: abs(share - np.mean(noisy < -abs(gap))) < 0.005)
+check("3", my_trick, str, lambda text: pocket.score(about, text).total > 9)
 
 # %% [markdown]
 # ## What you have seen
@@ -739,8 +788,15 @@ check("3", my_trick, lambda text: pocket.score(about, text).total > 9)
 # - preference pairs with noise of a known size, and a test set that shares no combination with training.
 #
 # Next: [01, supervised fine-tuning](01_sft.ipynb) teaches the base model to answer.
+#
+# ### So, what do our models learn from, and who decides?
 
 # %%
+housed_share = np.mean([name not in pocket.WRITERS for name in columns["demonstrations"]])
+widgets.say(f"**From {len(dialogs):,} demonstrations, {housed_share:.0%} of them in the style of a house, and from "
+            f"{len(pairs):,} pairs, of whose labels {flipped.mean():.0%} are wrong. A program decides: it knows what "
+            f"is right, grades {len(qualities)} qualities of an answer, and calls two totals within {gold.tie:g} "
+            "points a tie.**")
 folder = Path(p.output_dir or "runs/00_pocket_world")
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "parameters.json").write_text(json.dumps(vars(p), indent=1))

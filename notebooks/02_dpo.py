@@ -139,8 +139,8 @@ widgets.show_table(["pair", "d(chosen)", "d(rejected)", "margin", "loss", "gradi
                         toy["margin"].tolist(), toy_loss.tolist(), toy_chosen.grad[:, 0].tolist()))
 
 # %% [markdown]
-# Compare the first two rows. In one the chosen response became more likely, in the other *less* likely, and
-# DPO cannot tell them apart: it sees the difference alone. Remember this when you look at the
+# In the first row the chosen response became more likely, in the second *less* likely, and **DPO cannot tell
+# them apart: it sees the difference alone.** Remember this when you look at the
 # log-probabilities below. The last row is where every run begins: the policy *is* the reference, the margin
 # is 0, and the loss is $-\log \sigma(0) = \ln 2$.
 #
@@ -172,7 +172,10 @@ for value, shade in zip(all_betas, np.linspace(0.35, 1, len(all_betas))):
     right.plot(gaps, value * torch.sigmoid(-value * gaps), color="#0072B2", alpha=shade, label=f"$\\beta$ = {value:g}")
 right.set(xlabel="gap $d(y_w) - d(y_l)$ (nats)", title="the push that is left, $\\beta\\,\\sigma(-m)$")
 right.legend()
-loss_figure
+display(loss_figure)
+left_over = {value: value / (1 + np.exp(value * 20)) for value in all_betas}
+widgets.say(f"**At a gap of 20 nats the push is weakest at beta {min(left_over, key=left_over.get):g}** ("
+            + ", ".join(f"beta {value:g}: {push:.4f}" for value, push in left_over.items()) + ").")
 
 # %% [markdown]
 # ## The data
@@ -201,13 +204,13 @@ widgets.say(f"**{len(examples)} pairs to train on, {len(held_out)} held out.**{w
             f"| prompt | chosen | rejected |\n|---|---|---|\n| " + " | ".join(
                 widgets.escaped(text[:600])
                 for text in (first["prompt"][-1]["content"], first["chosen"], first["rejected"])) + " |")
-plots.plot_lengths({"prompt": [len(ids) for ids in examples.prompt_ids],
-                    **{side: [len(ids) for ids in rows] for side, rows in examples.responses.items()}})
+side_lengths = {side: [len(ids) for ids in rows] for side, rows in examples.responses.items()}
+display(plots.plot_lengths({"prompt": [len(ids) for ids in examples.prompt_ids], **side_lengths}))
+medians = [f"{side} {np.median(found):.0f}" for side, found in side_lengths.items()]
+widgets.say(f"**Median tokens of a response: {', '.join(medians)}.** Whatever differs between the two, length "
+            "included, is something DPO can learn.")
 
 # %% [markdown]
-# Compare the medians of chosen and rejected: whatever differs between the two columns, length included, is
-# something DPO can learn.
-#
 # ### Step 0
 #
 # The reference never changes, so its log-probabilities are computed once. Before any training the policy
@@ -250,7 +253,11 @@ from functools import partial
 
 policies, histories = {}, {}
 policies[p.beta], histories[p.beta] = course.fit(sft, examples, partial(dpo, beta=p.beta), p, live=plots.LiveFigure())
-print(f"{len(histories[p.beta].rows)} steps of {p.batch_size} pairs.")
+ended = {name: histories[p.beta].last(name) for name in ("loss", "margin", "accuracy")}
+widgets.say(f"**After {len(histories[p.beta].rows)} steps of {p.batch_size} pairs the loss has gone from "
+            f"{np.log(2):.2f} to {ended['loss']:.2f}, the margin from 0 to {ended['margin']:.2f}, and "
+            f"{ended['accuracy']:.0%} of the pairs are the right way round** (means of the last ten steps, on pairs "
+            "that the policy is trained on).")
 defaults = vars(parameters.check({}, methods.dpo.Settings))
 if all(getattr(p, name) == value for name, value in defaults.items() if name != "output_dir"):
     ready = methods.dpo.recipe()
@@ -271,9 +278,10 @@ if all(getattr(p, name) == value for name, value in defaults.items() if name != 
 # %%
 after = on_held_out(policies[p.beta], p.beta)
 display(plots.plot_logprobs(histories[p.beta]))
-widgets.say(f"""On {len(held_out)} held-out pairs, in nats per response: the chosen one
-**{evaluate.change(after['d_chosen'])}** ($d(y_w)$ = {evaluate.mean_and_interval(after['d_chosen'])}), the rejected one
-**{evaluate.change(after['d_rejected'])}** ($d(y_l)$ = {evaluate.mean_and_interval(after['d_rejected'])}). The margin went
+widgets.say(f"""**On {len(held_out)} held-out pairs the chosen response {evaluate.change(after['d_chosen'])}, and the
+rejected one
+{evaluate.change(after['d_rejected'])}**: $d(y_w)$ = {evaluate.mean_and_interval(after['d_chosen'])} nats and
+$d(y_l)$ = {evaluate.mean_and_interval(after['d_rejected'])}. The margin went
 from 0 to {evaluate.mean_and_interval(after['margin'])} and accuracy to {after['accuracy'].mean():.2f}. What a response loses
 goes to other responses to the same prompt, of this pair or of none: the loss says nothing about which.""")
 
@@ -322,24 +330,26 @@ def order_of_kls():
             + ("; the intervals of the two ends lie apart." if apart else "; the intervals of the two ends overlap."))
 
 
-widgets.say(f"""{order_of_kls()} **Margins of different betas cannot be compared**: the margin has beta in it, so read the
+widgets.say(f"""**{order_of_kls()}** Margins of different betas cannot be compared: the margin has beta in it, so read
+the
 gap in nats beside it. Adam divides the gradient by its own size, so all betas begin with nearly the same steps; they part when
 the margins are no longer small, and with a high beta that is sooner.""")
 
 # %% [markdown]
 # ### The implicit rewards, before and after
 #
-# How $\beta\, d(y)$ is distributed over the held-out responses. Before training all are 0. See how far the two heaps
-# move apart, and how much they still overlap; the sentence below the picture says where their means lie.
+# How $\beta\, d(y)$ is distributed over the held-out responses. Before training all are 0; training moves the two heaps
+# apart, and they still overlap.
 
 # %%
 rewards = [{side: state[f"reward_{side}"].numpy() for side in ("chosen", "rejected")} for state in (before, after)]
 rewards_figure = plots.plot_rewards(*rewards)
 gold = data.Source(p.dataset).judge  # None where no program knows the right answers
 display(rewards_figure)
-widgets.say(f"""The chosen responses' mean is {evaluate.mean_and_interval(rewards[1]['chosen'])}, the rejected ones'
-{evaluate.mean_and_interval(rewards[1]['rejected'])}: in {after['accuracy'].mean():.0%} of the held-out pairs the chosen one ends
-above. {"(The annotator errs now and then, so 100% would not be right either.)" if gold else ""}""")
+widgets.say(f"""**In {after['accuracy'].mean():.0%} of the held-out pairs the chosen response ends above the rejected
+one.** The
+means are {evaluate.mean_and_interval(rewards[1]['chosen'])} and {evaluate.mean_and_interval(rewards[1]['rejected'])}.
+{"(The annotator errs now and then, so 100% would not be right either.)" if gold else ""}""")
 
 # %% [markdown]
 # ## More is not better
@@ -460,12 +470,13 @@ shift_figure
 def where(label):
     """Where a variant's held-out chosen responses ended, in words, from the interval."""
     low, high = evaluate.bootstrap_interval(variant_shifts[label][0].numpy())
-    return "above the reference" if low > 0 else "below the reference" if high < 0 else "not to be told from the reference"
+    return f"{'above' if low > 0 else 'below' if high < 0 else 'where they cannot be told from'} the reference"
 
 
 printed_value = histories['"KL" as printed'].last("penalty")
 spread = {label: evaluate.mean_and_interval(d - rejected) for label, (d, rejected) in variant_shifts.items()}
-widgets.say(f"""The chosen responses ended {where('DPO')} under plain DPO and {where('DPO-Positive')} under DPO-Positive. The printed
+widgets.say(f"""**Under plain DPO the chosen responses ended {where('DPO')}, under DPO-Positive
+{where('DPO-Positive')}.** The printed
 "KL" ended at {printed_value:+.3f}, {'below 0, where no KL can be' if printed_value < 0 else 'which happens to be no less than 0'};
 under it the rejected response {evaluate.change(variant_shifts['"KL" as printed'][1])}. The gap that is left between chosen and
 rejected: {'; '.join(f'{label} {found} nats' for label, found in spread.items())}.""")
@@ -507,6 +518,9 @@ def against_sft(label):
     return "wins against SFT" if low > 0.5 else "loses against SFT" if high < 0.5 else "cannot be told from SFT"
 
 
+if judge:
+    best = max(comparison.win_rates, key=lambda label: comparison.win_rates[label].rate)
+    widgets.say(f"**The highest win rate has {best}: {comparison.win_rates[best]}.**")
 widgets.say("\n".join(how_they_ended(label) for label in contestants if label != "SFT"))
 
 # %% [markdown]
@@ -527,12 +541,14 @@ if gold:
                          for name, change in changes.items()],
                        ["parts that are right", *(float(found.mean()) for found in helpful.values()),
                         evaluate.mean_and_interval(helpful[main].mean(1) - helpful["SFT"].mean(1))])
-    widgets.say(f"After DPO: {'; '.join(f'{name} {evaluate.change(change)}' for name, change in changes.items())}.")
+    widgets.say(f"**After DPO: {'; '.join(f'{name} {evaluate.change(change)}' for name, change in changes.items())}; "
+                "the share of parts that are right "
+                f"{evaluate.change(helpful[main].mean(1) - helpful['SFT'].mean(1))}.**")
 if categories:
     won = {word: [name.replace("_", " ") for name, found in categories.items() if evaluate.verdict(found.interval) == word]
            for word in ("holds here", "does not hold here", "cannot be told")}
-    widgets.say(f"""Of the {len(categories)} categories DPO wins {len(won['holds here'])}
-({', '.join(won['holds here']) or 'none'}), loses {len(won['does not hold here'])}
+    widgets.say(f"""**Of the {len(categories)} categories DPO wins {len(won['holds here'])}**
+({', '.join(won['holds here']) or 'none'}), **loses {len(won['does not hold here'])}**
 ({', '.join(won['does not hold here']) or 'none'}), and {len(won['cannot be told'])} cannot be told
 ({', '.join(won['cannot be told']) or 'none'}); judge: {judge.name}.""")
 
@@ -541,6 +557,23 @@ if categories:
 
 # %%
 widgets.show_answers(comparison, ("SFT", main))
+
+# %% [markdown]
+# ## The long runs beside this one
+#
+# This run saw few pairs, once. The **long runs** train DPO with several seeds, each on thousands of pairs and from an
+# SFT model of its own, at a learning rate and a beta that a grid chose by answers to *training* prompts. They were
+# made once, by `make claims`, and [notebook 11](11_leaderboard.ipynb) shows all of them. They are the one thing on
+# this page that was not computed in this run, apart from what comes ready-made. In the pictures the grey band reaches
+# from the lowest seed to the highest.
+
+# %%
+from dataclasses import replace
+from prefnb.claims import beside
+
+beside.show("dpo", "DPO", p, history=histories[p.beta], metrics=("loss", "margin", "logp_chosen", "logp_rejected"),
+            live=comparison.win_rates.get(main), claims=[12],
+            comparison=replace(comparison, answers={**comparison.answers, "DPO": comparison.answers[main]}))
 
 # %% [markdown]
 # ## The papers say, we measured
@@ -567,6 +600,9 @@ gap_in_kl = low_beta[0] - high_beta[1], low_beta[1] - high_beta[0]  # wide on pu
 rows.append(["Rafailov et al.: a higher beta stays closer", "theory", order_of_kls(), evaluate.verdict(gap_in_kl, 0)])
 ours = f"we measured (judge: {judge.name})" if judge else "we measured"
 widgets.show_table(["claim", "the paper", ours, "verdict (one seed)"], *rows)
+held, failed, open_still = (sum(row[-1] == word for row in rows)
+                            for word in ("holds here", "does not hold here", "cannot be told"))
+widgets.say(f"**By this one seed {held} of them hold here, {failed} do not, and {open_still} cannot be told.**")
 
 # %% [markdown]
 # ## Exercises
@@ -615,17 +651,26 @@ answer_2 = None  # a number
 cdpo = None  # a function
 
 
+def told(given, passed, hint):
+    """What to say of an answer: None is no answer yet, and one that cannot be checked gets a sentence too."""
+    try:
+        return "not answered yet" if given is None else "right" if passed(given) else f"not yet: {hint}"
+    except (TypeError, ValueError, AttributeError) as error:
+        return f"not yet, for it cannot be checked: {error}"
+
+
 def check_exercises():
     """Hold the answers against the definitions."""
+    at_start, pushed = from_tokens(chosen=[[-12.0]], rejected=[[-12.0]]), torch.tensor([-12.0], requires_grad=True)
     one = dpo(from_tokens(chosen=[[-4.0]], rejected=[[-9.0]]), from_tokens(chosen=[[0.0]], rejected=[[0.0]]), beta=0.2)[0].item()
-    for number, answer, right, hint in ((1, answer_1, one, "find the margin first"), (2, answer_2, 0.1, "compare the gradients")):
-        said = "not answered yet" if answer is None else "right" if abs(answer - right) < 5e-3 else f"not yet: {hint}"
-        print(f"{number}: {said}")
-    if cdpo is None:
-        return print("3: not answered yet")
-    mixed = cdpo(toy_policy, toy_reference, beta=0.1, epsilon=0.25)[0].detach()
-    right = 0.75 * -logsigmoid(toy["margin"]) - 0.25 * logsigmoid(-toy["margin"])
-    print("3:", "right" if torch.allclose(mixed, right) else "not yet: weigh both readings of the pair")
+    policy = from_tokens(chosen=[[-12.0]], rejected=[pushed])
+    with_kl = lambda weight: dpo_kl_as_printed(policy, at_start, beta=0.1, weight=weight)[0].sum()
+    push = lambda weight: torch.autograd.grad(with_kl(weight), pushed, retain_graph=True)[0].abs().item()
+    mixed = 0.75 * -logsigmoid(toy["margin"]) - 0.25 * logsigmoid(-toy["margin"])
+    as_asked = lambda f: torch.allclose(f(toy_policy, toy_reference, beta=0.1, epsilon=0.25)[0].detach(), mixed)
+    print("1:", told(answer_1, lambda loss: abs(float(loss) - one) < 5e-3, "find the margin first"))
+    print("2:", told(answer_2, lambda weight: push(float(weight)) < 2.5e-3, "compare the gradients"))
+    print("3:", told(cdpo, as_asked, "weigh both readings of the pair"))
 
 
 check_exercises()
@@ -661,7 +706,8 @@ low, high = evaluate.bootstrap_interval(gap.numpy())
 learnt = ("the chosen response gained on the rejected one" if low > 0 else "the chosen response lost ground" if high < 0
           else "it cannot be told whether the chosen response gained")
 enough = f" By its answers DPO {against_sft(main)} ({comparison.win_rates[main]}, judge: {judge.name})." if judge else ""
-widgets.say(f"""By asking, pair by pair, that the chosen response gain on the rejected one, both measured from the reference.
+widgets.say(f"""**By asking, pair by pair, that the chosen response gain on the rejected one, both measured from the
+reference.**
 On {len(held_out)} pairs that it has not seen, {learnt} ({evaluate.mean_and_interval(gap)} nats); by itself the chosen one
 {evaluate.change(after['d_chosen'])} and the rejected one {evaluate.change(after['d_rejected'])}. The policy now has
 {after['accuracy'].mean():.0%} of these pairs the right way round.{enough}

@@ -128,7 +128,9 @@ for axis, curve, dots, title in zip(axes, (line.sigmoid(), -logsigmoid(line)), c
     axis.plot(line, curve, color="#555555")
     axis.plot(columns[0][:2], dots[:2], "o", color=plots.MEANINGS["chosen"], markersize=6)
     axis.set(xlabel="difference  $s(y_w) - s(y_l)$", title=title)
-figure
+display(figure)
+same = "the same" if all(abs(column[0] - column[2]) < 1e-4 for column in columns) else "no longer the same"
+widgets.say(f"**2 against 1 and 12 against 11 have {same} probability and loss: only the difference counts.**")
 
 # %% [markdown]
 # ## Data and training
@@ -186,6 +188,9 @@ def watch(history):
 start, histories = models.reward_model_from(sft, tokenizer, p.seed), {}
 small, histories["reward model in view"] = course.fit(start, examples, bradley_terry, p, scorer=RewardScorer,
                                                       live=plots.LiveFigure(watch))
+losses = histories["reward model in view"]["loss"][1]
+widgets.say(f"**The loss goes from {losses[:8].mean():.2f} over the first eight steps to {losses[-8:].mean():.2f} "
+            "over the last eight.** Single batches jump, since each has other pairs.")
 
 # %% [markdown]
 # That one was trained before your eyes, on a part of the pairs. The full one, trained in the same way on all `pairs` of
@@ -200,6 +205,9 @@ small, histories["reward model in view"] = course.fit(start, examples, bradley_t
 #
 # Both reward models are asked about the same pairs. So the last row subtracts them pair by pair before it draws an
 # interval, which tells more than two intervals side by side.
+#
+# A flipped label counts against a proxy in the first column and not in the second. So one that has learnt what the judge
+# likes, and not the noise, agrees with gold a little *more* often than with the labels.
 
 # %%
 full = methods.reward_model.recipe(**p.shared_with(methods.reward_model.Settings))
@@ -227,16 +235,19 @@ more = (margins["full"] > 0).astype(float) - (margins["in view"] > 0)
 rows.append(["full less in view", evaluate.mean_and_interval(more), ""])
 widgets.show_table(*rows)
 
-# %% [markdown]
-# A flipped label counts against a proxy in the first column and not in the second. So one that has learnt what the judge
-# likes, and not the noise, should agree with gold a little *more* often than with the labels.
-
 # %%
 low, high = evaluate.bootstrap_interval(more)
 told = "more pairs helped" if low > 0 else "more pairs hurt" if high < 0 else "that more pairs helped cannot be told"
 ceiling = f", where gold itself has {(gold_margin > 0).mean():.0%}" if gold else ""
 widgets.say(f"**The full model agrees with {(margins['full'] > 0).mean():.0%} of the labels{ceiling}; {told}** "
             f"(full less in view: {evaluate.mean_and_interval(more)}).")
+if gold:
+    apart = np.abs(gold_margin) > gold.tie
+    with_gold, with_label = (margins["full"] * gold_margin > 0)[apart], (margins["full"] > 0)[apart]
+    low, high = evaluate.bootstrap_interval(with_gold.astype(float) - with_label)
+    learnt = "more often than" if low > 0 else "less often than" if high < 0 else "as often (as far as can be told) as"
+    widgets.say(f"**Where gold sees a difference the full model agrees with gold ({with_gold.mean():.0%}) {learnt} "
+                f"with the labels ({with_label.mean():.0%}).**")
 
 # %% [markdown]
 # ## Does it know how sure it may be?
@@ -287,11 +298,12 @@ axes[0].set_ylabel("share right (labels)")
 axes[0].legend(loc="lower right")
 display(calibration_figure)
 widgets.show_table(*errors)
-_, mean_confidence, share_right, *_ = errors[-1]
-widgets.say(f"**The full model is {mean_confidence:.0%} sure on average and right on {share_right:.0%}**: "
-            + ("surer than it should be (dots below the line)." if mean_confidence > share_right + 0.02 else
-               "less sure than it might be (dots above the line)." if mean_confidence < share_right - 0.02 else
-               "about as sure as it may be."))
+_, sure, right, *_ = errors[-1]
+low, high = evaluate.wilson_interval((margins["full"] > 0).sum(), len(margins["full"]))
+widgets.say(f"**The full model is {sure:.0%} sure on average and right on {right:.0%} [{low:.0%}, {high:.0%}]: "
+            + ("surer than it should be (dots below the line).**" if sure > high else
+               "less sure than it might be (dots above the line).**" if sure < low else
+               "as far as these pairs can tell, it knows how sure it may be.**"))
 
 # %% [markdown]
 # With noisy labels no honest model is ever quite sure, however plain the case: the label itself may be wrong.
@@ -446,11 +458,6 @@ if gold:
     display(watch(histories["fluency"]))
 
 # %%
-def accuracy(says, truth):
-    """The share of answers that are recognised."""
-    return float((says == truth).mean())
-
-
 def balanced(says, truth):
     """The mean of the shares of class 1 and of class 0 that are recognised."""
     return float(np.mean([(says == truth)[truth == one].mean() for one in (0, 1) if (truth == one).any()]))
@@ -465,17 +472,17 @@ def by_prompt(measure, says, truth):
 
 if gold:
     rows, fluent = one_by_one(test)
-    found = scores_of(fluency, [row["prompt"] for row in rows], [row["response"] for row in rows]) > 0
+    found = scores_of(fluency, *([row[name] for row in rows] for name in ("prompt", "response"))) > 0
     table["fluency"] = score(fluency, answers)["total"]
     says = {"writers' answers, held out": (found.reshape(-1, 2), fluent.reshape(-1, 2)),
             "the fine-tuned model's own answers": (table["fluency"] > 0, ~flaws["disfluent"])}
-    widgets.show_table(["answers", "accuracy", "always \"fluent\"", "balanced accuracy"],
-                       *[[name, by_prompt(accuracy, *both), float(both[1].mean()), by_prompt(balanced, *both)]
-                         for name, both in says.items()])
+    rows = [[name, by_prompt(lambda says, truth: (says == truth).mean(), *both), float(both[1].mean()),
+             by_prompt(balanced, *both)] for name, both in says.items()]
+    widgets.show_table(["answers", "accuracy", "always \"fluent\"", "balanced accuracy"], *rows)
     found = balanced(*says["the fine-tuned model's own answers"])
-    widgets.say(f"**On the model's own answers its balanced accuracy is {found:.2f}**" + (
-        ": it recognises disfluency that nobody showed it." if found > 0.6 else
-        ", hardly more than the one half of always saying the same: a weak judge. What picking by it is worth, we shall see."))
+    widgets.say(f"**On the model's own answers its balanced accuracy is {found:.2f}" + (
+        ": it recognises disfluency that nobody showed it.**" if found > 0.6 else
+        ", hardly more than the one half of always saying the same: a weak judge.**"))
 
 # %% [markdown]
 # ## Best of N
@@ -519,6 +526,15 @@ def kl_bound(n):
     return log(n) - (n - 1) / n
 
 
+def steps_up(values):
+    """Of each step to the next N: does the mean of `values[n]` (prompts,) rise, fall, or can it not be told?"""
+    found = {}
+    for fewer, more in zip(list(values), list(values)[1:]):
+        low, high = evaluate.bootstrap_interval(values[more] - values[fewer])
+        found[more] = "rises" if low > 0 else "falls" if high < 0 else "cannot be told"
+    return found
+
+
 # %%
 sizes = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if n < p.samples] + [p.samples]
 second = None if other is None else "gold" if isinstance(other, judges.GoldJudge) else f"'{other.name}'"
@@ -550,15 +566,6 @@ best_figure
 # proxy's error.
 
 # %%
-def steps_up(values):
-    """Of each step to the next N: does the mean of `values[n]` (prompts,) rise, fall, or can it not be told?"""
-    found = {}
-    for fewer, more in zip(list(values), list(values)[1:]):
-        low, high = evaluate.bootstrap_interval(values[more] - values[fewer])
-        found[more] = "rises" if low > 0 else "falls" if high < 0 else "cannot be told"
-    return found
-
-
 if other:
     gain = {picker: {n: curves[picker, second][n] - curves[picker, second][1] for n in sizes} for picker in pickers}
     steps = steps_up(curves["proxy", second])
@@ -574,6 +581,12 @@ if other:
     widgets.say(f"**Following the proxy {paying}" + (
         f" {after}, while the proxy's own score goes on rising." if pays < sizes[-1] else
         " nothing was tried: over-optimisation, if it comes, comes later."))
+if other and "fluency" in pickers:
+    many = sizes[-1]
+    told = [evaluate.mean_and_interval(curves["fluency", panel][many] - curves["fluency", panel][1])
+            for panel in ("gold fluency", second)]
+    widgets.say(f"**Picking among {many} by the fluency classifier gains {told[0]} in gold's fluency, and {told[1]} in "
+                f"{second}'s score**: what a judge does not look at, picking by it need not improve.")
 
 # %% [markdown]
 # ## Best of five: does it win?
@@ -605,11 +618,7 @@ def outcomes(name, tied=0.5):
     return found
 
 
-def scored(answers):
-    """Nested answers by the proxy and by the other judge, if there is one: {judge: (prompts, count)}."""
-    return {name: score(one, answers)["total"] for name, one in asked.items()}
-
-
+scored = lambda answers: {name: score(one, answers)["total"] for name, one in asked.items()}  # by judge
 dpo = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, pairs=pairs)
 dpo_answers = draw(dpo.model, p.best_of)
 drawn = {"SFT": table, "DPO": scored(dpo_answers)}
@@ -674,6 +683,20 @@ ours = judges.RewardModel.load(str(saved))([prompts[0]], [picked["SFT"][0].text]
 print(f"The same answer by transformers alone: {plain:.4f}, by our judge: {ours:.4f}.")
 
 # %% [markdown]
+# ## The long run beside this one
+#
+# Everything above is one seed, and a short training. The *long runs* are reward models that pick the best of five,
+# with SFT and with DPO policies trained on thousands of pairs, each with several seeds and with settings that a small
+# grid chose on training prompts. They were made once, by `make claims`: they are the one thing here that this run did
+# not compute, and no parameter and no edit above changes them. All of them together are in
+# [11](11_leaderboard.ipynb).
+
+# %%
+from prefnb.claims import beside
+
+beside.show("reward_model", "the reward model", p, claims=[10])
+
+# %% [markdown]
 # ## The paper says, we measured
 #
 # The paper's judge is a model of 70 billion parameters and its policy Qwen2.5-0.5B; ours are far smaller, in a
@@ -682,6 +705,10 @@ print(f"The same answer by transformers alone: {plain:.4f}, by our judge: {ours:
 
 # %%
 told_by = "proxy" if judge is proxy else second
+strict = outcomes(told_by, tied=0) if judge else {}
+rates = {label: {"rate": float(won[told_by][label].mean()), "strict": float(one.mean()),
+                 "ties": 2 * float((won[told_by][label] - one).mean()),
+                 "interval": evaluate.bootstrap_interval(won[told_by][label])} for label, one in strict.items()}
 verdicts, rows = {}, [["claim 10: best-of-N by the reward model lifts the win rate over SFT", "the paper",
                        "we measured" + (f", by {told_by}" if judge else ""), "the lift", "verdict (one seed)"]]
 for policy, printed in (("DPO", ".72 to .83, N = 5"), ("SFT", "not tried")):
@@ -730,17 +757,20 @@ def check_exercises():
     one = torch.tensor(3.0).log().sigmoid().item()
     two = best_of_n(np.array([[1, 2, 3]]), np.array([[6.0, 9.0, 3.0]]), 2).item()
     for number, given, right in ((1, answer_1, one), (2, answer_2, two), (3, answer_3, kl_bound(4))):
-        said = "not answered yet" if given is None else "right" if abs(given - right) < 5e-3 else "not yet"
-        print(f"{number}: {said}")
+        try:
+            off = np.abs(np.asarray(given, dtype=float).reshape(np.shape(right)) - right).max()
+            said = "right" if off < 5e-3 else "not yet"
+        except (TypeError, ValueError):  # words, or another number of numbers
+            said = f"give {'a number' if np.ndim(right) == 0 else f'{len(right)} numbers'}, and not {given!r}"
+        print(f"{number}: {'not answered yet' if given is None else said}")
 
 
 check_exercises()
 
+# %% [markdown]
+# ## What you have seen
+
 # %%
-strict = outcomes(told_by, tied=0) if judge else {}
-rates = {label: {"rate": float(won[told_by][label].mean()), "strict": float(one.mean()),
-                 "ties": 2 * float((won[told_by][label] - one).mean()),
-                 "interval": evaluate.bootstrap_interval(won[told_by][label])} for label, one in strict.items()}
 summary = {"win_rates": rates, "draws": p.draws,
            "accuracy": {label: float((margin > 0).mean()) for label, margin in margins.items()},
            "calibration_error": {label: calibration_error(margin, margin > 0) for label, margin in margins.items()},
@@ -750,12 +780,17 @@ summary = {"win_rates": rates, "draws": p.draws,
            "claim_10": verdicts}
 figures = {"calibration": calibration_figure, **({"book_proxy": scatter_figure} if gold else {}),
            "book_best_of_n": best_figure, "wins": wins_figure}
+if judge and judge is not proxy:
+    most = (won[second][f"SFT, best of {p.best_of} by {second}"] - won[second]["SFT, one answer"]).mean()
+    follow = {"holds here": "Follow it this far, but do not let it mark its own picks.", "cannot be told": "Whether to "
+              "follow it cannot be told here.", "does not hold here": "Here it is not to be followed."}[verdicts["SFT"]]
+    widgets.say(f"**How far can a learnt judge be trusted? Among {p.best_of} answers of SFT its picks lift the win "
+                f"rate by {lifts[second]} as {second} judges, whose own picks would lift it by {most:+.2f}; of its picks "
+                f"the proxy itself says {lifts['proxy']}. {follow}**")
 folder = course.record(p.output_dir, p, histories, comparison, figures, **summary)
 print(f"Parameters, histories, responses, figures and the reward model are in {folder}.")
 
 # %% [markdown]
-# ## What you have seen
-#
 # - A preference is a difference of scores; only differences between answers to one prompt mean anything.
 # - A proxy is held against labels, against gold where there is one, and against the ceiling that noisy labels set; and
 #   its probabilities are held against what happens.

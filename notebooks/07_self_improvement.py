@@ -55,6 +55,17 @@ from prefnb import course, methods, parameters
 p = parameters.check(globals(), methods.self_improvement.RoundSettings, course.Judging)
 methods.self_improvement.check_rounds(p)
 
+import random
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import display
+
+from prefnb import evaluate, judges, pairs as made_pairs, plots, widgets
+from prefnb.batches import Examples, prompt_ids
+
+plt.style.use("prefnb.book")
+
 # %% [markdown]
 # ## The idea
 #
@@ -81,18 +92,6 @@ methods.self_improvement.check_rounds(p)
 # count once, and the rejected one must score strictly lower. A prompt that cannot give such a pair gives none.
 
 # %%
-import random
-
-import matplotlib.pyplot as plt
-import numpy as np
-from IPython.display import display
-
-from prefnb import evaluate, judges, pairs as made_pairs, plots, widgets
-from prefnb.batches import Examples, prompt_ids
-
-plt.style.use("prefnb.book")
-
-
 def best_and_worst(prompts, samples, scores, worst=3, seed=0):
     """One pair per prompt: chosen is the top of its samples, rejected one of the bottom `worst` at random."""
     found, draw = [], random.Random(seed)
@@ -139,7 +138,8 @@ for letter, score in TOY.items():
     axis.text(score, -0.6, "chosen" if letter == "B" else "rejected?", ha="center", fontsize=9)
 axis.set(xlabel="score", yticks=[], ylim=(-1, 1), xlim=(0, 3.5))
 axis.grid(False)
-toy_figure
+display(toy_figure)
+widgets.say(f"**The top is always chosen; who is rejected is a draw: {counted}.**")
 
 # %% [markdown]
 # ## The start, and two judges
@@ -216,6 +216,11 @@ for temperature in sorted(set(p.temperatures)):
                  f"{np.isin(tops, here).mean():.0%} (by chance {len(here) / len(p.temperatures):.0%})",
                  *(f"{score[:, here].mean():.2f}" for score in scores.values())])
 widgets.show_table(*rows)
+hottest = [k for k, one in enumerate(sorted(p.temperatures)) if one == max(p.temperatures)]
+told = "; ".join(f"{score[:, hottest].mean() - np.delete(score, hottest, 1).mean():+.2f} by {name}"
+                 for name, score in scores.items() if len(hottest) < len(p.temperatures))
+widgets.say(f"**The proxy finds its top among the hottest samples in {np.isin(tops, hottest).mean():.0%} of the "
+            f"prompts. Their mean score, less that of the others: {told or 'there are no others'}.**")
 
 # %%
 id_groups = [[one.ids for one in group] for group in groups]
@@ -270,8 +275,8 @@ plots.plot_training({f"{label}, {number}": one.history for label, made_rounds in
                      for number, one in enumerate(made_rounds, 1)}, ["loss", "margin", "accuracy"])
 
 # %% [markdown]
-# Every round begins with loss $\ln 2$ and margin 0 (so no margin is above 0 yet), since its reference is its own start.
-# One judge's pairs may be easier to tell apart than the other's; that says nothing about answers.
+# **Every round begins with loss $\ln 2$ and margin 0** (so no margin is above 0 yet), since its reference is its own
+# start. One judge's pairs may be easier to tell apart than the other's; that says nothing about answers.
 #
 # ## Do they win?
 #
@@ -328,10 +333,14 @@ def moved(name, change):
 for label, name in zip(done, last):
     told = " and ".join(moved(judge, marks[judge][name].total - marks[judge]["DPO"].total) for judge in watching)
     widgets.say(f"**From DPO to *{name}*, {told}.**")
+if judge_shown != "proxy":
+    rose = {name: evaluate.change(marks[name][last[0]].total - marks[name]["DPO"].total) == "rose" for name in watching}
+    widgets.say("**The proxy's score rose and the other judge's did not: the rounds have begun to learn what the proxy "
+                "mistakes for quality.** That is over-optimisation." if rose["proxy"] and not rose[judge_shown] else
+                "**The two judges do not part here: no over-optimisation can be told.**")
 
 # %% [markdown]
-# Where the proxy's score rises and gold's does not, the rounds have begun to learn what the proxy *mistakes* for
-# quality. That is over-optimisation (the reward model's own notebook, [05](05_reward_model.ipynb), has more of it).
+# The reward model's own notebook, [05](05_reward_model.ipynb), has more of over-optimisation.
 #
 # ### Plateau or decay?
 #
@@ -350,7 +359,7 @@ def in_words(added):
     if added is None:
         return "there was only one round"
     low, high = evaluate.bootstrap_interval(added)
-    return "they still rise" if low > 0 else "they decay" if high < 0 else "cannot be told: perhaps a plateau"
+    return "they still rise" if low > 0 else "they decay" if high < 0 else "no change can be told"
 
 
 rows = [["judged by", "rounds after the first added", "in words"]]
@@ -358,6 +367,7 @@ for name in watching:
     added = later_rounds(name, chains["reward model"])
     rows.append([name, "nothing" if added is None else evaluate.mean_and_interval(added), in_words(added)])
 widgets.show_table(*rows)
+widgets.say("**The rounds after the first: " + "; ".join(f"by {name} {words}" for name, _, words in rows[1:]) + ".**")
 
 # %% [markdown]
 # ## What became of diversity?
@@ -423,12 +433,11 @@ widgets.show_table(["policy", f"mean score, {judge_shown}"],
                    *[[label, f"{score.mean():.2f}"] for label, score in compared.items()])
 for label in last:
     against = moved(judge_shown, compared[label] - cool_score)
-    widgets.say(f"**From DPO at temperature {coolest:g} to *{label}*, {against}.**")
+    more = evaluate.bootstrap_interval(compared[label] - cool_score)[0] > 0
+    widgets.say(f"**From DPO at temperature {coolest:g} to *{label}*, {against}: "
+                f"{'more than' if more else 'no more than'} a lower temperature gives.**")
 
 # %% [markdown]
-# What a policy has above the cool start is more than a lower temperature gives. What it has only above the usual one
-# may be that and nothing else.
-#
 # ### Whom does the likelihood agree with?
 #
 # Within each prompt of the first round, both scores rank the same samples. Here is the correlation of the ranks with
@@ -457,28 +466,35 @@ for label, score in {"reward model": scores["proxy"], "own likelihood": own}.ite
     rows.append([label, *(evaluate.mean_and_interval(one) if len(one) else "all level" for one in found),
                  tops[label]])
 widgets.show_table(*rows)
-
 widgets.say(f"**Own likelihood finds its top among the coolest samples, {cool.mean():.0%} of all, in "
             f"{tops['own likelihood']} of the prompts, the reward model in {tops['reward model']}.**")
+if with_judge:
+    every, hottest = (agreement(own[:, some], scores[judge_shown][:, some]) for some in (slice(None), hot))
+    told = "not what" if len(hottest) and hottest.mean() > every.mean() / 2 else "most of what"
+    widgets.say(f"**The samples' temperature is {told} makes it agree with {judge_shown}.**")
 
 # %% [markdown]
 # As far as its top is a cool sample, self-judgement teaches the model to do without temperature what it did at a low
-# one. As far as its agreement with gold is smaller among the hottest samples alone, the rest of it was the
-# temperature's. What a judge is worth as a teacher, the win rates have shown, not this table.
+# one. And a judge that ranks samples well is not yet a good teacher: that the win rates above have shown, not this table.
 #
 # ## Where did it help, and what do they say?
 #
 # The policies of the last round against the start, DPO, category by category. Those that got new prompts are marked
 # with a star. Each has few test prompts, so the table puts the marked ones together, and the others: the mean change of
-# the score against the start, in points. Then three prompts side by side.
+# the score against the start, in points. A fall in the others is the price of a curriculum that asks in some categories
+# only, since no pair of a round speaks for them. Then three prompts side by side.
 
 # %%
 trained_on = np.array([(name or "uncategorised") in chosen_categories for name in comparison.categories])
 categories = [(name or "uncategorised") + " *" * bool(new) for name, new in zip(comparison.categories, trained_on)]
-category_figure = plots.plot_categories(
-    {label: evaluate.by_category(marks[judge_shown][label], marks[judge_shown]["DPO"], categories,
-                                 tie=watching[judge_shown].tie) for label in last}, against="DPO")
+by_label = {label: evaluate.by_category(marks[judge_shown][label], marks[judge_shown]["DPO"], categories,
+                                        tie=watching[judge_shown].tie) for label in last}
+category_figure = plots.plot_categories(by_label, against="DPO")
 display(category_figure)
+for label, found in by_label.items():
+    told = [f"{verb} DPO in {', '.join(sorted(names))}" for verb in ("beats", "loses to")
+            if (names := [widgets.escaped(name.replace("_", " ")) for name in found if found[name].beats == verb])]
+    widgets.say(f"***{label}* {' and '.join(told) or 'can be told from DPO in no category'}.**")
 rows = [["policy", "in the trained categories", "in the others"]]
 for label in [label for label in policies if label not in ("SFT", "DPO")]:
     change = marks[judge_shown][label].total - marks[judge_shown]["DPO"].total
@@ -490,10 +506,6 @@ for label in last if not trained_on.all() else []:
     widgets.say(f"**From DPO to *{label}*, in the categories without new prompts, "
                 f"{moved(judge_shown, others)}.**")
 
-# %% [markdown]
-# A fall there would be the price of a curriculum that asks in some categories only: no pair of a round speaks for the
-# others.
-
 # %%
 shown = ["DPO", *last]
 widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in shown},
@@ -502,6 +514,20 @@ for label in last:
     check = evaluate.collapse_check(*(comparison.answers[one] for one in (label, "SFT")),
                                     shape[label]["KL from SFT (nats)"])
     widgets.say(f"**{label}**: {check}")
+
+# %% [markdown]
+# ## The long run beside this one
+#
+# Everything above is one seed, and a short training. The *long runs* are of five rounds that start from RS-DPO on
+# thousands of pairs, as in the paper: several seeds, with settings that a small grid chose on training prompts. They
+# were made once, by `make claims`: they are the one thing here that this run did not compute, and no parameter and no
+# edit above changes them. All of them together are in [11](11_leaderboard.ipynb).
+
+# %%
+from prefnb.claims import beside
+
+beside.show("self_improvement_5", last[0], p, history=round_of[last[0]].history, metrics=("loss", "margin"),
+            live=comparison.win_rates.get(last[0]), claims=[11, 18, 19], comparison=comparison)
 
 # %% [markdown]
 # ## The paper says, we measured
@@ -550,14 +576,30 @@ answer_2 = None  # a number
 
 def check_exercises():
     """Hold the answers against the definitions."""
-    for number, given, right in ((1, answer_1, 2 / 3), (2, answer_2, 2)):
-        said = "not answered yet" if given is None else "right" if abs(given - right) < 0.01 else "not yet"
-        print(f"{number}: {said}")
+    rule = lambda samples, scores, seed: made_pairs.best_and_worst([[0]], [samples], [scores], seed=seed)  # noqa: E731
+    made = [rule([[k] for k in range(8)], [5, 5, 4, 3, 3, 2, 1, 1], seed) for seed in range(999)]
+    lowest = np.mean([one.responses["rejected"][0][0] > 5 for one in made])  # the last two score 1
+    few = [rule([[0]] * 6 + [[1], [2]], [2] * 6 + [1, 3], seed) for seed in range(99)]
+    pairs_made = len({str(one.responses) for one in few})
+    for number, given, right in ((1, answer_1, lowest), (2, answer_2, pairs_made)):
+        try:
+            off = np.abs(np.asarray(given, dtype=float).reshape(np.shape(right)) - right).max()
+            said = "right" if off < 0.04 else "not yet"
+        except (TypeError, ValueError):  # words, or another number of numbers
+            said = f"give {'a number' if np.ndim(right) == 0 else f'{len(right)} numbers'}, and not {given!r}"
+        print(f"{number}: {'not answered yet' if given is None else said}")
 
 
 check_exercises()
 
+# %% [markdown]
+# ## What you have seen
+
 # %%
+once = between(judge_shown, first_round, "DPO")
+widgets.say(f"**Can a model learn from its own best answers? By {judge_shown}, one round {once.beats} its start ({once}). "
+            f"Of the rounds after it: {in_words(added)}.** How far it goes depends on who picks the best, whose mistakes "
+            "come along.")
 histories = {label: one.history for label, one in round_of.items()}
 figures = {"book_rounds": rounds_figure, "book_diversity": shape_figure, "categories": category_figure}
 folder = course.record(p.output_dir, p, histories, comparison, figures, weakest=chosen_categories, shape=shape,
@@ -566,8 +608,6 @@ folder = course.record(p.output_dir, p, histories, comparison, figures, weakest=
 print(f"Parameters, histories, responses and figures are in {folder}.")
 
 # %% [markdown]
-# ## What you have seen
-#
 # - A curriculum spends prompts where the policy is weakest, as far as the proxy can see that. Choose on other prompts
 #   than those that measure the gain.
 # - A round is: sample at several temperatures, score, pair the top with one of the bottom three, DPO with the round's

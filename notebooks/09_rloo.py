@@ -131,7 +131,8 @@ for name, baseline in (("R", 0.0), ("R - 3", expected(theta))):
     mean = (pi * says).sum()
     rows.append([name, *(float(x) for x in (*says, mean, (pi * (says - mean) ** 2).sum()))])
 widgets.show_table(*rows)
-print(f"The slope of the expected reward by finite differences: {differences:.3f}.")
+widgets.say(f"**Both average to the slope of the expected reward, {differences:.3f} by finite differences; with the "
+            f"baseline the variance is {rows[1][-1] / rows[2][-1]:.1f} times smaller.**")
 
 # %% [markdown]
 # ## A baseline, and whose reward must not be in it
@@ -168,6 +169,8 @@ widgets.show_table(["", *(f"R = {r:g}" for r in four[0])],
                    ["advantage, leave-one-out", *map(float, leave_one_out(four)[0])],
                    ["with the mean of all", *map(float, (four - four.mean(1, keepdim=True))[0])],
                    ["and 4/3 of that", *map(float, (4 / 3 * (four - four.mean(1, keepdim=True)))[0])])
+widgets.say("**With the mean of all, every advantage is three quarters of the leave-one-out one: the same direction, a "
+            "shorter step.**")
 
 # %% [markdown]
 # Back to the two words: here are many gradients, each estimated from ten samples, without a baseline and with the
@@ -313,6 +316,9 @@ widgets.say(
     f"With K = {ks[-1]} the plain estimate is {said} the leave-one-out one, on the same samples "
     f"({', '.join(f'{r:.1f} at K = {k}' for r, k in zip(ratio, ks))}). Variance falls as the number of samples grows: "
     "that ratio is how many times as many the noisier one would need.")
+other = measured["batch mean"][:, 0] / measured["leave-one-out"][:, 0]
+widgets.say("**The batch's mean as a baseline has "
+            + ", ".join(f"{r:.2f} times the leave-one-out variance at K = {k}" for r, k in zip(other, ks)) + ".**")
 pointing = {name: values[-1, 1] for name, values in measured.items()}
 widgets.say(
     "**Every one of these gradients is mostly noise**: its cosine with that of the other samples, at K = "
@@ -325,10 +331,10 @@ widgets.say(
 # Where does the difference come from? Plain rewards push **every** answer, good or bad, and the pushes cancel only on
 # average. If your judge's rewards happen to lie around 0, there is less to cancel.
 #
-# Compare the other two as well. The mean over the batch knows nothing of the prompt, so it serves as well as the
-# group's own only if prompts do not differ much in their mean reward (both spreads stand under *Data* above). The
-# leave-one-out baseline does know, but it is a mean of $K - 1$ numbers, and with $K = 2$ of one: it brings some noise
-# of its own.
+# And between the two baselines? The mean over the batch knows nothing of the prompt, so it serves as well as the group's
+# own only if prompts do not differ much in their mean reward (both spreads stand under *Data* above). The leave-one-out
+# baseline does know, but it is a mean of $K - 1$ numbers, and with $K = 2$ of one: it brings noise of its own, the less
+# the larger $K$.
 #
 # ## Training
 #
@@ -368,6 +374,9 @@ def change(history, name):
 widgets.show_table([f"mean over {p.live_steps} steps", *histories],
                    *[[name.replace("_", " "), *(float(history[name][1].mean()) for history in histories.values())]
                      for name in (*WATCHED, "dead_groups", "unfinished") if name in histories["RLOO, live"].names])
+norms = [history["grad_norm"][1].mean() for history in histories.values()]
+widgets.say(f"**Without a baseline the gradient is {norms[0] / norms[1]:.1f} times as long; which of the two learns "
+            f"more, {p.live_steps} steps cannot tell.**")
 
 # %% [markdown]
 # How to read it. **Reward** should rise, if anything is learnt: it is the mean over the samples of a step, and each
@@ -448,6 +457,10 @@ if gold:
     flaws = {label: comparison.flaws(label) for label in policies}
     widgets.show_table(["share of answers with the flaw", *flaws],
                        *[[name, *(f"{np.mean(found[name]):.0%}" for found in flaws.values())] for name in flaws["SFT"]])
+    rises = lambda label, name: np.mean(flaws[label][name]) - np.mean(flaws["SFT"][name])
+    most = {label: max(flaws["SFT"], key=lambda name: abs(rises(label, name))) for label in ("RLOO", PUPIL)}
+    widgets.say("**Against SFT the flaw that changes most is " + ", and ".join(
+        f"*{name}* with {label} ({100 * rises(label, name):+.0f} points)" for label, name in most.items()) + ".**")
 
 # %%
 widgets.show_answers(comparison, ("SFT", "DPO", "RLOO", PUPIL))
@@ -466,7 +479,7 @@ if gold:
     moved = {name: evaluate.mean_and_interval(known["RLOO"].parts[name] - part)
              for name, part in known["SFT"].parts.items()}
     widgets.say(
-        "RLOO against SFT, part by part: " + ", ".join(f"{name} {value}" for name, value in moved.items()) + ".")
+        "**RLOO against SFT, part by part: " + ", ".join(f"{name} {value}" for name, value in moved.items()) + ".**")
 else:
     print("No gold judge knows the right answers here, so there are no parts to show.")
 if rates and all(comparison.categories):
@@ -504,9 +517,7 @@ proxy_figure
 # %%
 def direction(differences):
     """How paired differences, (n,) or (n, K), went, in words, with their interval."""
-    low, high = evaluate.bootstrap_interval(differences)
-    return f"{'rose' if low > 0 else 'fell' if high < 0 else 'did not change for certain'} " \
-           f"({evaluate.mean_and_interval(differences)})"
+    return f"{evaluate.change(differences)} ({evaluate.mean_and_interval(differences)})"
 
 
 for label in (PUPIL, "RLOO"):
@@ -532,7 +543,7 @@ else:
 # %% [markdown]
 # ## At the edges
 #
-# Four cases that break careless code. In each, look for a number where you might fear a NaN.
+# Four cases that break careless code, where you might fear a NaN.
 
 # %%
 import warnings
@@ -551,11 +562,27 @@ widgets.show_table(["case", "what comes out"],
                    ["answers cut after one token", f"ended: {sum(one.finished for one in short.samples)} of "
                                                    f"{len(short.samples)}; warnings: {len(caught)}"])
 print(*(str(one.message) for one in caught), sep="\n")
+fine = all(torch.isfinite(one).all() for one in (leave_one_out(equal), leave_one_out(pair), loss))
+widgets.say(f"**{'Every number is finite' if fine else 'Some number is not finite'}, and what cannot teach says so.**")
 
 # %% [markdown]
 # A group of equal rewards is *dead*: all its samples were paid for and none of them teaches. The table after the
 # first training says how many there were. An answer that was cut is still judged, as it stands.
 #
+# ## The long run beside this one
+#
+# Everything above is one seed, and a short training. The *long runs* are of RLOO over 200 steps: several seeds, with
+# settings that a small grid chose on training prompts. They were made once, by `make claims`: they are the one thing
+# here that this run did not compute, and no parameter and no edit above changes them. All of them together are in
+# [11](11_leaderboard.ipynb).
+
+# %%
+from prefnb.claims import beside
+
+beside.show("rloo", "RLOO", p, history=rloo.history, metrics=("reward", "length"), live=rates.get("RLOO"),
+            comparison=comparison)
+
+# %% [markdown]
 # ## The paper says, we measured
 #
 # Paper 001 describes RLOO as future work and prints no figures for it, so most of what we can hold it against is what
@@ -602,14 +629,31 @@ answer_3 = None  # a number
 
 def check_exercises():
     """Hold the answers against the definitions."""
-    for number, given, right in ((1, answer_1, (-4 / 3, 4)), (2, answer_2, -0.5), (3, answer_3, 1)):
-        good = given is not None and np.shape(given) == np.shape(right) and np.allclose(given, right, atol=0.01)
-        print(f"{number}: {'not answered yet' if given is None else 'right' if good else 'not yet'}")
+    one = leave_one_out(torch.tensor([[4.0, 4.0, 4.0, 8.0]]))[0, [0, 3]].tolist()
+    weight = torch.zeros(1, requires_grad=True)
+    two = torch.autograd.grad((weight.sigmoid() * 1 + (1 - weight.sigmoid()) * 3).sum(), weight)[0].item()
+    random = np.random.default_rng(0)
+    inner, rewards = np.cov(random.normal(size=(32, 99))), random.normal(size=(2, 16))
+    before, after = (noise(inner, rewards + offset, leave_one_out, 4, repeats=20)[0] for offset in (0, 100))
+    for number, given, right in ((1, answer_1, one), (2, answer_2, two), (3, answer_3, after / before)):
+        try:
+            off = np.abs(np.asarray(given, dtype=float).reshape(np.shape(right)) - right).max()
+            said = "right" if off < 0.01 else "not yet"
+        except (TypeError, ValueError):  # words, or another number of numbers
+            said = f"give {'a number' if np.ndim(right) == 0 else f'{len(right)} numbers'}, and not {given!r}"
+        print(f"{number}: {'not answered yet' if given is None else said}")
 
 
 check_exercises()
 
+# %% [markdown]
+# ## What you have seen
+
 # %%
+rate = rates.get("RLOO")
+widgets.say("**How does a model learn from a number that has no gradient? It samples, and makes likelier what scored "
+            f"better than its group: over {len(rloo.history.rows)} steps the reward went {change(rloo.history, 'reward')}"
+            + (f", and RLOO {rate.beats} SFT.**" if rate else ".**"))
 figures = {"toy": toy_figure, "book_variance": variance_figure, "book_proxy": proxy_figure}
 folder = course.record(p.output_dir, p, histories, comparison, figures, reward=p.reward,
                        variance={name: dict(zip(map(str, ks), v[:, 0].tolist())) for name, v in measured.items()},
@@ -619,8 +663,6 @@ folder = course.record(p.output_dir, p, histories, comparison, figures, reward=p
 print(f"Parameters, histories, responses and figures are in {folder}.")
 
 # %% [markdown]
-# ## What you have seen
-#
 # - A reward needs no gradient: samples weighted by their rewards give one, exact on average.
 # - A baseline takes nothing from that average and much from the noise. Leaving a sample out of its own baseline keeps
 #   the average exact.

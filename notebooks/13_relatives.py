@@ -16,8 +16,8 @@
 #
 # DPO has many relatives. They learn from the same comparisons and differ in one line: what a pair costs. This notebook
 # puts four of them beside DPO: **IPO** (Azar et al. 2023), which wants a margin of a certain size and no more;
-# **conservative** and **robust DPO** (Mitchell 2023; Chowdhury et al. 2024), which expect that a share of the labels is wrong;
-# and **KTO** (Ethayarajh et al. 2024), which needs no pairs at all, only thumbs up and thumbs down.
+# **conservative** and **robust DPO** (Mitchell 2023; Chowdhury et al. 2024), which expect that a share of the labels is
+# wrong; and **KTO** (Ethayarajh et al. 2024), which needs no pairs at all, only thumbs up and thumbs down.
 #
 # Then it does what no real data set allows: it exchanges the labels of a known share of the pairs, trains all of
 # them again, and looks who minds.
@@ -29,7 +29,8 @@
 # - what each policy makes of the same pairs: margins, win rates, flaws;
 # - how much of what it learnt each loses when labels are wrong, and whether knowing the share helps.
 #
-# Nothing has to be run before this notebook. The loss that all are measured against is that of [02 · DPO](02_dpo.ipynb).
+# Nothing has to be run before this notebook. The loss that all are measured against is that of
+# [02 · DPO](02_dpo.ipynb).
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' model and data and wants a GPU
@@ -73,19 +74,22 @@ plt.style.use("prefnb.book")
 # ## One margin, five opinions
 #
 # For a response $y$ to a prompt, $S(y)$ is the sum of its token log-probabilities under the policy, $S_{\text{ref}}(y)$
-# under the reference (the model that training starts from), and $d(y) = S(y) - S_{\text{ref}}(y)$ says how much likelier
-# the policy has made it. A pair has a chosen response $y_w$ and a rejected one $y_l$. DPO looks at the **margin**
-# $m = \beta\,(d(y_w) - d(y_l))$ and charges $-\log\sigma(m)$, with $\sigma(z) = 1/(1 + e^{-z})$.
+# under the reference (the model that training starts from), and $d(y) = S(y) - S_{\text{ref}}(y)$ says how much
+# likelier the policy has made it. A pair has a chosen response $y_w$ and a rejected one $y_l$. DPO looks at the
+# **margin** $m = \beta\,(d(y_w) - d(y_l))$ and charges $-\log\sigma(m)$, with $\sigma(z) = 1/(1 + e^{-z})$.
 #
 # That never reaches 0. However large the margin, a larger one is cheaper, and if a label is *wrong*, the loss goes on
 # pushing the wrong way for as long as it is allowed to. Each relative changes that in its own manner.
 #
-# - **IPO** charges the squared distance from the margin it wants, $\big(h - \tfrac{1}{2\tau}\big)^2$. Its $h$ is the difference of
-#   $d(y)/|y|$, per token, where $|y|$ is a response's length, so that long and short responses are asked for the same.
-# - **Conservative DPO** supposes that a share $\varepsilon$ of the labels is exchanged, and charges what DPO would on average:
-#   $-(1 - \varepsilon) \log\sigma(m) - \varepsilon \log\sigma(-m)$. It is cheapest at $m = \log\frac{1 - \varepsilon}{\varepsilon}$, and stops there.
-# - **Robust DPO** subtracts what wrong labels add: $\frac{-(1 - \varepsilon) \log\sigma(m) + \varepsilon \log\sigma(-m)}{1 - 2\varepsilon}$. Averaged
-#   over labels of which a share $\varepsilon$ is exchanged, that is DPO's loss on the right ones. The price: it has no lowest value.
+# - **IPO** charges the squared distance from the margin it wants, $\big(h - \tfrac{1}{2\tau}\big)^2$. Its $h$ is the
+#   difference of $d(y)/|y|$, per token, where $|y|$ is a response's length, so that long and short responses are asked
+#   for the same.
+# - **Conservative DPO** supposes that a share $\varepsilon$ of the labels is exchanged, and charges what DPO would on
+#   average: $-(1 - \varepsilon) \log\sigma(m) - \varepsilon \log\sigma(-m)$. It is cheapest at
+#   $m = \log\frac{1 - \varepsilon}{\varepsilon}$, and stops there.
+# - **Robust DPO** subtracts what wrong labels add:
+#   $\frac{-(1 - \varepsilon) \log\sigma(m) + \varepsilon \log\sigma(-m)}{1 - 2\varepsilon}$. Averaged over labels of
+#   which a share $\varepsilon$ is exchanged, that is DPO's loss on the right ones. The price: it has no lowest value.
 #
 # Here are the three in full. Training below uses these very functions: edit one and run on.
 
@@ -118,9 +122,9 @@ def robust_dpo(policy, reference, *, beta, flipped):
 # ### By hand
 #
 # Take $\beta = 1$, a reference that gives every response 0 nats, and responses of one token, so that sums and means are
-# the same. With $S(y_w) = 1$ and $S(y_l) = -1$ the margin is 2. DPO charges $-\log\sigma(2) = 0.13$. IPO with $\tau = 0.5$ wants 1
-# and charges $(2 - 1)^2 = 1$: this pair has gone *too far*. With $\varepsilon = 0.2$ conservative DPO charges
-# $0.8 \cdot 0.13 + 0.2 \cdot 2.13 = 0.53$. Work out robust DPO's number, then look.
+# the same. With $S(y_w) = 1$ and $S(y_l) = -1$ the margin is 2. DPO charges $-\log\sigma(2) = 0.13$. IPO with
+# $\tau = 0.5$ wants 1 and charges $(2 - 1)^2 = 1$: this pair has gone *too far*. With $\varepsilon = 0.2$ conservative
+# DPO charges $0.8 \cdot 0.13 + 0.2 \cdot 2.13 = 0.53$. Work out robust DPO's number, then look.
 
 # %%
 toy_margins = torch.tensor([-2.0, 0.0, 1.0, 2.0, 4.0])
@@ -131,6 +135,8 @@ TOY = {"DPO": partial(dpo, beta=1.0), "IPO": partial(ipo, tau=0.5),
        "robust DPO": partial(robust_dpo, beta=1.0, flipped=0.2)}
 widgets.show_table(["margin", *(f"{m:g}" for m in toy_margins.tolist())],
                    *[[label, *loss(toy_policy, toy_reference)[0].tolist()] for label, loss in TOY.items()])
+widgets.say("**At a margin of 2 DPO still gains by more, IPO has gone too far, conservative DPO is just past its best, "
+            "and robust DPO is below 0.**")
 
 # %%
 line = torch.linspace(-4, 6, 300)
@@ -148,20 +154,20 @@ axis.legend(loc="upper right")
 display(loss_figure)
 
 # %% [markdown]
-# **Dots mark where a curve is lowest.** IPO and conservative DPO have such a place, and beyond it they pull back. DPO flattens
-# out and never turns. Robust DPO goes below 0 and on: a pair that is right by far *earns* something, to pay for the wrong
-# labels among the others.
+# **Dots mark where a curve is lowest.** IPO and conservative DPO have such a place, and beyond it they pull back. DPO
+# flattens out and never turns. Robust DPO goes below 0 and on: a pair that is right by far *earns* something, to pay
+# for the wrong labels among the others.
 #
 # ## Without pairs: KTO
 #
-# Thumbs up and thumbs down come one at a time. What is a single response compared with? KTO takes a **reference point** $z$: how
-# far the policy has moved from the reference on the whole, $\mathrm{KL}(\pi \,\|\, \pi_{\text{ref}})$. It is estimated on the batch by
-# giving every prompt the response of *another* prompt, and is never taken below 0. A good response costs
-# $1 - \sigma(\beta\,(d(y) - z))$, a bad one $1 - \sigma(\beta\,(z - d(y)))$.
+# Thumbs up and thumbs down come one at a time. What is a single response compared with? KTO takes a **reference point**
+# $z$: how far the policy has moved from the reference on the whole, $\mathrm{KL}(\pi \,\|\, \pi_{\text{ref}})$. It is
+# estimated on the batch by giving every prompt the response of *another* prompt, and is never taken below 0. A good
+# response costs $1 - \sigma(\beta\,(d(y) - z))$, a bad one $1 - \sigma(\beta\,(z - d(y)))$.
 #
-# Both curves are flat at both ends: a response that is far on the wrong side is given up. Its inventors took the shape from
-# how people weigh gains and losses. One may hope that wrong labels, too, are given up when they are far enough on the
-# wrong side; whether that helps is measured below.
+# Both curves are flat at both ends: a response that is far on the wrong side is given up. Its inventors took the shape
+# from how people weigh gains and losses. One may hope that wrong labels, too, are given up when they are far enough on
+# the wrong side; whether that helps is measured below.
 
 # %%
 def kto(policy, reference, *, good, beta):
@@ -178,9 +184,9 @@ def kto(policy, reference, *, good, beta):
 # %% [markdown]
 # ## The data, and how wrong they are
 #
-# The pairs are those of 02. Annotators err, and in the pocket world we can say how often: a program grades every response.
-# For KTO each pair is taken apart into a good and a bad response, which then go their own ways. So it has twice as many
-# examples, and in one pass over them takes twice as many steps as the others.
+# The pairs are those of [02](02_dpo.ipynb). Annotators err, and in the pocket world we can say how often: a program
+# grades every response. For KTO each pair is taken apart into a good and a bad response, which then go their own ways.
+# So it has twice as many examples, and in one pass over them takes twice as many steps as the others.
 
 # %%
 judge = methods.reward_model.judge_of(p)
@@ -198,6 +204,14 @@ if gold:
     widgets.say(f"**In {known_wrong:.1%} [{low:.1%}, {high:.1%}] of the {len(examples)} pairs the chosen response is "
                 "the worse one.** That is the share that conservative and robust DPO are told, so that they get "
                 "their best chance.")
+held_reference = course.reference(sft, held_out).all()
+
+
+def margins(policy):
+    """(d(yw)/|yw| - d(yl)/|yl|) of every held-out pair, in nats per token."""
+    now = DatasetLogprobs.compute(policy, held_out).all()
+    with torch.no_grad():
+        return ipo(now, held_reference, tau=1.0)[1]["margin"].numpy()
 
 # %% [markdown]
 # ## Training
@@ -236,20 +250,10 @@ clean = train_all(examples, known_wrong, live=plots.LiveFigure())
 # %% [markdown]
 # ### How far does each go?
 #
-# First the margins of held-out pairs; answers come later. All are shown in one currency, the difference of $d$ per token,
-# because the losses speak different ones.
+# First the margins of held-out pairs; answers come later. All are shown in one currency, the difference of $d$ per
+# token, because the losses speak different ones.
 
 # %%
-held_reference = course.reference(sft, held_out).all()
-
-
-def margins(policy):
-    """(d(yw)/|yw| - d(yl)/|yl|) of every held-out pair, in nats per token."""
-    now = DatasetLogprobs.compute(policy, held_out).all()
-    with torch.no_grad():
-        return ipo(now, held_reference, tau=1.0)[1]["margin"].numpy()
-
-
 found = {label: margins(policy) for label, (policy, _) in clean.items()}
 margin_figure, axis = plots.subplots(figsize=(8, 3), layout="constrained")
 for label, values in found.items():
@@ -265,21 +269,23 @@ display(margin_figure)
 widgets.show_table(["loss", "held-out accuracy", "mean margin per token (nats)", "their standard deviation"],
                    *[[label, float((values > 0).mean()), evaluate.mean_and_interval(values), spread[label]]
                      for label, values in found.items()])
-widgets.say(f"**The margin per token that IPO wants is {1 / (2 * p.tau):.2f} nats; it is at {found['IPO'].mean():.2f} on average.** " +
-            ("As far from its target as that, it pushes nearly every pair with the same strength, the ones that it has "
-             "right like the ones that it has wrong, so that it hardly differs from DPO."
-             if found["IPO"].mean() < 0.5 / (2 * p.tau) else "That is near enough for pairs to be let go, or pulled back."))
+wanted, reached = 1 / (2 * p.tau), found["IPO"].mean()
+widgets.say(f"**The margin per token that IPO wants is {wanted:.2f} nats; it is at {reached:.2f} on average.** " + (
+    "As far from its target as that, it pushes nearly every pair with the same strength, right or wrong, like DPO."
+    if reached < wanted / 2 else "That is near enough for pairs to be let go, or pulled back."))
 
 # %% [markdown]
 # ## Wrong labels
 #
-# Now the experiment. A share `wrong` of the training pairs, drawn at random, has its two responses exchanged. Everything else
-# stays: prompts, responses, steps, rates. With the labels that were wrong before, a share of
-# $\varepsilon' = \varepsilon\,(1 - w) + (1 - \varepsilon)\,w$ is wrong then ($w$ is `wrong`), and conservative and robust DPO are told so.
+# Now the experiment. A share `wrong` of the training pairs, drawn at random, has its two responses exchanged.
+# Everything else stays: prompts, responses, steps, rates. With the labels that were wrong before, a share of
+# $\varepsilon' = \varepsilon\,(1 - w) + (1 - \varepsilon)\,w$ is wrong then ($w$ is `wrong`), and conservative and
+# robust DPO are told so.
 #
-# What to expect? Average each loss over the wrong labels. DPO's average is lowest at $m = \log\frac{1 - \varepsilon'}{\varepsilon'}$: wrong
-# labels hold it back by themselves. Conservative DPO discounts the labels *again*: its average is that of DPO on labels of which
-# $2\varepsilon'(1 - \varepsilon')$ are wrong. Robust DPO's average is DPO's on right labels, and has no such place.
+# What to expect? Average each loss over the wrong labels. DPO's average is lowest at
+# $m = \log\frac{1 - \varepsilon'}{\varepsilon'}$: wrong labels hold it back by themselves. Conservative DPO discounts
+# the labels *again*: its average is that of DPO on labels of which $2\varepsilon'(1 - \varepsilon')$ are wrong. Robust
+# DPO's average is DPO's on right labels, and has no such place.
 
 # %%
 def exchange(pairs_here, share, seed):
@@ -295,14 +301,15 @@ now_wrong = known_wrong * (1 - p.wrong) + (1 - known_wrong) * p.wrong
 noisy = train_all(exchange(examples, p.wrong, p.seed), now_wrong)
 twice = 2 * now_wrong * (1 - now_wrong)
 stops = [float(np.log((1 - share) / share)) for share in (now_wrong, twice)]
-widgets.say(f"**{now_wrong:.0%} of the labels are wrong now**; the losses were told {known_wrong:.1%} before. On average DPO "
-            f"then asks for a margin of {stops[0]:.2f}, conservative DPO for {stops[1]:.2f}, and robust DPO for as much as ever.")
+widgets.say(f"**{now_wrong:.0%} of the labels are wrong now**; the losses were told {known_wrong:.1%} before. On "
+            f"average DPO then asks for a margin of {stops[0]:.2f}, conservative DPO for {stops[1]:.2f}, and robust DPO for "
+            "as much as ever.")
 
 # %% [markdown]
 # ## Does it win?
 #
-# All ten policies answer the test prompts; every rate is against SFT. Below the bars, each loss on its own: what wrong labels cost
-# it, prompt by prompt.
+# All ten policies answer the test prompts; every rate is against SFT. Below the bars, each loss on its own: what wrong
+# labels cost it, prompt by prompt.
 
 # %%
 labels = list(clean)
@@ -318,27 +325,30 @@ if judge:
     display(rates_figure)
 
 # %%
-lost, beside = {}, {}
+lost, than_dpo = {}, {}
 if judge:
     outcomes = {label: comparison.outcomes(label) for label in policies}
     lost = {label: outcomes[f"{label}, wrong labels"] - outcomes[label] for label in labels}
-    beside = {label: outcomes[label] - outcomes["DPO"] for label in labels if label != "DPO"}
-    beside |= {f"{label}, wrong labels": outcomes[f"{label}, wrong labels"] - outcomes["DPO, wrong labels"]
+    than_dpo = {label: outcomes[label] - outcomes["DPO"] for label in labels if label != "DPO"}
+    than_dpo |= {f"{label}, wrong labels": outcomes[f"{label}, wrong labels"] - outcomes["DPO, wrong labels"]
                for label in labels if label != "DPO"}
     widgets.show_table(["loss", f"rate, {known_wrong:.0%} wrong", f"rate, {now_wrong:.0%} wrong", "what that cost it",
                         "against DPO, before", "against DPO, after"],
                        *[[label, comparison.win_rates[label], comparison.win_rates[f"{label}, wrong labels"],
                           evaluate.mean_and_interval(lost[label]),
-                          evaluate.mean_and_interval(beside[label]) if label in beside else "",
-                          evaluate.mean_and_interval(beside[f"{label}, wrong labels"]) if label in beside else ""]
+                          evaluate.mean_and_interval(than_dpo[label]) if label in than_dpo else "",
+                          evaluate.mean_and_interval(than_dpo[f"{label}, wrong labels"]) if label in than_dpo else ""]
                          for label in labels])
     best = max(labels, key=lambda label: comparison.win_rates[label].rate)
     least = max(labels, key=lambda label: lost[label].mean())
     most = min(labels, key=lambda label: lost[label].mean())
+    ends = lost["KTO"] - lost["DPO"]
     widgets.say(f"**By the {judge.name} judge {best} has the highest rate before "
                 f"({comparison.win_rates[best]}). Wrong labels cost {most} most "
                 f"({evaluate.mean_and_interval(lost[most])}) and {least} least "
-                f"({evaluate.mean_and_interval(lost[least])}).**")
+                f"({evaluate.mean_and_interval(lost[least])}). The flat ends of KTO's curve did "
+                f"{'save it some of that' if evaluate.bootstrap_interval(ends)[0] > 0 else 'not save it'}: less DPO's, its "
+                f"loss is {evaluate.mean_and_interval(ends)}.**")
 
 # %%
 checks = {label: comparison.collapse(label) for label in policies if label != "SFT"}
@@ -354,9 +364,24 @@ widgets.say("**" + ("; ".join(f"{label} has collapsed: {', '.join(reasons)}" for
 widgets.show_answers(comparison, ("SFT", "DPO", "DPO, wrong labels", "robust DPO, wrong labels"))
 
 # %% [markdown]
+# ## The long run beside this one
+#
+# Everything above is one seed, and a short training. The *long runs* are of KTO, IPO and robust DPO on thousands of
+# pairs, with the labels as they are: several seeds, with settings that a small grid chose on training prompts. They
+# were made once, by `make claims`: they are the one thing here that this run did not compute, and no parameter and no
+# edit above changes them. All of them together are in [11](11_leaderboard.ipynb).
+
+# %%
+from prefnb.claims import beside
+
+for arm, label in (("kto", "KTO"), ("ipo", "IPO"), ("robust_dpo", "robust DPO")):
+    beside.show(arm, label, p, live=comparison.win_rates.get(label), comparison=comparison)
+
+# %% [markdown]
 # ## The papers say, we measured
 #
-# One seed, one world, one share of wrong labels: compare directions. A verdict is drawn from the 95% interval over prompts.
+# One seed, one world, one share of wrong labels: compare directions. A verdict is drawn from the 95% interval over
+# prompts.
 
 # %%
 if judge:
@@ -375,14 +400,6 @@ if judge:
         line_of("robust DPO is better than conservative on wrong labels", after["robust DPO"] - after["conservative DPO"]),
         line_of("wrong labels cost DPO more than robust DPO", lost["robust DPO"] - lost["DPO"]),
         line_of("wrong labels cost DPO more than KTO", lost["KTO"] - lost["DPO"]))
-    words = {"holds here": "is better than DPO", "does not hold here": "is worse than DPO",
-             "cannot be told": "cannot be told from DPO"}
-    told = lambda suffix: "; ".join(  # noqa: E731
-        f"{label} {words[evaluate.verdict(evaluate.bootstrap_interval(beside[label + suffix]), null=0.0)]}"
-        for label in labels if label != "DPO")
-    widgets.say(f"**What does a different loss buy? On the labels as they are, {told('')}. With {now_wrong:.0%} of them wrong, "
-                f"{told(', wrong labels')}.** KTO took {len(clean['KTO'][1].rows)} steps, the others "
-                f"{len(clean['DPO'][1].rows)}.")
 else:
     print("Nobody judges answers here (see the parameter judge); the table of margins above is what there is.")
 
@@ -407,14 +424,34 @@ answer_2 = None  # a number
 
 def check_exercises():
     """Hold the answers against the definitions."""
-    for number, given, right in ((1, answer_1, float(np.log(9))), (2, answer_2, 4.0)):
-        said = "not answered yet" if given is None else "right" if abs(given - right) < 0.01 else "not yet"
-        print(f"{number}: {said}")
+    places = torch.linspace(0, 4, 4001)
+    toy = lambda margin: from_tokens(chosen=margin[:, None], rejected=torch.zeros(len(margin), 1))  # noqa: E731
+    cost = conservative_dpo(toy(places), toy(0 * places), beta=1.0, flipped=0.1)[0]
+    lowest, at_once = places[cost.argmin()].item(), ipo(toy(places[:1]), toy(places[:1]), tau=0.25)[0].item()
+    for number, given, right in ((1, answer_1, lowest), (2, answer_2, at_once)):
+        try:
+            off = np.abs(np.asarray(given, dtype=float).reshape(np.shape(right)) - right).max()
+            said = "right" if off < 0.01 else "not yet"
+        except (TypeError, ValueError):  # words, or another number of numbers
+            said = f"give {'a number' if np.ndim(right) == 0 else f'{len(right)} numbers'}, and not {given!r}"
+        print(f"{number}: {'not answered yet' if given is None else said}")
 
 
 check_exercises()
 
+# %% [markdown]
+# ## What you have seen
+
 # %%
+if judge:
+    words = {"holds here": "is better than DPO", "does not hold here": "is worse than DPO",
+             "cannot be told": "cannot be told from DPO"}
+    told = lambda suffix: "; ".join(  # noqa: E731
+        f"{label} {words[evaluate.verdict(evaluate.bootstrap_interval(than_dpo[label + suffix]), null=0.0)]}"
+        for label in labels if label != "DPO")
+    widgets.say(f"**What does a different loss buy? On the labels as they are, {told('')}. With {now_wrong:.0%} of them "
+                f"wrong, {told(', wrong labels')}.** KTO took {len(clean['KTO'][1].rows)} steps, the others "
+                f"{len(clean['DPO'][1].rows)}.")
 histories = {label: history for label, (_, history) in clean.items()}
 histories |= {f"{label}, wrong labels": history for label, (_, history) in noisy.items()}
 figures = {"losses": loss_figure, "margins": margin_figure}
@@ -423,14 +460,14 @@ folder = course.record(p.output_dir, p, histories, comparison, figures, collapse
 print(f"Parameters, histories, responses with scores, summary and figures are in {folder}.")
 
 # %% [markdown]
-# ## What you have seen
-#
-# - A loss on pairs is a curve over the margin. Where it turns decides how far a policy goes, and what a wrong label can do.
-# - IPO and conservative DPO stop at a margin of their own; DPO flattens; robust DPO never stops, and is right on average.
+# - A loss on pairs is a curve over the margin. Where it turns decides how far a policy goes, and what a wrong label can
+#   do.
+# - IPO and conservative DPO stop at a margin of their own; DPO flattens; robust DPO never stops, and is right on
+#   average.
 # - KTO learns from single responses, by comparing each with how far the policy has moved on the whole.
 # - What each is worth under wrong labels is a question for a judge, prompt by prompt, with an interval.
 #
-# Each of the three lives in one file of `prefnb/methods/`, which is all that it took to add it. Yours can be the next: the
-# README has a whole example.
+# Each of the three lives in one file of `prefnb/methods/`, which is all that it took to add it. Yours can be the next:
+# the README has a whole example.
 #
 # Previous: [10_grpo](10_grpo.ipynb). The loss they all come from: [02_dpo](02_dpo.ipynb).

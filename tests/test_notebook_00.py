@@ -40,6 +40,15 @@ def test_solutions_solve_their_exercises():
     assert pocket.score(ABOUT, trick).total > 9
 
 
+@pytest.mark.parametrize("answer, kind, words", [
+    (None, str, "not answered yet"), ("mice", str, "right"), ("owls", str, "not yet, try again"), (3, str, "a text is asked for"),
+    ("0.2", float, "a number is asked for"), ([0.2], float, "this cannot be checked")])
+def test_an_answer_of_another_kind_gets_a_sentence(answer, kind, words, capsys):
+    """A traceback for a number where a text is asked for, or the other way round."""
+    load("00_pocket_world", "check").check("1", answer, kind, lambda given: given == "mice")
+    assert capsys.readouterr().out.startswith(f"1: {words}")
+
+
 def test_the_wider_noise_flips_what_the_solution_says():
     """The solution's formula for the share of flipped labels, against drawn annotators."""
     gap, noise = np.array([0.3, 1.0, 2.5]), 2.0

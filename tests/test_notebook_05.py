@@ -109,3 +109,11 @@ def test_the_printed_solutions_pass_the_notebook_s_own_check(notebook, capsys):
     notebook.check_exercises.__globals__.update(answer_1=0.75, answer_2=5, answer_3=0.636)
     notebook.check_exercises()
     assert capsys.readouterr().out.count("right") == 3
+
+
+def test_words_where_a_number_is_asked_for_are_answered_with_a_sentence(notebook, capsys):
+    """Guards against a TypeError as the answer to an answer."""
+    notebook.check_exercises.__globals__.update(answer_1="one half", answer_2=(1, 2))
+    notebook.check_exercises()
+    said = capsys.readouterr().out
+    assert "1: give a number, and not 'one half'" in said and said.count("and not") == 2

@@ -37,3 +37,11 @@ def test_the_printed_solutions_pass_the_notebook_s_own_check(notebook, capsys):
     names |= {"answer_1": one, "answer_2": two}
     notebook.check_exercises()
     assert capsys.readouterr().out.count("right") == 2
+
+
+def test_words_where_a_number_is_asked_for_are_answered_with_a_sentence(notebook, capsys):
+    """Guards against a TypeError as the answer to an answer."""
+    notebook.check_exercises.__globals__.update(answer_1="one half", answer_2=(1, 2))
+    notebook.check_exercises()
+    said = capsys.readouterr().out
+    assert "1: give a number, and not 'one half'" in said and said.count("and not") == 2

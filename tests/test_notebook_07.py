@@ -42,7 +42,7 @@ def test_the_toy_is_what_its_text_says(notebook):
 
 
 @pytest.mark.parametrize("added, words", [(np.full(9, 0.2), "still rise"), (np.full(9, -0.2), "decay"),
-                                          (np.array([-1.0, 1.0] * 9), "plateau"), (None, "only one round")])
+                                          (np.array([-1.0, 1.0] * 9), "no change"), (None, "only one round")])
 def test_later_rounds_are_put_in_words_by_their_interval(notebook, added, words):
     """Guards against "they decay" where the interval holds no change."""
     assert words in notebook.in_words(added)
@@ -71,3 +71,11 @@ def test_the_printed_solutions_pass_the_notebook_s_own_check(notebook, capsys):
     notebook.check_exercises.__globals__.update(answer_1=2 / 3, answer_2=len(found))
     notebook.check_exercises()
     assert capsys.readouterr().out.count("right") == 2
+
+
+def test_words_where_a_number_is_asked_for_are_answered_with_a_sentence(notebook, capsys):
+    """Guards against a TypeError as the answer to an answer."""
+    notebook.check_exercises.__globals__.update(answer_1="one half", answer_2=(1, 2))
+    notebook.check_exercises()
+    said = capsys.readouterr().out
+    assert "1: give a number, and not 'one half'" in said and said.count("and not") == 2

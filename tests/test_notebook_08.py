@@ -66,4 +66,12 @@ def test_the_printed_solutions_pass_the_notebook_s_own_check(notebook, capsys):
     names |= {"answer_1": None, "answer_2": (0, 0), "answer_3": 0.5}
     notebook.check_exercises()
     said = capsys.readouterr().out
-    assert said.count("right") == 3 and said.count("not yet") == 2 and said.count("not answered yet") == 1
+    assert said.count("right") == 3 and said.count("not yet") == 1 and said.count("not answered yet") == 1
+
+
+def test_words_where_a_number_is_asked_for_are_answered_with_a_sentence(notebook, capsys):
+    """Guards against a TypeError as the answer to an answer."""
+    notebook.check_exercises.__globals__.update(answer_1="one half", answer_2=0.5)
+    notebook.check_exercises()
+    said = capsys.readouterr().out
+    assert "1: give 2 numbers, and not 'one half'" in said and said.count("and not") == 2

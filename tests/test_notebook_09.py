@@ -79,7 +79,7 @@ def test_a_rewards_offset_changes_the_plain_variance_alone(notebook):
 
 
 @pytest.mark.parametrize("differences, word", [(np.full(30, 0.4), "rose"), (np.full(30, -0.4), "fell"),
-                                               (np.array([1.0, -1.0] * 15), "did not change for certain")])
+                                               (np.array([1.0, -1.0] * 15), "did not move by more than chance")])
 def test_directions_come_from_the_interval(notebook, differences, word):
     """Guards a sentence that says more than the interval allows."""
     assert notebook.direction(differences).startswith(word)
@@ -97,3 +97,11 @@ def test_the_printed_solutions_pass_the_notebook_s_own_check(notebook, capsys):
     names |= {"answer_1": (1, 2), "answer_2": 0.5, "answer_3": None}
     notebook.check_exercises()
     assert "right" not in capsys.readouterr().out
+
+
+def test_words_where_a_number_is_asked_for_are_answered_with_a_sentence(notebook, capsys):
+    """Guards against a TypeError as the answer to an answer."""
+    notebook.check_exercises.__globals__.update(answer_1="one half", answer_2=(1, 2))
+    notebook.check_exercises()
+    said = capsys.readouterr().out
+    assert "1: give 2 numbers, and not 'one half'" in said and said.count("and not") == 2
