@@ -42,8 +42,8 @@ class Arm:
     method: whose recipe makes it, and whose file the results are in. given: settings that are not the method's defaults.
     grid: the name of the grid whose choice completes them. make(settings, chosen): instead of the recipe, returns a
     `Trained`, or one for each of `gives`. whole: every metric is taken of it (of the first and the last, if it gives
-    several), else what a sweep needs: scores, flaws, margins.
-    minutes: what it takes one core, roughly, for the time left.
+    several), else what a sweep needs: scores, flaws, margins. explains: it is there to explain, no claim stands on it, and
+    three seeds are enough. minutes: what it takes one core, roughly, for the time left.
     """
 
     method: str
@@ -53,6 +53,7 @@ class Arm:
     gives: tuple[str, ...] = ()
     whole: bool = False
     minutes: float = 0.6
+    explains: bool = False
 
 
 @dataclass(frozen=True)
@@ -245,6 +246,7 @@ GRIDS = {
 PENALTIES = tuple(ALPHAS)
 FALLING = {"minimum_likelihood": 0.1, "unlikelihood": 0.01, "contrastive": 1.0}
 SUBSETS = (512, 1024, 2048)
+ZETAS = (0.1, 0.3, 0.5)
 PAPER_SIMPO = ((1.0, 2.5), (1.0, 2.0), (3.0, 10.0), (5.0, 10.0))  # (gamma, beta), 004 table 1
 
 
@@ -279,7 +281,7 @@ def _arms() -> dict[str, Arm]:
         "sft_length": Arm("sft", make=partial(longer_sft, factor=0.01), minutes=1.2, whole=True),
         "sft_best_of_5": Arm("reward_model", make=partial(best_of, of="sft"), minutes=1.2),
         "dpo_best_of_5": Arm("reward_model", make=partial(best_of, of="dpo"), minutes=1.2),
-        "rloo_proxy": Arm("rloo", {"steps": STEPS, "reward": "proxy"}, "rloo", whole=True, minutes=5),
+        "rloo_proxy": Arm("rloo", {"steps": STEPS, "reward": "proxy"}, "rloo", whole=True, minutes=5, explains=True),
     }  # fmt: skip
     for n in SUBSETS:
         arms[f"dpo_{n}"] = Arm("dpo", {"pairs": n}, "dpo", minutes=0.3 + n / 2500)
@@ -293,7 +295,7 @@ def _arms() -> dict[str, Arm]:
         given = {"pairs": FEW, "penalty": name, "alpha": FALLING[name]}
         arms[f"{name}_falling"] = Arm("dppo", given, make=falling, minutes=0.8)
     arms["dppo_alpha_0"] = Arm("dppo", {"pairs": FEW, "alpha": 0.0}, minutes=0.7)
-    for alpha, zeta in itertools.product((1.0, 10.0), (0.1, 0.5)):
+    for alpha, zeta in itertools.product((1.0, 10.0), ZETAS):
         given = {"pairs": FEW, "weight": "expectile", "zeta": zeta, "alpha": alpha}
         arms[f"expectile_{zeta:g}_alpha_{alpha:g}"] = Arm("dppo", given, minutes=0.8)
     for gamma, beta in PAPER_SIMPO:
@@ -307,7 +309,8 @@ def _arms() -> dict[str, Arm]:
     for label, given in changes.items():
         for change in ("as is", "worse", "sample", "exchanged"):
             settings = {"pairs": FEWER, "alpha": 10.0, **given}
-            arms[f"why_{label}_{change.replace(' ', '_')}"] = Arm("dppo", settings, make=partial(why, change=change), minutes=0.5)
+            make = partial(why, change=change)
+            arms[f"why_{label}_{change.replace(' ', '_')}"] = Arm("dppo", settings, make=make, minutes=0.5, explains=True)
     return arms
 
 

@@ -32,7 +32,7 @@ from prefnb.claims.results import LOWEST
 from prefnb.source import code_of
 
 FOLDER, SHELF = pocket.DATA / "claims", pocket.DATA / "zoo"
-SEEDS = 5
+SEEDS, FEW_SEEDS = 5, 3
 GRID_PROMPTS, GRID_DRAWS, GRID_SEED = 256, 2, 4321  # of the training split, as those of the learning rates
 
 
@@ -193,6 +193,7 @@ def make(
     arms: dict[str, Arm] = ARMS,
     grids: dict[str, Grid] = GRIDS,
     seeds: Iterable[int] = range(SEEDS),
+    chosen: dict[str, Given] | None = None,
     shelf: Path | None = None,
     desk: Path = Path("runs/claims"),
     workers: int | None = None,
@@ -200,7 +201,7 @@ def make(
 ) -> list[str]:
     """Train and measure what `folder` lacks, and write it there; returns what went wrong, a sentence each.
 
-    shelf: where the first seed's policies of `ZOO` are kept, if anywhere. desk: the cache and the logs of the workers.
+    chosen: what grids chose that are not among these. shelf: where the first seed's policies of `ZOO` are kept, if anywhere. desk: the cache and the logs of the workers.
     prompts: for a quick look, with a folder of its own: measure on so many prompts, and held-out pairs, only.
     ValueError, before any work, if a file of the folder is damaged, or if somebody else is at work at the same desk.
     """
@@ -208,7 +209,7 @@ def make(
     desk.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(desk / "lock", timeout=0, mode=0o666):
-            return _make(Results(folder, prompts), arms, grids, list(seeds), shelf, desk, workers)
+            return _make(Results(folder, prompts), arms, grids, list(seeds), chosen or {}, shelf, desk, workers)
     except Timeout:
         raise ValueError(f"Another `make claims` is at work in {desk}: two would lose each other's results.") from None
 
@@ -218,6 +219,7 @@ def _make(
     arms: dict[str, Arm],
     grids: dict[str, Grid],
     seeds: list[int],
+    given: dict[str, Given],
     shelf: Path | None,
     desk: Path,
     workers: int | None,
@@ -230,9 +232,8 @@ def _make(
     wrong: list[str] = []
     points = [(name, point) for name, grid in grids.items() for point in grid.points()]
     points = [(name, point) for name, point in points if not results.has_point(name, grids[name], point)]
-    todo = [(name, seed) for name in _in_order(arms) for seed in seeds if name in ("sft", "reward_model")]
-    todo += [(name, seed) for seed in seeds for name in _in_order(arms) if name not in ("sft", "reward_model")]
-    chosen = results.chosen(grids)
+    todo = _in_order(arms, seeds)
+    chosen = {**given, **results.chosen(grids)}
     whole = sum(grids[name].minutes for name, _ in points) + sum(
         arms[name].minutes for name, seed in todo if points or not results.has(name, arms[name], seed, chosen)
     )
@@ -251,7 +252,7 @@ def _make(
                 kept = results.of(grid.method)["grids"].setdefault(name, {})
                 kept[digest(point)] = {"settings": point, "key": results.key(_grid_key(grid, point)), **found}
                 results.write(grid.method)
-            chosen = results.chosen(grids)
+            chosen = {**given, **results.chosen(grids)}
             for grid in sorted({arms[name].grid for name in arms} - {*chosen, ""}):
                 without = [name for name in arms if arms[name].grid == grid]
                 wrong.append(f"Not made, since the grid {grid} has not chosen: {', '.join(without)}")
@@ -290,9 +291,13 @@ def _ended_early(pool: ProcessPoolExecutor):
         raise
 
 
-def _in_order(arms: dict[str, Arm]) -> list[str]:
-    """Arms as they are listed: what others start from comes first."""
-    return list(arms)
+def _in_order(arms: dict[str, Arm], seeds: list[int]) -> list[tuple[str, int]]:
+    """(arm, seed): what others start from, then a seed after the other, so that whoever stops early has whole seeds; of
+    arms that only explain, the first few seeds."""
+    first = ("sft", "reward_model")
+    todo = [(name, seed) for name in arms for seed in seeds if name in first]
+    todo += [(name, seed) for seed in seeds for name in arms if name not in first]
+    return [(name, seed) for name, seed in todo if seed in seeds[:FEW_SEEDS] or not arms[name].explains]
 
 
 def _as_done(waiting: dict, bar, wrong: list[str], minutes):
