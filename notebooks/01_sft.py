@@ -684,14 +684,14 @@ widgets.show_answers(comparison, ("SFT", "SFT, length penalty", "small subset"))
 from prefnb.claims import beside
 
 label = "SFT, length penalty"
-beside.show("sft_length", label, p, history=runs["length penalty"][1], metrics=("loss", "penalty"), claims=[13],
+beside.show("sft_length", label, p, history=runs["length penalty"][1], metrics=("loss", "penalty"),
             live=comparison.win_rate(label, "SFT") if judged else None, comparison=comparison)
 
 # %% [markdown]
 # ## The reports say, we measured
 #
-# The claims with their figures, and ours with a 95% interval over prompts. The verdict is computed from the
-# interval, and it is that of **one seed** in a small world: `-p seed 1` is another.
+# The claims with their figures, then this run's with a 95% interval over prompts, then the long runs', whose intervals know
+# prompts and seeds. The verdict is the long runs' where there are any, and else that of one seed: `-p seed 1` is another.
 
 # %%
 def verdict(interval, claim):
@@ -704,24 +704,19 @@ def verdict(interval, claim):
 
 
 # %%
-CLAIMS = [  # what is claimed, the report's figures, the policy, its opponent, and where the win rate should lie
-    ("SFT without a length penalty is worse than the base (Hellman)", ".438", "SFT, more steps", "base", "below"),
-    ("SFT with a length penalty is better than the base (Hellman)", ".549", "SFT, length penalty", "base", "above"),
-    ("The penalty helps (Hellman)", ".549 against .438", "SFT, length penalty", "SFT, more steps", "above"),
-    ("SFT is about as good as the base (Belanger and others)", ".485", "SFT", "base", "near"),
-    ("Many passes over a small subset end below the base (Hao)", "fig. 2", "small subset", "base", "below"),
-    ("They end below a model that saw more (Hao: the Instruct model)", "fig. 2", "small subset", "SFT", "below")]
+CLAIMS = [  # what is claimed, the report's figures, the policy, its opponent, where the win rate should lie, which long run
+    ("SFT without a length penalty is worse than the base (Hellman)", ".438", "SFT, more steps", "base", "below", (13, 0)),
+    ("SFT with a length penalty is better than the base (Hellman)", ".549", "SFT, length penalty", "base", "above", (13, 1)),
+    ("The penalty helps (Hellman)", ".549 against .438", "SFT, length penalty", "SFT, more steps", "above", (13, 2)),
+    ("SFT is about as good as the base (Belanger and others)", ".485", "SFT", "base", "near", (16, 0)),
+    ("Many passes over a small subset end below the base (Hao)", "fig. 2", "small subset", "base", "below", None),
+    ("They end below a model that saw more (Hao: the Instruct model)", "fig. 2", "small subset", "SFT", "below", None)]
 lines = []
-for claim, paper, name, other, where in CLAIMS if judged else []:
+for claim, paper, name, other, where, long_run in CLAIMS if judged else []:
     rate = comparison.win_rate(name, other)
-    lines.append([claim, paper, str(rate), verdict(rate.interval, where)])
+    lines.append([claim, paper, str(rate), verdict(rate.interval, where), long_run])
 if judged:
-    ours = f"we measured ({len(comparison.prompts)} prompts, judge: {judge.name}, seed {p.seed})"
-    widgets.show_table(["the report says", "its win rate", ours, "verdict, one seed"], *lines)
-    held = sum(line[-1] in ("holds here", "no difference seen here") for line in lines)
-    failed = sum(line[-1] == "does not hold here" for line in lines)
-    widgets.say(f"**Of {len(lines)} claims {held} hold here, {failed} do not, and {len(lines) - held - failed} cannot "
-                "be told, by this one seed.**")
+    beside.show_verdicts(p, lines, ours=f"this run ({len(comparison.prompts)} prompts, judge: {judge.name}, seed {p.seed})")
 else:
     print("Without a judge there is no win rate: compare the perplexities above.")
 

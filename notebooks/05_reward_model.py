@@ -694,14 +694,14 @@ print(f"The same answer by transformers alone: {plain:.4f}, by our judge: {ours:
 # %%
 from prefnb.claims import beside
 
-beside.show("reward_model", "the reward model", p, claims=[10])
+beside.show("reward_model", "the reward model", p)
 
 # %% [markdown]
 # ## The paper says, we measured
 #
 # The paper's judge is a model of 70 billion parameters and its policy Qwen2.5-0.5B; ours are far smaller, in a
 # world that is small enough to know the truth. Compare directions, not digits. The claim is about a *lift*, so the two
-# outcomes are subtracted prompt by prompt before an interval is drawn. This is **one seed**.
+# outcomes are subtracted prompt by prompt before an interval is drawn. The verdict is the long runs' where there are any.
 
 # %%
 told_by = "proxy" if judge is proxy else second
@@ -709,19 +709,19 @@ strict = outcomes(told_by, tied=0) if judge else {}
 rates = {label: {"rate": float(won[told_by][label].mean()), "strict": float(one.mean()),
                  "ties": 2 * float((won[told_by][label] - one).mean()),
                  "interval": evaluate.bootstrap_interval(won[told_by][label])} for label, one in strict.items()}
-verdicts, rows = {}, [["claim 10: best-of-N by the reward model lifts the win rate over SFT", "the paper",
-                       "we measured" + (f", by {told_by}" if judge else ""), "the lift", "verdict (one seed)"]]
-for policy, printed in (("DPO", ".72 to .83, N = 5"), ("SFT", "not tried")):
+verdicts, rows = {}, []
+for policy, printed, long_run in (("DPO", ".72 to .83, N = 5", (10, 0)), ("SFT", "not tried", ("sft_best_of_5", "sft"))):
     single, label = f"{policy}, one answer", f"{policy}, best of {p.best_of} by proxy"
     if judge:
         lift = won[told_by][label] - won[told_by][single]
         verdicts[policy] = evaluate.verdict(evaluate.bootstrap_interval(lift), null=0.0)
-        rows.append([label, printed, f"{won[told_by][single].mean():.2f} to {won[told_by][label].mean():.2f}",
-                     evaluate.mean_and_interval(lift),
-                     verdicts[policy] + ("; the picker judges itself" if judge is proxy else "")])
+        rows.append([f"10: {label}, has a higher win rate over SFT", printed,
+                     f"{won[told_by][single].mean():.2f} to {won[told_by][label].mean():.2f}, "
+                     f"a lift of {evaluate.mean_and_interval(lift)}"
+                     + ("; the picker judges itself" if judge is proxy else ""), verdicts[policy], long_run])
     else:
-        rows.append([label, printed, "no judge but the picker here", "", "cannot be told"])
-widgets.show_table(*rows)
+        rows.append([f"10: {label}", printed, "no judge but the picker here", "cannot be told"])
+beside.show_verdicts(p, rows, ours="this run" + (f", by {told_by}" if judge else ""))
 
 # %% [markdown]
 # ## Exercises

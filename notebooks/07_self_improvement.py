@@ -526,8 +526,9 @@ for label in last:
 # %%
 from prefnb.claims import beside
 
+SAME_START = ("self_improvement_5", "self_judged_5")  # the long runs of claim 19: both begin with RS-DPO's policy
 beside.show("self_improvement_5", last[0], p, history=round_of[last[0]].history, metrics=("loss", "margin"),
-            live=comparison.win_rates.get(last[0]), claims=[11, 18, 19], comparison=comparison)
+            live=comparison.win_rates.get(last[0]), comparison=comparison)
 
 # %% [markdown]
 # ## The paper says, we measured
@@ -538,17 +539,18 @@ beside.show("self_improvement_5", last[0], p, history=round_of[last[0]].history,
 # ours from DPO.
 
 # %%
-rows = [["claim", "the paper", f"we measured ({judge_shown})", "verdict (one seed)"]]
+rows = []
 first_round, added = chains["reward model"][1], later_rounds(judge_shown, chains["reward model"])
-for claim, figure, label, other in (("11: one round beats DPO", ".6275", first_round, "DPO"),
-                                    ("19: the reward model goes further than self-judgement", "open question", *last)):
+claims = (("11: one round beats DPO", ".6275", first_round, "DPO", (11, 0)),
+          ("19: the reward model goes further than self-judgement", "open question", *last, SAME_START))
+for claim, figure, label, other, long_run in claims:
     rate = between(judge_shown, label, other)
-    rows.append([claim, figure, rate, evaluate.verdict(rate.interval)])
+    rows.append([claim, figure, rate, evaluate.verdict(rate.interval), long_run])
 if added is not None:
     rows.insert(-1, ["18: further rounds go on improving", "open question",
                      f"{evaluate.mean_and_interval(added)} points",
-                     evaluate.verdict(evaluate.bootstrap_interval(added), 0.0)])
-widgets.show_table(*rows)
+                     evaluate.verdict(evaluate.bootstrap_interval(added), 0.0), (18, 0)])
+beside.show_verdicts(p, rows, ours=f"this run ({judge_shown})", also=[11])
 
 # %% [markdown]
 # ## Exercises

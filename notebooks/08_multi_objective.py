@@ -584,7 +584,7 @@ widgets.show_responses(prompts, *({label: kept[label] for label in shown} for ke
 from prefnb.claims import beside
 
 beside.show("multi_objective", "with baseline", p, history=histories["with baseline"], metrics=("reward", "length"),
-            live=comparison.win_rates.get("with baseline"), claims=[16, 17], comparison=comparison)
+            live=comparison.win_rates.get("with baseline"), comparison=comparison)
 
 # %% [markdown]
 # ## The paper says, we measured
@@ -595,23 +595,24 @@ beside.show("multi_objective", "with baseline", p, history=histories["with basel
 # measured by the `judge`, as above, claim 17 by the objectives themselves.
 
 # %%
-rows = [["claim", "the paper", "we measured", "verdict (one seed)"]]
+rows = []
 if comparison.judge:
     base = comparison.win_rate("SFT", "base")
     low, high = base.interval
     told = "not contradicted" if low <= 0.5 <= high else "does not hold here"
-    rows.append(["16: SFT is about the base", ".485", base, told])
-    for label, paper, other in (("DPO", ".605", "base"), ("as printed", ".520", "base"),
-                                ("as printed", "above", "SFT"), ("DPO", "above", "as printed"),
-                                ("with baseline", "not run", "SFT"), ("with baseline", "not run", "as printed"),
-                                ("DPO", "not run", "with baseline")):
+    rows.append(["16: SFT is about the base", ".485", base, told, (16, 0)])
+    for label, paper, other, long_run in (
+            ("DPO", ".605", "base", ("dpo", "base")), ("as printed", ".520", "base", None),
+            ("as printed", "above", "SFT", None), ("DPO", "above", "as printed", None),
+            ("with baseline", "not run", "SFT", (16, 1)), ("with baseline", "not run", "as printed", None),
+            ("DPO", "not run", "with baseline", (16, 2))):
         rate = comparison.win_rate(label, other)
-        rows.append([f"16: {label} beats {other}", paper, rate, evaluate.verdict(rate.interval)])
+        rows.append([f"16: {label} beats {other}", paper, rate, evaluate.verdict(rate.interval), long_run])
 for i, (name, high, low) in enumerate(((first, most, least), (second, least, most))):
     values = chosen_by[high][:, i] - chosen_by[low][:, i]
     rows.append([f"17: weight on {name} buys {name} (choices by {high} and {low}; nothing trained)", "finer control",
                  evaluate.mean_and_interval(values), evaluate.verdict(evaluate.bootstrap_interval(values), 0.0)])
-widgets.show_table(*rows)
+beside.show_verdicts(p, rows, also=[17])
 
 # %% [markdown]
 # ## Exercises

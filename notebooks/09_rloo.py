@@ -590,17 +590,16 @@ beside.show("rloo", "RLOO", p, history=rloo.history, metrics=("reward", "length"
 # smaller world unless you changed the preset. Compare directions, not digits.
 
 # %%
-rows = [["claim", "the paper", "we measured", "verdict (one seed)"],
-        ["001 eq. in §6.3.1 has no baseline: is its gradient noisier?", "not measured",
-         f"variance {ratio[-1]:.1f} times leave-one-out's at K = {ks[-1]}", "yes" if ratio[-1] > 1 else "no"]]
+rows = [["001 eq. in §6.3.1 has no baseline: is its gradient noisier?", "not measured",
+         f"variance {ratio[-1]:.1f} times leave-one-out's at K = {ks[-1]}", "so it was" if ratio[-1] > 1 else "not so"]]
 against_dpo = None
 if rates:
     against_dpo = comparison.win_rate("DPO", "RLOO")
     rows += [["RLOO improves on SFT", "hoped for (§7)", rates["RLOO"],
-              evaluate.verdict(rates["RLOO"].interval)],
+              evaluate.verdict(rates["RLOO"].interval), ("rloo", "sft")],
              ["16: DPO is best (here: DPO beats RLOO)", ".605 against the base; SFT .485, reward-weighted .520",
-              against_dpo, evaluate.verdict(against_dpo.interval)]]
-widgets.show_table(*rows)
+              against_dpo, evaluate.verdict(against_dpo.interval), ("dpo", "rloo")]]
+beside.show_verdicts(p, rows)
 if rates:
     widgets.say(f"The last row is not an even match: RLOO was trained on the {p.reward} reward"
                 f"{', which is also the judge here' if p.reward == comparison.judge.name else ''}, DPO on noisy pairs.")

@@ -626,7 +626,7 @@ widgets.show_answers(comparison, list(long)[1:])
 from prefnb.claims import beside
 
 beside.show("grpo", "GRPO, cited", p, history=made["cited"].history, metrics=("reward", "length"),
-            live=comparison.win_rates.get("GRPO, cited"), claims=[14, 15], comparison=comparison)
+            live=comparison.win_rates.get("GRPO, cited"), comparison=comparison)
 
 # %% [markdown]
 # ## The paper says, we measured
@@ -700,6 +700,12 @@ widgets.show_table(["15: GRPO trains less smoothly than DPO (printed, cited)", "
                    ["by what is to rise", *rougher("reward", "margin")], ["by the loss", *rougher("loss", "loss")])
 widgets.say(f"**Does GRPO train less smoothly than DPO? By what is to rise, {rougher('reward', 'margin')[1]}; by the "
             f"loss, {rougher('loss', 'loss')[1]}.** One run each: no interval, no verdict.")
+
+# %% [markdown]
+# One run cannot give a verdict on either claim. The long runs can.
+
+# %%
+beside.show_verdicts(p, [], also=[14, 15])
 
 # %% [markdown]
 # ## At the edges

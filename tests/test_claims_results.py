@@ -1,6 +1,7 @@
 """What the long runs gave is read as it was written, and every verdict follows from its intervals."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -148,3 +149,25 @@ def test_the_board_and_what_stands_beside_a_notebook_are_drawn(folder, monkeypat
     assert len(pictures.board_rows(found)) == 1 + len(pictures.on_board(found)) and len(pictures.why_rows(found)) == 5
     live = evaluate.win_rate(np.full((20, 2), 9.0), np.full((20, 2), 7.0), 0.02)
     assert "beats SFT" in beside.verdict(found, "dpo", "DPO", live) and "says the same" in beside.verdict(found, "dpo", "DPO", live)
+
+
+def test_a_verdict_is_the_long_run_s_where_there_is_one_and_says_whether_this_run_agrees(folder, monkeypatch):
+    """A verdict of one seed that passes for one of all, or of other data than the long runs are of."""
+    seen = []
+    monkeypatch.setattr(beside, "Results", lambda: Results(folder))
+    monkeypatch.setattr(beside.widgets, "show_table", lambda *rows: seen.append([row[-1] for row in rows[1:]]))
+    monkeypatch.setattr(beside.widgets, "say", seen.append)
+    rows = [("DPO wins", "", "", word, ("dpo", "sft")) for word in (table.HOLDS, table.OPEN, table.FAILS)]
+    rows += [("part of a claim", "", "", table.HOLDS, (1, 0)), ("nobody else measured it", "", "", table.HOLDS)]
+    beside.show_verdicts(SimpleNamespace(dataset="pocket"), rows, also=[2])
+    assert seen[0] == [
+        "**holds here**; this run agrees",
+        "**holds here**; this run alone cannot tell",
+        "**holds here**; this run alone: does not hold here",
+        "**does not hold here**; this run alone: holds here",
+        "**holds here** (one seed)",
+        "**does not hold here**",
+    ]
+    assert seen[1] == "**Of 6 rows 4 hold here, 2 do not, and 0 cannot be told.**"
+    beside.show_verdicts(SimpleNamespace(dataset="mine.jsonl"), rows, also=[2])
+    assert [word.removesuffix(" (one seed)") for word in seen[2]] == [f"**{row[3]}**" for row in rows]

@@ -226,3 +226,10 @@ def test_the_best_point_is_chosen_whatever_came_first(tmp_path):
     assert results.chosen({"dpo": grid}) == {"dpo": {"beta": 0.2, "alpha": 1}}
     kept[run.digest({"beta": 0.1})]["key"] = "of other code"
     assert results.chosen({"dpo": grid}) == {}
+
+
+def test_arms_that_only_explain_take_the_first_seeds_and_others_all(monkeypatch):
+    """Hours for what no claim stands on; or a claim with fewer seeds than it says. Whole seeds come one after another."""
+    arms = {"sft": Arm("sft"), "dpo": Arm("dpo"), "why": Arm("dppo", explains=True)}
+    monkeypatch.setattr(run, "FEW_SEEDS", 1)
+    assert run._in_order(arms, [3, 5]) == [("sft", 3), ("sft", 5), ("dpo", 3), ("why", 3), ("dpo", 5)]

@@ -29,7 +29,7 @@ def _arms(value: str) -> str:
 class Settings(parameters.Settings):
     """What the leaderboard can be told."""
 
-    retrain: Annotated[str, AfterValidator(_arms)] | None = setting("policies to train again, as dpo,rloo", every=None)
+    methods: Annotated[str, AfterValidator(_arms)] | None = setting("policies to train again, as dpo,rloo", every=None)
     seeds: int = setting("with how many seeds they are trained again", low=1, high=100, every=1)
 
 

@@ -9,7 +9,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from prefnb import models, parameters, widgets
-from prefnb.claims import table
+from prefnb.claims import pictures, table
 from prefnb.claims.arms import ZOO
 from prefnb.claims.results import Results
 from prefnb.course import Comparison, answers_of
@@ -19,6 +19,12 @@ from prefnb.plots import TITLES, colours, subplots
 from prefnb.training import History
 
 SHOWN = 3  # prompts whose answers are shown
+NONE = "The long runs are of the pocket world: of other data they say nothing."
+
+
+def results_of(p: parameters.Settings) -> Results | None:
+    """The long runs that this run may be compared with: None of other data than the pocket world's."""
+    return Results() if p.dataset == "pocket" else None
 
 
 def show(
@@ -29,26 +35,19 @@ def show(
     history: History | None = None,
     metrics: Sequence[str] = ("loss", "margin"),
     live: WinRate | None = None,
-    claims: Sequence[int] = (),
     comparison: Comparison | None = None,
 ) -> None:
     """What the long runs of one policy say: its curves behind the live ones, its win rate and whether the live run agrees,
-    the claims that its notebook is about, and its answers from the zoo beside those in `comparison`. label: the policy's
-    name in this notebook. Of other data than the pocket world's there are none, which is said."""
-    if p.dataset != "pocket":
-        print("The long runs are of the pocket world: of other data they say nothing.")
-        return
-    results = Results()
-    if arm not in results:
-        print(f"There is no long run of {label} yet: `make claims` makes it.")
+    and its answers from the zoo beside those in `comparison`. label: the policy's name in this notebook. Of other data
+    than the pocket world's there are none, which is said."""
+    results = results_of(p)
+    if results is None or arm not in results:
+        print(NONE if results is None else f"There is no long run of {label} yet: `make claims` makes it.")
         return
     if history is not None:
         display(plot_beside(results, arm, history, metrics, label))
     if "scores" in results.arms[arm][results.seeds(arm)[0]]:
         widgets.say(verdict(results, arm, label, live))
-    if claims:
-        rows = [table.CLAIMS[number].row(results) for number in claims]
-        widgets.show_table(*claim_rows(rows))
     names = [name for name, kept in ZOO.items() if kept == arm and name in models.zoo_names()]
     if comparison is not None and names:
         show_zoo(names[0], label, comparison, p)
@@ -56,8 +55,8 @@ def show(
 
 def seeds_of(results: Results, arm: str) -> str:
     """ "5 seeds" """
-    number = len(results.seeds(arm))
-    return f"{number} seed{'s' * (number > 1)}"
+    number = len(results.seeds(arm)) if arm in results else 0
+    return f"{number} seed{'s' * (number != 1)}"
 
 
 def plot_beside(results: Results, arm: str, history: History, metrics: Sequence[str], label: str) -> Figure:
@@ -90,10 +89,64 @@ def verdict(results: Results, arm: str, label: str, live: WinRate | None) -> str
     return f"{told} This run {agrees} ({live.rate:.3f} [{low:.3f}, {high:.3f}]); it is one seed, and far shorter."
 
 
-def claim_rows(rows: Sequence[table.Row]) -> list[list[str]]:
-    """Claims as a table."""
-    head = ["claim", "the paper", "long runs, with seeds and prompts resampled", "verdict"]
-    return [head, *([f"{one.claim.number}: {one.claim.text}", one.claim.figure, str(one), f"**{one.verdict}**"] for one in rows)]
+def show_verdicts(
+    p: parameters.Settings, rows: Sequence[Sequence], *, ours: str = "this run (one seed)", also: Sequence[int] = ()
+) -> None:
+    """Claims as a table: the paper's figure, this run's, the long runs', and the verdict, which is the long runs' where
+    there are any. A row is (claim, the paper's figure, what this run measured, this run's verdict), and, where the long
+    runs have measured the same, what: (number, part) of `table.CLAIMS`, the part counted from 0, or None for the whole
+    claim; or two arms, if the claim is that the first beats the second. also: numbers of claims that this run does not
+    measure."""
+    results = results_of(p)
+    if not rows and results is None:
+        return print(NONE)
+    rows = [with_long_run(*row, results=results) for row in rows]
+    for number in also if results else ():
+        one = table.CLAIMS[number]
+        rows.append(with_long_run(f"{number}: {one.text}", one.figure, "not measured", "", (number, None), results=results))
+    seeds = f"long runs ({seeds_of(results, 'sft')})" if results else "long runs"
+    widgets.show_table(["claim", "the paper", ours, seeds, "verdict"], *rows)
+    count = {word: sum(row[-1].startswith(f"**{word}") for row in rows) for word in (table.HOLDS, table.FAILS, table.OPEN)}
+    widgets.say(f"**Of {len(rows)} rows {count[table.HOLDS]} hold here, {count[table.FAILS]} do not, and "
+                f"{count[table.OPEN]} cannot be told.**" + ("" if results else f" {NONE}"))  # fmt: skip
+
+
+def show_why(results: Results | None) -> None:
+    """What it is in DPPO's penalty that harms, or helps: the long runs with one thing changed at a time, and what follows."""
+    needed = [f"why_{label}_{change}" for label in pictures.WHY for change in pictures.CHANGES]
+    if results is None or not all(arm in results for arm in needed):
+        print(NONE if results is None else "There are no long runs of this yet: `make claims` makes them.")
+        return
+    widgets.show_table(*pictures.why_rows(results))
+    words = {1: "better", -1: "worse", 0: "neither better nor worse"}
+    for label, name in pictures.WHY.items():
+        as_is = results.rate(f"why_{label}_as_is")
+        leads = {told: results.lead(f"why_{label}_{change}", f"why_{label}_as_is")
+                 for change, told in pictures.CHANGES.items() if change != "as_is"}  # fmt: skip
+        widgets.say(f"- **{name}: {as_is} over SFT.** Compared with that: "
+                    + "; ".join(f"{told} is {words[lead.sign]} ({lead})" for told, lead in leads.items()) + ".")  # fmt: skip
+
+
+def with_long_run(
+    claim: str, figure: str, ours: object, word: str, of: tuple | None = None, *, results: Results | None
+) -> list[str]:
+    """One row of `show_verdicts`: verdicts that are this run's alone say so."""
+    parts = parts_of(of, results) if of and results else []
+    told = "; ".join(str(found) if len(parts) == 1 else f"{what}: {found}" for what, found, _ in parts)
+    if not any(wanted for _, _, wanted in parts):
+        return [claim, figure, str(ours), told, f"**{word}** (one seed)"]
+    decided = table.verdict(parts)
+    agrees = {decided: "; this run agrees", "": "", table.OPEN: "; this run alone cannot tell"}
+    return [claim, figure, str(ours), told, f"**{decided}**{agrees.get(word, f'; this run alone: {word}')}"]
+
+
+def parts_of(of: tuple, results: Results) -> list[table.Part]:
+    """What the long runs say of a row of `show_verdicts`; nothing, if they have not been made."""
+    first, second = of
+    if isinstance(first, str):
+        return [("", results.rate(first, second), 1)] if first in results and second in results else []
+    row = table.CLAIMS[first].row(results)
+    return row.parts if second is None or row.missing else [row.parts[second]]
 
 
 def show_zoo(name: str, label: str, comparison: Comparison, p: parameters.Settings) -> None:

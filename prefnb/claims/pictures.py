@@ -15,6 +15,7 @@ from prefnb.claims.arms import ALPHAS, PAIRS, SUBSETS
 from prefnb.claims.measure import test_prompts
 from prefnb.claims.results import TIE, Estimate, Results
 from prefnb.plots import colours, subplots
+from prefnb.pocket import FLAWS
 
 BOARD = {  # arm: what it is called on the board
     "base": "base",
@@ -38,6 +39,18 @@ BOARD = {  # arm: what it is called on the board
     "rloo": "RLOO",
     "rloo_proxy": "RLOO on the proxy",
     "grpo": "GRPO",
+}
+CHANGES = {  # of DPPO's penalty, one at a time
+    "as_is": "as it is",
+    "worse": "only where the model's own answer is worse than the rejected one",
+    "sample": "a sample in its own answer's place",
+    "exchanged": "weights of other pairs",
+}
+WHY = {  # settings under which they are made
+    "tanh_mean": "alpha 10",
+    "tanh": "alpha 10, normalize=tanh",
+    "small": "alpha 0.1",
+    "paper": "alpha 10, beta 0.01",
 }
 
 
@@ -190,6 +203,20 @@ def plot_efficiency(results: Results) -> Figure:
     return _finish_rates(figure, axis, "preference pairs, one pass over each")
 
 
+def plot_flaws(results: Results) -> Figure:
+    """Shares of answers that show each flaw against the strength of the penalty, a panel a penalty; dashed: DPO's."""
+    figure, axes = subplots(1, len(ALPHAS), figsize=(8, 2.8), sharey=True)
+    for axis, (name, alphas) in zip(axes, ALPHAS.items()):
+        for flaw in FLAWS:
+            values = [results.figure(f"{name}_alpha_{a:g}", f"flaws.{flaw}").mean() for a in alphas]
+            (line,) = axis.plot(alphas, values, "o-", label=flaw)
+            axis.axhline(results.figure("dppo_alpha_0", f"flaws.{flaw}").mean(), color=line.get_color(), linestyle="--", linewidth=0.8)
+        axis.set(xscale="log", title=name.replace("_", " "), xlabel="alpha")
+    axes[0].set_ylabel("share of answers")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
+    return figure
+
+
 def plot_strengths(results: Results) -> Figure:
     """Win rate over SFT against the penalty's strength, for every penalty; the dashed line is DPO on the same pairs."""
     figure, axis = subplots(figsize=(8, 3))
@@ -217,12 +244,7 @@ def _finish_rates(figure: Figure, axis, label: str) -> Figure:
 
 def why_rows(results: Results) -> list[list]:
     """Win rates over SFT of DPPO with one thing changed at a time: a row a setting, a column a change."""
-    changes = ("as_is", "worse", "sample", "exchanged")
-    heads = ("as it is", "only where y_gen is worse than the rejected one", "a sample in y_gen's place", "weights of other pairs")
-    settings = {
-        "alpha 10": "tanh_mean", "alpha 10, normalize=tanh": "tanh", "alpha 0.1": "small", "alpha 10, the paper's beta": "paper"
-    }  # fmt: skip
-    rows = [["DPPO, minimum likelihood", *heads]]
-    for told, label in settings.items():
-        rows.append([told, *(str(results.rate(f"why_{label}_{change}")) for change in changes)])
+    rows = [["DPPO, minimum likelihood", *CHANGES.values()]]
+    for label, told in WHY.items():
+        rows.append([told, *(str(results.rate(f"why_{label}_{change}")) for change in CHANGES)])
     return rows
