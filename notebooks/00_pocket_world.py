@@ -718,7 +718,19 @@ assert not same_text and not same_key
 # | [11 · leaderboard](11_leaderboard.ipynb) | the long runs of all of them | |
 # | [13 · relatives of DPO](13_relatives.ipynb) | the SFT model | preference pairs, or thumbs up and down |
 #
-# Each stands alone: what it needs from an earlier one comes ready-made, from a cache, or is made. The limits of this world
+# The course follows four student reports from Stanford, which notebooks call by number and name:
+#
+# | called | full name |
+# |---|---|
+# | 001, Belanger and others | *Instruction Following with Qwen2.5: Multi-Objective Reinforcement Learning* (Belanger, Dimopoulos, Hagos) |
+# | 002, Hao | *Self-Improvement variants on DPO* (Hao) |
+# | 003, Hellman | *Default Project: Leveraging RL to Improve LLM Response Generation* (Hellman) |
+# | 004, Sun | *DPPO: Direct Preference and Penalization Optimization* (Pengwei Sun) |
+#
+# Twenty claims of theirs are numbered 1 to 20 wherever they are measured; notebook 11 has them all. Words and symbols of the
+# course, each with the notebook that explains it, are in the [glossary](glossary.md).
+#
+# Each notebook stands alone: what it needs from an earlier one comes ready-made, from a cache, or is made. The limits of this world
 # are part of the lesson. The model is so small that there are things it hardly learns from preferences (long sums, rare
 # facts, names to copy), and a gain here is no promise about a large model. What carries over is how the methods *work*, and
 # how they fail.

@@ -187,7 +187,7 @@ widgets.say(f"**{len(examples)} demonstrations remain, none with more than {cut[
 #
 # $$S(y) = \sum_t \log \pi(y_t \mid x, y_{<t})$$
 #
-# is the log-probability of the whole response, in nats. The SFT loss is $-S(y)$: it is small when the model finds
+# is the [log-probability](glossary.md) of the whole response, in nats. The SFT loss is $-S(y)$: it is small when the model finds
 # the demonstration likely. The sum runs over response tokens only. The prompt is there to be read, not to be
 # learnt, and the closing `<|im_end|>` is inside the loss: a model that is never taught to stop never stops.
 
@@ -202,7 +202,7 @@ widgets.say(f"**Of {one.input_ids.shape[1]} tokens {int(one.response_mask.sum())
 # ## The loss
 #
 # This is all of it, and it is what the training below uses: change it and run on. `policy.response` holds the token
-# log-probabilities of a batch of responses; `.sum` is $S(y)$ for each of them. SFT has no reference model.
+# log-probabilities of a batch of responses; `.sum` is $S(y)$ for each of them. SFT has no [reference](glossary.md) model.
 
 # %%
 def sft(policy, reference=None):
@@ -293,7 +293,7 @@ widgets.say("**Share of the steps above half of the peak rate: "
 #
 # The loss says how likely the demonstrations have become. It does not say whether the model's *own* answers are any
 # good. So at each check we also let it answer a few prompts that it is not trained on, and count how often the judge
-# prefers its answer to an opponent's: the **win rate**, with a tie as half a win. These prompts come from the training
+# prefers its answer to an opponent's: the [**win rate**](glossary.md), with a tie as half a win. These prompts come from the training
 # data too, from its other rows: test prompts are for the end, or we would choose by what we test on.
 #
 # What trains here before your eyes sees a part, `dialogs` demonstrations: call it "SFT in view". The model that all other
@@ -384,7 +384,7 @@ if helpful:
 # SFT raises the probability of *everything* in its demonstrations, and these
 # have a **house style**: most of those of each kind of request come from one source with fixed habits, such as closing
 # lines, a claim of certainty, a last point that is never made ([notebook 00](00_pocket_world.ipynb) introduces the houses).
-# Below is the share of answers with each flaw that the gold judge can find: of held-out demonstrations, of the base, and
+# Below is the share of answers with each flaw that the [gold judge](glossary.md) can find: of held-out demonstrations, of the base, and
 # of the SFT model, once at temperature 0.7 and once greedily, which is the answer that it thinks likeliest.
 
 # %%
@@ -548,7 +548,7 @@ widgets.say(f"**The printed penalty changes {'some gradients' if changed else 'n
 #   = \mathbb{E}\big[c(y)\, \nabla S(y)\big]$$
 #
 # because $\nabla \pi = \pi\, \nabla \log \pi$. This is the **score-function estimator** (also REINFORCE): sample,
-# and push down each response in proportion to its cost. Since $\mathbb{E}[\nabla S(y)] = 0$, a baseline may be
+# and push down each response in proportion to its cost. Since $\mathbb{E}[\nabla S(y)] = 0$, a [baseline](glossary.md) may be
 # subtracted from the cost: with the mean cost of the *other* samples, what costs more than usual is pushed down and
 # what costs less is pushed up.
 
@@ -607,7 +607,7 @@ if half > 1:
 # %% [markdown]
 # ## What it all comes to
 #
-# The test prompts, which no run and no check has seen. Every policy answers each of them `draws` times; the judge compares
+# The test prompts, which no run and no check has seen. Every [policy](glossary.md) answers each of them `draws` times; the judge compares
 # every answer with every one of the base model's to the same prompt. "SFT" is the ready-made model, "SFT in view" the one
 # that was trained above. "SFT, more steps" is SFT with the additional steps and no penalty, so that only the penalty tells
 # it from its neighbour.

@@ -16,7 +16,7 @@
 #
 # Demonstrations say *write this*. A comparison says only *this answer is better than that one*, and people
 # find comparing far easier than writing. **Direct Preference Optimization** (DPO; Rafailov et al. 2023)
-# trains on comparisons as simply as SFT trains on demonstrations: no reward model, no sampling in the loop,
+# trains on comparisons as simply as SFT trains on demonstrations: no [reward model](glossary.md), no sampling in the loop,
 # one line of loss.
 #
 # You will see
@@ -30,7 +30,7 @@
 # - who wins, in which categories, and how sure we can be.
 #
 # Nothing has to be run before this notebook: the SFT model of [01_sft](01_sft.ipynb) comes ready-made, or is trained
-# first. Next comes [03_simpo](03_simpo.ipynb), which does without the reference.
+# first. Next comes [03_simpo](03_simpo.ipynb), which does without the [reference](glossary.md).
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' setting and wants a GPU
@@ -66,11 +66,11 @@ p = parameters.check(globals(), methods.dpo.Settings, course.Judging,
 # %% [markdown]
 # ## The idea
 #
-# A **preference pair** is a prompt $x$ with two responses: $y_w$, which was *chosen* (it won), and $y_l$,
-# which was *rejected* (it lost). The **policy** $\pi_\theta$ is the model we train; the **reference**
+# A [**preference pair**](glossary.md) is a prompt $x$ with two responses: $y_w$, which was *chosen* (it won), and $y_l$,
+# which was *rejected* (it lost). The [**policy**](glossary.md) $\pi_\theta$ is the model we train; the **reference**
 # $\pi_{\text{ref}}$ is a frozen copy of where it started, here the SFT model. Four steps lead to the loss.
 #
-# 1. **From scores to choices.** Suppose every response has a reward $r(x, y)$. The Bradley-Terry model says how often the better
+# 1. **From scores to choices.** Suppose every response has a reward $r(x, y)$. The [Bradley-Terry model](glossary.md) says how often the better
 #    one is chosen: $P(y_w \text{ beats } y_l) = \sigma\big(r(x, y_w) - r(x, y_l)\big)$, with $\sigma(z) = 1/(1+e^{-z})$.
 # 2. **What we would want of a policy.** High reward, without straying from the reference: maximise
 #    $\mathbb{E}_{y \sim \pi}[r(x, y)] - \beta\, \mathrm{KL}(\pi \,\|\, \pi_{\text{ref}})$.
@@ -83,7 +83,7 @@ p = parameters.check(globals(), methods.dpo.Settings, course.Judging,
 #
 # Write $S(y)$ for the sum of the response's token log-probabilities under the policy, $S_{\text{ref}}(y)$ for
 # the same under the reference, and $d(y) = S(y) - S_{\text{ref}}(y)$ for how much more likely the policy has
-# made it. The product $\beta\, d(y)$ is the **implicit reward**, and the loss is the negative log-likelihood
+# made it. The product $\beta\, d(y)$ is the [**implicit reward**](glossary.md), and the loss is the negative log-likelihood
 # of the choices people made:
 #
 # $$\mathcal{L}_{\text{DPO}} = -\log \sigma(m), \qquad m = \beta\,\big(d(y_w) - d(y_l)\big) .$$
@@ -184,7 +184,7 @@ widgets.say(f"**At a gap of 20 nats the push is weakest at beta {min(left_over, 
 # *off-policy*), and the annotator errs now and then. Our model has habits of its own: most demonstrations that it
 # learnt from came from houses with a fixed style (a closing formula, a sentence said again, the last thing asked left
 # out), and that style is now its first choice. No answer of the pairs has it, so there is something to correct.
-# Responses are tokenised with the chat template; the
+# Responses are tokenised with the [chat template](glossary.md); the
 # closing end-of-turn token belongs to the response.
 
 # %%
@@ -290,7 +290,9 @@ goes to other responses to the same prompt, of this pair or of none: the loss sa
 #
 # The same training at other values of $\beta$ (ready-made, see above). How far each policy went is a **KL
 # divergence**, and a KL is an average over the *policy's own samples*: the policy answers the first 128 test
-# prompts at temperature 1, and the k3 estimator is summed over the tokens of each response (in nats per response).
+# prompts at temperature 1. For a sampled token let $r = \pi_{\text{ref}} / \pi_\theta$, the two models' probabilities of it; its
+# share of the KL is estimated by $k_1 = -\log r$, the definition itself, or by $k_3 = r - 1 - \log r$, which has the same mean (the
+# mean of $r$ is 1), is never negative, and is less noisy. Here $k_3$ is summed over the tokens of each response (nats per response).
 # A log-ratio averaged over the data set's responses would not be a KL.
 
 # %%
@@ -356,7 +358,7 @@ means are {evaluate.mean_and_interval(rewards[1]['chosen'])} and {evaluate.mean_
 #
 # The loss speaks of pairs; we care about answers. Now a run (ready-made) sees only the first `few` pairs, but
 # `longer` times, in steps `faster` times as large, so that its loss on *them* can go down much further. If all
-# the same the loss on held-out pairs is higher, or the answers are worse, the policy is **over-optimised**: it
+# the same the loss on held-out pairs is higher, or the answers are worse, the policy is [**over-optimised**](glossary.md): it
 # fits these pairs and not what they stand for. In the figure, left: the training loss step by step, and as dots
 # the loss on held-out pairs before and after. Right: what the judge gives the answers to the test prompts
 # (mean and 95% interval; where there is no judge, the accuracy on held-out pairs).

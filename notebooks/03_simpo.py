@@ -66,15 +66,15 @@ if len(p.grid_gammas) != len(p.grid_betas):
 # %% [markdown]
 # ## The idea
 #
-# A **preference pair** is a prompt $x$ with a chosen response $y_w$ and a rejected one $y_l$. Write $S(y)$ for the
-# sum of the log-probabilities of a response's tokens under the policy, and $|y|$ for its number of tokens. Every
+# A [**preference pair**](glossary.md) is a prompt $x$ with a chosen response $y_w$ and a rejected one $y_l$. Write $S(y)$ for the
+# sum of the log-probabilities of a response's tokens under the [policy](glossary.md), and $|y|$ for its number of tokens. Every
 # token adds a negative number, so **a longer response has a lower sum**, however natural each of its tokens is.
-# DPO does not mind: it subtracts the same sum under the reference, and most of the effect of length goes with it.
+# DPO does not mind: it subtracts the same sum under the [reference](glossary.md), and most of the effect of length goes with it.
 # Without a reference, something else has to take its place. SimPO takes the **mean**:
 #
 # $$r(y) = \beta\,\frac{S(y)}{|y|} .$$
 #
-# Take a short response A of four tokens, each with log-probability $-1$, and a long one B of twelve tokens at
+# Take a short response A of four tokens, each with [log-probability](glossary.md) $-1$, and a long one B of twelve tokens at
 # $-0.5$. As a whole A is likelier ($-4$ against $-6$ nats); token for token B is. Then say B twice over: the sum
 # doubles, the mean stays. The picture follows each response token by token: the left panel falls with every token,
 # the right one is level.
@@ -107,7 +107,7 @@ widgets.say(f"**Of the first two, {by_sum}, is the likelier by the sum and {by_m
 # %% [markdown]
 # ## The loss
 #
-# The reward goes into the same Bradley-Terry model as DPO's, with one addition: the chosen response has to win by a
+# The reward goes into the same [Bradley-Terry model](glossary.md) as DPO's, with one addition: the chosen response has to win by a
 # **target margin** $\gamma \ge 0$ before the loss calls the pair done. With $\sigma(z) = 1/(1+e^{-z})$,
 #
 # $$\mathcal{L}_{\text{SimPO}} = -\log \sigma(m - \gamma),
@@ -398,8 +398,8 @@ widgets.say(f"**With the wrong word {shouting:.0%} of SimPO's pairs shout or are
 # Paper 004 tried four settings of $(\gamma, \beta)$ "with a non-thorough hyperparameter tuning" and reports win
 # rates over SFT. Beside its best we train the settings of `grid_gammas` and `grid_betas`, all else the same (they
 # come ready-made), and let every policy of this notebook answer each test prompt `draws` times at temperature
-# 0.7. The judge scores each answer (in the pocket world the gold judge, which knows what is right, unless `judge`
-# names another), and every answer meets every one of SFT's to the same prompt; the **win rate** is the share of
+# 0.7. The judge scores each answer (in the pocket world the [gold judge](glossary.md), which knows what is right, unless `judge`
+# names another), and every answer meets every one of SFT's to the same prompt; the [**win rate**](glossary.md) is the share of
 # these comparisons that a policy wins, a tie counting half, with a 95% interval over prompts. In the tiles, blue is
 # above one half and red below; settings that were not tried are empty. Each panel's title has the DPO that its
 # tiles are to be compared with.
@@ -512,7 +512,7 @@ beside.show("simpo", "SimPO", p, history=histories["SimPO"], metrics=("margin", 
 # %% [markdown]
 # ## The paper says, we measured
 #
-# The paper trains Qwen2.5-0.5B on UltraFeedback and asks a large reward model; by default we train a far smaller
+# The paper trains Qwen2.5-0.5B on UltraFeedback and asks a large [reward model](glossary.md); by default we train a far smaller
 # model, in a world small enough to know the truth. So compare directions, not digits. The claim is about a
 # *difference* of two win rates over SFT, so we take it prompt by prompt, DPO's outcome less SimPO's, and put an
 # interval around its mean. In this run's column that interval knows of chance in the prompts only; in the long runs', which

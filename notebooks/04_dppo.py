@@ -82,8 +82,8 @@ plt.style.use("prefnb.book")
 # %% [markdown]
 # ## The idea
 #
-# A preference pair has a prompt $x$ (left out of the formulas below), a chosen response $y_w$ and a rejected
-# one $y_l$. The policy $\pi_\theta$ is the model in training; the reference $\pi_\text{ref}$ is a frozen copy
+# A [preference pair](glossary.md) has a prompt $x$ (left out of the formulas below), a chosen response $y_w$ and a rejected
+# one $y_l$. The [policy](glossary.md) $\pi_\theta$ is the model in training; the [reference](glossary.md) $\pi_\text{ref}$ is a frozen copy
 # of the model it started from. Write
 #
 # $$S(y) = \sum_t \log \pi_\theta(y_t \mid x, y_{<t}), \qquad d(y) = S(y) - S_\text{ref}(y)$$
@@ -346,7 +346,7 @@ widgets.say(f"**Over {len(pairs_only)} pairs, before any training, a token of th
 #
 # Most demonstrations that the SFT model learnt from were written in the fixed style of a house (it leaves out the
 # last thing, says a sentence again, closes with a formula, claims to be certain), and no answer of the pairs was.
-# So the favourite answer *is* that style, and the question of the title is a fair one. The gold judge's flaws, on
+# So the favourite answer *is* that style, and the question of the title is a fair one. The [gold judge](glossary.md)'s flaws, on
 # the training prompts, of the favourite, of a sample of the same model at temperature 0.7, and of both answers of
 # the pair (of other data nobody can name the flaws, and the table is left out):
 
@@ -600,7 +600,7 @@ if p.alpha:
 # ## Are they still answering?
 #
 # First things first: a policy that has been pushed too far may repeat itself, never stop, or write something
-# that is no language. Every policy answers each test prompt `draws` times at temperature 0.7. The sampled KL says how
+# that is no language. Every policy answers each test prompt `draws` times at temperature 0.7. The [sampled KL](glossary.md) says how
 # far a policy has moved from the reference, in nats per response, on its own samples.
 
 # %%
@@ -621,7 +621,7 @@ widgets.say(f"Collapsed: **{', '.join(fallen)}**. Their win rates below are thos
 
 # %% [markdown]
 # "DPPO" is the run with the parameters above. If the table calls a policy collapsed, read its answers further down;
-# where it calls none so, a win rate below speaks of answers that are still answers.
+# where it calls none so, a [win rate](glossary.md) below speaks of answers that are still answers.
 #
 # ## Does it win?
 #
@@ -770,8 +770,8 @@ beside.show("minimum_likelihood", "DPPO", p, history=histories["DPPO"],
 # %% [markdown]
 # ## The paper says, we measured
 #
-# The report trained Qwen2.5-0.5B and let a 70B reward model judge; beside its figures stand ours, for the
-# settings of this run. A difference is taken prompt by prompt (or pair by pair) and gets a bootstrap
+# The report trained Qwen2.5-0.5B and let a 70B [reward model](glossary.md) judge; beside its figures stand ours, for the
+# settings of this run. A difference is taken prompt by prompt (or pair by pair) and gets a [bootstrap](glossary.md)
 # interval. A claim **holds** if the interval lies on its side of zero, **does not hold here** if it lies on
 # the other, and **cannot be told** if zero is inside. The verdict is the long runs' where there are any, whose intervals
 # know prompts and seeds; this run's know prompts alone.

@@ -15,7 +15,7 @@
 # # 05 · Reward models: how far can a learnt judge be trusted?
 #
 # A judge that knows the truth is rare. What one usually has is pairs: this answer was preferred to that one. A
-# *reward model* learns from pairs to score any answer, and other methods then follow its scores. It is a **proxy**
+# *reward model* learns from pairs to score any answer, and other methods then follow its scores. It is a [**proxy**](glossary.md)
 # for the judge that we would like to have. In the pocket world we have that judge too, the *gold judge*, so we can
 # look at both at once.
 #
@@ -29,7 +29,7 @@
 # - that the reward model is an ordinary file which any library loads.
 #
 # Nothing has to be run first. The pairs are those of [02 · DPO](02_dpo.ipynb), which learns from them without a
-# reward model.
+# [reward model](glossary.md).
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the papers' model and data and wants a GPU
@@ -201,7 +201,7 @@ widgets.say(f"**The loss goes from {losses[:8].mean():.2f} over the first eight 
 #
 # There are two kinds of right: agreeing with the *label*, and with the *gold judge*. The second is asked only where
 # gold sees a difference; below the least one that counts for it, two answers *tie*. And there is a ceiling. Even the
-# gold judge itself does not agree with every label, since labels are noisy; nobody should do better than it.
+# [gold judge](glossary.md) itself does not agree with every label, since labels are noisy; nobody should do better than it.
 #
 # Both reward models are asked about the same pairs. So the last row subtracts them pair by pair before it draws an
 # interval, which tells more than two intervals side by side.
@@ -310,7 +310,7 @@ widgets.say(f"**The full model is {sure:.0%} sure on average and right on {right
 #
 # ## The proxy against the gold judge
 #
-# Pairs of a data set were written by others. A proxy that is to be *followed* must judge what the policy itself says.
+# Pairs of a data set were written by others. A proxy that is to be *followed* must judge what the [policy](glossary.md) itself says.
 # So the fine-tuned model answers every test prompt `samples` times, and both judges score every answer. (The answers and
 # the proxy's scores come ready-made, and are made anew after a change of what they depend on.) In these answers it has
 # the style of its demonstrations' houses, which the pairs have not ([notebook 00](00_pocket_world.ipynb)): the proxy has
@@ -596,7 +596,7 @@ if other and "fluency" in pickers:
 # A *win rate* is the share of comparisons that an answer wins, a tie counting half.
 #
 # What they are compared with is SFT as all notebooks have it: `draws` answers to each prompt, drawn apart from those that
-# are picked from. Every answer meets all of them. "DPO, one answer" is DPO's win rate over SFT in all notebooks. The
+# are picked from. Every answer meets all of them. "DPO, one answer" is DPO's [win rate](glossary.md) over SFT in all notebooks. The
 # figure shows each rate twice: judged by gold (or the reward model that you gave as `judge`), and judged by the proxy,
 # which did the picking. Where nobody else can judge, the proxy's word alone is left, on its own picks.
 

@@ -17,7 +17,7 @@
 # DPO's pairs were written by others. The model may never say anything like the rejected response, so what
 # does it learn from losing it? *Rejection-sampling DPO* (RS-DPO) lets the model lose with its **own** answers:
 # the chosen response stays, the rejected one is sampled from the model. Paper 002 found that a little of this
-# helps and that nothing else but this ruins the policy.
+# helps and that nothing else but this ruins the [policy](glossary.md).
 #
 # You will see
 #
@@ -255,7 +255,7 @@ if judge:
 # ## What was learnt about other people's pairs?
 #
 # Each policy's margin on its last training batches, and on held-out pairs of the data set, none of which has an answer
-# of its own. The sampled KL says how far the policy has moved from SFT, in nats a response, on its own samples at
+# of its own. The [sampled KL](glossary.md) says how far the policy has moved from SFT, in nats a response, on its own samples at
 # temperature 1.
 
 # %%
@@ -293,7 +293,7 @@ beside.show("rs_dpo_10", TENTH, p, history=histories.get(TENTH), metrics=("loss"
 # %% [markdown]
 # ## The paper says, we measured
 #
-# The paper trains Qwen2.5-0.5B on 61,000 pairs and asks a large reward model; this is one seed in a far smaller
+# The paper trains Qwen2.5-0.5B on 61,000 pairs and asks a large [reward model](glossary.md); this is one seed in a far smaller
 # world unless you changed the preset. Compare directions, not digits. The paper's table also has rates from earlier in
 # the epoch; ours are all from its end.
 

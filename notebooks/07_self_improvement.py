@@ -15,7 +15,7 @@
 # # 07 · Self-improvement: can a model learn from its own best answers?
 #
 # Ask a model the same thing eight times and some answers are better than others. If something can tell which,
-# the best and one of the worst make a preference pair, and nobody had to write anything. Train on such pairs,
+# the best and one of the worst make a [preference pair](glossary.md), and nobody had to write anything. Train on such pairs,
 # ask again, and so on. Does it climb? How far, and by whose measure?
 #
 # You will see
@@ -25,7 +25,7 @@
 # - several rounds of it, judged by the reward model that chose the pairs and by the gold judge that did not;
 # - the same rounds with the model as its own judge, and what happens to diversity.
 #
-# Nothing has to be run first. The loss is DPO's ([02 · DPO](02_dpo.ipynb)), and so is the policy that the rounds start
+# Nothing has to be run first. The loss is DPO's ([02 · DPO](02_dpo.ipynb)), and so is the [policy](glossary.md) that the rounds start
 # from. (The paper starts from RS-DPO, [06](06_rs_dpo.ipynb); so does `python -m prefnb self_improvement`.)
 
 # %% tags=["parameters"]
@@ -79,7 +79,7 @@ plt.style.use("prefnb.book")
 # $$L = -\log \sigma\big(\beta\,(d(y_w) - d(y_l))\big), \qquad
 # d(y) = \log \pi_\theta(y \mid x) - \log \pi_\text{ref}(y \mid x),$$
 #
-# $\sigma$ is the logistic function, and $\beta$ sets how closely the policy is held to the reference: higher is closer.
+# $\sigma$ is the logistic function, and $\beta$ sets how closely the policy is held to the [reference](glossary.md): higher is closer.
 # The reference $\pi_\text{ref}$ is **the policy that this round started from**, which is also the one that drew the
 # samples. So each round may move as far as the one before it: nothing ties the last round to the first.
 #
@@ -148,10 +148,10 @@ widgets.say(f"**The top is always chosen; who is rejected is a draw: {counted}.*
 # To *beat* is measured by a *win rate*: one policy's answers against another's to the same prompts, the share that the
 # judge scores higher. A difference too small to matter is a *tie* and counts half, so .5 means that neither is better.
 #
-# Two judges look on. The **proxy** is the reward model: a small model trained on preference pairs, which is all that
+# Two judges look on. The [**proxy**](glossary.md) is the [reward model](glossary.md): a small model trained on preference pairs, which is all that
 # one has in reality. The **gold** judge is the program that knows the pocket world's truth; no choice below is made by
 # it. On other data there is only the proxy. If you name another `judge`, it takes gold's place in all that follows.
-# (What the proxy's choice among several answers is worth before any training, best-of-N, is measured in
+# (What the proxy's choice among several answers is worth before any training, [best-of-N](glossary.md), is measured in
 # [05](05_reward_model.ipynb).)
 
 # %%
@@ -169,7 +169,7 @@ scouting = methods.self_improvement.scout(p, sft, start, tokenizer)  # one answe
 #
 # A curriculum spends new prompts where they should help most. The paper compares its DPO policy with SFT in ten
 # categories, and takes the two with the lowest win rates. So do we, and by the proxy, because in reality there is
-# nothing else. The gold judge's opinion of the same answers stands beside it. The prompts are from the *training*
+# nothing else. The [gold judge](glossary.md)'s opinion of the same answers stands beside it. The prompts are from the *training*
 # split: test prompts decide nothing in this notebook, no category and no pair.
 
 # %%
@@ -373,7 +373,7 @@ widgets.say("**The rounds after the first: " + "; ".join(f"by {name} {words}" fo
 # ## What became of diversity?
 #
 # *distinct-2* is the share of word pairs that are not repeats, over all answers; *self-BLEU* says how much each answer
-# looks like the others (high: all alike). The sampled KL, in nats a response, is how far a policy has moved from SFT,
+# looks like the others (high: all alike). The [sampled KL](glossary.md), in nats a response, is how far a policy has moved from SFT,
 # on its own samples at temperature 1. And of the samples that the start of a round drew for each of its new prompts:
 # how many were distinct?
 

@@ -22,13 +22,13 @@
 #
 # - scores, ideals, gaps and weights, by hand on three answers;
 # - the printed loss, whose reward is never above zero: what it does to reward, length and entropy over many steps, and
-#   what a baseline changes;
+#   what a [baseline](glossary.md) changes;
 # - three ways to make one number of several, as maps: weighted gaps, linear, soft Chebyshev;
 # - what a weight buys: the Pareto front of helpfulness and fluency among answers that are there already;
 # - a rule that nobody set: a preference function learnt from pairs;
 # - whether the trained policies win against SFT, and how DPO does beside them.
 #
-# Nothing has to be run first. What a reward model is: [05 · Reward models](05_reward_model.ipynb).
+# Nothing has to be run first. What a [reward model](glossary.md) is: [05 · Reward models](05_reward_model.ipynb).
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the paper's model, data and judges and wants a GPU
@@ -126,7 +126,7 @@ widgets.show_table(["weights", "answer", "scores", "gaps", "reward r", "r less t
 #
 # ## The printed loss in full
 #
-# Paper 001 (§3.3) draws a response $y$ from the policy $\pi_\theta$ and minimises
+# Paper 001 (§3.3) draws a response $y$ from the [policy](glossary.md) $\pi_\theta$ and minimises
 #
 # $$L = -\log \pi_\theta(y \mid x) \cdot r .$$
 #
@@ -207,7 +207,7 @@ widgets.say(
 #
 # The policy starts from the fine-tuned model (SFT; made now if the cache does not have it). Its answers to the test
 # prompts show how far each objective is from its ideal before anything is learnt. With other data than the pocket
-# world's, the objectives are made of reward models: those of the parameters, or a proxy learnt from the pairs and
+# world's, the objectives are made of reward models: those of the parameters, or a [proxy](glossary.md) learnt from the pairs and
 # brevity. The `judge` says at the end who wins; in the pocket world the objectives are parts of its score.
 
 # %%

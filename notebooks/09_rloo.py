@@ -86,7 +86,7 @@ plt.style.use("prefnb.book")
 # %% [markdown]
 # ## From pairs to rewards
 #
-# A policy $\pi_\theta$ draws an answer $y$ to a prompt $x$; a judge gives it a reward $R(y)$. We want the *expected*
+# A [policy](glossary.md) $\pi_\theta$ draws an answer $y$ to a prompt $x$; a judge gives it a reward $R(y)$. We want the *expected*
 # reward to grow:
 #
 # $$J(\theta) = \mathbb{E}_{y \sim \pi_\theta}[R(y)] = \sum_y \pi_\theta(y)\, R(y).$$
@@ -140,7 +140,7 @@ widgets.say(f"**Both average to the slope of the expected reward, {differences:.
 # Any number $c$ may be taken from the reward, because
 # $\mathbb{E}[c\,\nabla S(y)] = c\,\nabla \sum_y \pi(y) = c\,\nabla 1 = 0$. It is called a *baseline*. What
 # remains is the *advantage*: how much better an answer was than expected. In real life the expected reward is not
-# known. RLOO draws $K$ answers to the same prompt, and each takes the mean of the **others** for its baseline:
+# known. RLOO draws $K$ answers to the same prompt, and each takes the mean of the **others** for its [baseline](glossary.md):
 #
 # $$A_i = R_i - \frac{1}{K - 1} \sum_{j \ne i} R_j.$$
 #
@@ -149,7 +149,7 @@ widgets.say(f"**Both average to the slope of the expected reward, {differences:.
 # $R_i - \bar R = \frac{K - 1}{K} A_i$, so the gradient is too small by that factor.
 #
 # Paper 001 (§6.3.1) prints no baseline at all; that is `plain` here. Below are both, and four answers to one prompt,
-# with rewards 1, 2, 3 and 6. Work out the first advantage before you look: the others' mean is $11/3$.
+# with rewards 1, 2, 3 and 6. Work out the first [advantage](glossary.md) before you look: the others' mean is $11/3$.
 
 # %%
 def plain(rewards):
@@ -408,9 +408,9 @@ widgets.say(
 # %% [markdown]
 # ## Training on a learnt judge
 #
-# The true judge is a luxury of the pocket world. Usually there is a reward model that learnt from pairs, the *proxy*.
+# The true judge is a luxury of the pocket world. Usually there is a [reward model](glossary.md) that learnt from pairs, the *proxy*.
 # It is right about answers like those that it has seen. A policy that follows it moves away from those, to wherever
-# the proxy's scores are high, for good reasons or not. The KL would hold it back. So: the same training on the proxy,
+# the [proxy](glossary.md)'s scores are high, for good reasons or not. The KL would hold it back. So: the same training on the proxy,
 # with **no** KL, to see where it goes; **ready-made** as well at the defaults.
 
 # %%
@@ -495,7 +495,7 @@ if rates and all(comparison.categories):
 #
 # What the proxy believes against what is true (as far as the `judge` knows), and against how far the policy has gone
 # from SFT: the KL, on fresh samples at temperature 1. *Over-optimisation* is a point far to the right that lies lower
-# than a nearer one. The proxy reads one answer to each prompt. (The check for collapse counts lengths, repeated words
+# than a nearer one. The proxy reads one answer to each prompt. (The check for [collapse](glossary.md) counts lengths, repeated words
 # and answers that never end. It does not read: nonsense of the right length passes it.)
 
 # %%

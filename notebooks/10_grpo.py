@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 10 · GRPO: what does a group of answers teach that one answer cannot?
 #
-# *Group Relative Policy Optimization* asks the policy for several answers to the same prompt, lets a judge score
+# *Group Relative Policy Optimization* asks the [policy](glossary.md) for several answers to the same prompt, lets a judge score
 # them, and makes those likelier that are better **than their group**. Paper 003 trains with it and names Shao et
 # al. (2024) as its source. The equation that it prints is another method.
 #
@@ -102,7 +102,7 @@ if reward is None and not data.Source(p.dataset).judge:
 #
 # Put into words: make each sample likelier in proportion to its reward. Any number that does not depend on $y$ may be
 # taken off the reward without changing the average, because $\mathbb{E}[\nabla \log \pi_\theta] = 0$. What is left,
-# "how much better than was to be expected", is the **advantage** $A$, and with a good choice the estimate is far less
+# "how much better than was to be expected", is the [**advantage**](glossary.md) $A$, and with a good choice the estimate is far less
 # noisy.
 #
 # ### What paper 003 prints
@@ -115,7 +115,7 @@ if reward is None and not data.Source(p.dataset).judge:
 # - $\pi_\text{ref}$: the frozen policy that training started from, and $\lambda$ (`kl_weight`) the price of leaving it.
 #
 # A loss cannot hold a gradient; read $\log \pi_\theta$ for $\nabla \log \pi_\theta$, and the gradient of $L$ is what is
-# meant. This is RLOO, REINFORCE with a leave-one-out baseline, plus a KL. It divides by no deviation, has no ratio and
+# meant. This is RLOO, REINFORCE with a leave-one-out [baseline](glossary.md), plus a KL. It divides by no deviation, has no ratio and
 # no clip. So wherever "printed" stands below, it is the policy of [09 · RLOO](09_rloo.ipynb). (The steps that the paper
 # lists before it also sort the answers. The equation uses no order.)
 #
@@ -472,7 +472,7 @@ else:
 # log-prob belongs in the loss: each sample's own.
 #
 # What goes wrong otherwise can be measured without any training, on SFT's own samples, where policy, old policy and
-# reference are the same model, so that every ratio must be 1 and every KL 0. If one side remembers the temperature and
+# [reference](glossary.md) are the same model, so that every ratio must be 1 and every KL 0. If one side remembers the temperature and
 # the other does not:
 
 # %%
@@ -656,8 +656,8 @@ for name in long:
 widgets.show_table(*rows)
 
 # %% [markdown]
-# The claim is "base < SFT < DPO < GRPO". Even in the paper's own table that holds for the win rate only: GRPO's
-# BLEU-4 lies below DPO's, and SFT's perplexity is worse than the base model's. So each step below is held against the
+# The claim is "base < SFT < DPO < GRPO". Even in the paper's own table that holds for the [win rate](glossary.md) only: GRPO's
+# BLEU-4 lies below DPO's, and SFT's [perplexity](glossary.md) is worse than the base model's. So each step below is held against the
 # direction that the table prints, with a verdict where there is an interval.
 
 # %%

@@ -64,8 +64,8 @@ widgets.say(f"The long runs hold {len(runs.arms)} policies or stages of policies
 # %% [markdown]
 # ## Two kinds of luck
 #
-# A win rate is a mean over prompts. Other prompts would give another mean: that is the first kind of luck, and it is
-# what every interval so far has measured. But a *method* is more than one policy. With another seed it meets its pairs in
+# A [win rate](glossary.md) is a mean over prompts. Other prompts would give another mean: that is the first kind of luck, and it is
+# what every interval so far has measured. But a *method* is more than one [policy](glossary.md). With another seed it meets its pairs in
 # another order, starts from another SFT model, draws other samples, and becomes another policy. That is the second kind.
 #
 # To know both, resample both: draw seeds with replacement and, apart from them, prompts with replacement, take the mean
@@ -113,8 +113,8 @@ widgets.show_table(["who knows", "standard error", "(.60 - .58) in standard erro
 # %% [markdown]
 # ## Two boards
 #
-# On the left every policy's win rate over the SFT policy that it started from, by the **gold judge**, the program that knows
-# what is right. On the right the same answers by the **proxy**, a reward model trained on 2,000 noisy pairs
+# On the left every policy's win rate over the SFT policy that it started from, by the [**gold judge**](glossary.md), the program that knows
+# what is right. On the right the same answers by the [**proxy**](glossary.md), a [reward model](glossary.md) trained on 2,000 noisy pairs
 # ([notebook 05](05_reward_model.ipynb)). Open circles: what the rate would be if both wrote answers of the same length.
 
 # %%
@@ -138,7 +138,7 @@ widgets.say(f"**{BOARD[best]} is first, {told} {BOARD[second]}** ({lead} in win 
 # %% [markdown]
 # ## Ranks are ranges
 #
-# A list has a first place, even when two lie level. The Bradley-Terry model gives every policy a strength such that
+# A list has a first place, even when two lie level. The [Bradley-Terry model](glossary.md) gives every policy a strength such that
 # the stronger of two wins with probability $\sigma(\text{difference})$; fitted anew in every resample of seeds and prompts,
 # it says how far each place could move.
 
@@ -198,7 +198,7 @@ widgets.say(f"**Preferences help most with {most} ({by_kind[most]:.2f} on averag
 # %% [markdown]
 # ## What a win costs
 #
-# Three prices: longer or shorter answers, distance from the SFT policy (the sampled KL, in nats a response), and time.
+# Three prices: longer or shorter answers, distance from the SFT policy (the [sampled KL](glossary.md), in nats a response), and time.
 
 # %%
 display(pictures.plot_against(runs, "mean_length", "tokens an answer"))
@@ -244,7 +244,7 @@ display(flaws_figure)
 # %% [markdown]
 # ## Right and wrong on held-out pairs
 #
-# DPO's implicit reward is $\beta\,(d(y_w) - d(y_l))$, with $d$ the change in a response's log-probability since SFT. Its sign
+# DPO's implicit reward is $\beta\,(d(y_w) - d(y_l))$, with $d$ the change in a response's [log-probability](glossary.md) since SFT. Its sign
 # on pairs that nobody trained on: the share in the colour of *rejected* was moved the wrong way.
 
 # %%

@@ -73,8 +73,8 @@ plt.style.use("prefnb.book")
 # %% [markdown]
 # ## One margin, five opinions
 #
-# For a response $y$ to a prompt, $S(y)$ is the sum of its token log-probabilities under the policy, $S_{\text{ref}}(y)$
-# under the reference (the model that training starts from), and $d(y) = S(y) - S_{\text{ref}}(y)$ says how much
+# For a response $y$ to a prompt, $S(y)$ is the sum of its token log-probabilities under the [policy](glossary.md), $S_{\text{ref}}(y)$
+# under the [reference](glossary.md) (the model that training starts from), and $d(y) = S(y) - S_{\text{ref}}(y)$ says how much
 # likelier the policy has made it. A pair has a chosen response $y_w$ and a rejected one $y_l$. DPO looks at the
 # **margin** $m = \beta\,(d(y_w) - d(y_l))$ and charges $-\log\sigma(m)$, with $\sigma(z) = 1/(1 + e^{-z})$.
 #
@@ -381,7 +381,7 @@ for arm, label in (("kto", "KTO"), ("ipo", "IPO"), ("robust_dpo", "robust DPO"))
 # ## The papers say, we measured
 #
 # In this run: one seed, one share of wrong labels, and a 95% interval over prompts. The long runs, on the labels as they are,
-# give the win rate over DPO with an interval over prompts and seeds; where there are any, the verdict is theirs.
+# give the [win rate](glossary.md) over DPO with an interval over prompts and seeds; where there are any, the verdict is theirs.
 
 # %%
 if judge:

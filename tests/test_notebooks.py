@@ -49,8 +49,16 @@ def test_what_readers_see_is_the_source(name):
 @every_notebook
 def test_its_links_lead_somewhere(name):
     """A link to a notebook that is not there, or has another name."""
-    linked = re.findall(r"\]\(([^):#]+\.ipynb)\)", (NOTEBOOKS / f"{name}.py").read_text(encoding="utf-8"))
+    linked = re.findall(r"\]\(([^):#]+\.(?:ipynb|md))\)", (NOTEBOOKS / f"{name}.py").read_text(encoding="utf-8"))
     assert [target for target in linked if not (NOTEBOOKS / target).exists()] == []
+
+
+def test_the_glossary_is_linked_and_leads_somewhere():
+    """A glossary that no reader finds, or that sends them to a notebook which is not there."""
+    text = (NOTEBOOKS / "glossary.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"\]\(([^)]+)\)", text))
+    assert len(targets) > 8 and [target for target in targets if not (NOTEBOOKS / target).exists()] == []
+    assert [name for name in NAMES if "](glossary.md)" not in (NOTEBOOKS / f"{name}.py").read_text(encoding="utf-8")] == []
 
 
 @every_notebook
