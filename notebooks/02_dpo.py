@@ -555,10 +555,18 @@ if categories:
 ({', '.join(won['cannot be told']) or 'none'}); judge: {judge.name}.""")
 
 # %% [markdown]
-# Then read some answers; a number never replaces reading.
+# ## One page of results
+#
+# The same in every notebook: what training did to the policy (above), and to its answers (below). Grey is SFT, green the trained
+# policy; the band of a curve is the spread of its batches, a line in a heap its mean, an interval one of 95% over prompts.
+# Margins, changes of log-prob and the KL are measured on 128 held-out pairs and prompts. Then read some answers: a number never
+# replaces reading.
 
 # %%
-widgets.show_answers(comparison, ("SFT", main))
+from prefnb import page
+
+page.show(main, policies[p.beta], sft, tokenizer, p, history=histories[p.beta],
+          comparison=comparison)
 
 # %% [markdown]
 # ## The long runs beside this one

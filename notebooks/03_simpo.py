@@ -490,7 +490,20 @@ beaten = [label for label, rate in comparison.win_rates.items() if rate.beats ==
 shortest = min(policies, key=lambda label: evaluate.mean_length(comparison.answers[label]))
 widgets.say((f"**{len(beaten)} of {len(policies)} beat SFT: {'; '.join(beaten) or 'none'}.** " if judge else "")
             + f"**The shortest answers are those of {shortest}.**\n\n" + "\n".join(map(how_it_ended, policies)))
-widgets.show_answers(comparison, ("SFT", "DPO", "SimPO"))
+
+# %% [markdown]
+# ## One page of results
+#
+# The same in every notebook: what training did to the policy (above), and to its answers (below). Grey is SFT, green the trained
+# policy; the band of a curve is the spread of its batches, a line in a heap its mean, an interval one of 95% over prompts.
+# Margins, changes of log-prob and the KL are measured on 128 held-out pairs and prompts. Then read some answers: a number never
+# replaces reading.
+
+# %%
+from prefnb import page
+
+page.show("SimPO", policies["SimPO"], sft, tokenizer, p, history=histories["SimPO"],
+          comparison=comparison, read=("SFT", "DPO", "SimPO"))
 
 # %% [markdown]
 # ## The long runs beside this one

@@ -705,10 +705,18 @@ if found["DPO"]:  # other data may have no categories
                 + ".**")
 
 # %% [markdown]
-# Three prompts side by side. Numbers say how often; only reading says what changed.
+# ## One page of results
+#
+# The same in every notebook: what training did to the policy (above), and to its answers (below). Grey is SFT, green the trained
+# policy; the band of a curve is the spread of its batches, a line in a heap its mean, an interval one of 95% over prompts.
+# Margins, changes of log-prob and the KL are measured on 128 held-out pairs and prompts. Then read some answers: a number never
+# replaces reading.
 
 # %%
-widgets.show_answers(comparison, list(dict.fromkeys(("SFT", "DPO", best_dppo, "DPPO"))))
+from prefnb import page
+
+page.show("DPPO", policies["DPPO"], policy_start, tokenizer, p, history=histories["DPPO"],
+          comparison=comparison, read=list(dict.fromkeys(("SFT", "DPO", best_dppo, "DPPO"))))
 
 # %% [markdown]
 # ## How they vote on pairs they have not seen

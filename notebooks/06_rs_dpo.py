@@ -276,6 +276,20 @@ widgets.say(f"**The margin of {most} is {told[0]}; DPO's is {told[1]}.** What is
             "included.")
 
 # %% [markdown]
+# ## One page of results
+#
+# The same in every notebook: what training did to the policy (above), and to its answers (below). Grey is SFT, green the trained
+# policy; the band of a curve is the spread of its batches, a line in a heap its mean, an interval one of 95% over prompts.
+# Margins, changes of log-prob and the KL are measured on 128 held-out pairs and prompts. Then read some answers: a number never
+# replaces reading.
+
+# %%
+from prefnb import page
+
+page.show(most, policies[most], sft, tokenizer, p, history=histories[most],
+          comparison=comparison, read=("SFT", "DPO", most))
+
+# %% [markdown]
 # ## The long run beside this one
 #
 # Everything above is one seed, and a short training. The *long runs* are of the 10% mixture, on thousands of pairs:

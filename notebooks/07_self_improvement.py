@@ -506,10 +506,19 @@ for label in last if not trained_on.all() else []:
     widgets.say(f"**From DPO to *{label}*, in the categories without new prompts, "
                 f"{moved(judge_shown, others)}.**")
 
+# %% [markdown]
+# ## One page of results
+#
+# The same in every notebook: what training did to the policy (above), and to its answers (below). Grey is SFT, green the trained
+# policy; the band of a curve is the spread of its batches, a line in a heap its mean, an interval one of 95% over prompts.
+# Margins, changes of log-prob and the KL are measured on 128 held-out pairs and prompts. Then read some answers: a number never
+# replaces reading.
+
 # %%
-shown = ["DPO", *last]
-widgets.show_responses(comparison.prompts, {label: comparison.answers[label] for label in shown},
-                       {label: marks[judge_shown][label] for label in shown}, categories)
+from prefnb import page
+
+page.show(last[0], policies[last[0]], sft, tokenizer, p, history=round_of[last[0]].history,
+          comparison=comparison, read=("DPO", *last))
 for label in last:
     check = evaluate.collapse_check(*(comparison.answers[one] for one in (label, "SFT")),
                                     shape[label]["KL from SFT (nats)"])

@@ -569,8 +569,19 @@ if comparison.judge:
 else:
     print("Nobody judges the answers as a whole here: the tables above show the objectives themselves.")
 
+# %% [markdown]
+# ## One page of results
+#
+# The same in every notebook: what training did to the policy (above), and to its answers (below). Grey is SFT, green the trained
+# policy; the band of a curve is the spread of its batches, a line in a heap its mean, an interval one of 95% over prompts.
+# Margins, changes of log-prob and the KL are measured on 128 held-out pairs and prompts. Then read some answers: a number never
+# replaces reading.
+
 # %%
-widgets.show_responses(prompts, *({label: kept[label] for label in shown} for kept in (answers, scores)))
+from prefnb import page
+
+page.show("with baseline", policies["with baseline"], sft, tokenizer, p, history=histories["with baseline"],
+          comparison=comparison, read=("SFT", "DPO", "as printed", "with baseline"))
 
 # %% [markdown]
 # ## The long run beside this one

@@ -462,8 +462,19 @@ if gold:
     widgets.say("**Against SFT the flaw that changes most is " + ", and ".join(
         f"*{name}* with {label} ({100 * rises(label, name):+.0f} points)" for label, name in most.items()) + ".**")
 
+# %% [markdown]
+# ## One page of results
+#
+# The same in every notebook: what training did to the policy (above), and to its answers (below). Grey is SFT, green the trained
+# policy; the band of a curve is the spread of its batches, a line in a heap its mean, an interval one of 95% over prompts.
+# Margins, changes of log-prob and the KL are measured on 128 held-out pairs and prompts. Then read some answers: a number never
+# replaces reading.
+
 # %%
-widgets.show_answers(comparison, ("SFT", "DPO", "RLOO", PUPIL))
+from prefnb import page
+
+page.show("RLOO", policies["RLOO"], sft, tokenizer, p, history=rloo.history,
+          comparison=comparison, read=("SFT", "DPO", "RLOO", PUPIL))
 
 # %% [markdown]
 # ### In which of its tasks, and in what?

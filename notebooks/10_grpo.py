@@ -612,7 +612,20 @@ rows += [[name, f"{comparison.scores[name].total.mean():.2f}" if comparison.judg
 widgets.show_table(*rows)
 fallen = [name for name, check in checks.items() if check.collapsed]
 widgets.say(f"**{', '.join(fallen) + ': collapsed' if fallen else 'None of the trained policies has collapsed'}.**")
-widgets.show_answers(comparison, list(long)[1:])
+
+# %% [markdown]
+# ## One page of results
+#
+# The same in every notebook: what training did to the policy (above), and to its answers (below). Grey is SFT, green the trained
+# policy; the band of a curve is the spread of its batches, a line in a heap its mean, an interval one of 95% over prompts.
+# Margins, changes of log-prob and the KL are measured on 128 held-out pairs and prompts. Then read some answers: a number never
+# replaces reading.
+
+# %%
+from prefnb import page
+
+page.show("GRPO, cited", long["GRPO, cited"], sft, tokenizer, p, history=made["cited"].history,
+          comparison=comparison, read=list(long)[1:])
 
 # %% [markdown]
 # ## The long run beside this one

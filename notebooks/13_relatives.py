@@ -360,8 +360,19 @@ if gold:
 widgets.say("**" + ("; ".join(f"{label} has collapsed: {', '.join(reasons)}" for label, reasons in fallen.items())
                     or "No policy has collapsed") + ".**")
 
+# %% [markdown]
+# ## One page of results
+#
+# The same in every notebook: what training did to the policy (above), and to its answers (below). Grey is SFT, green the trained
+# policy; the band of a curve is the spread of its batches, a line in a heap its mean, an interval one of 95% over prompts.
+# Margins, changes of log-prob and the KL are measured on 128 held-out pairs and prompts. Then read some answers: a number never
+# replaces reading.
+
 # %%
-widgets.show_answers(comparison, ("SFT", "DPO", "DPO, wrong labels", "robust DPO, wrong labels"))
+from prefnb import page
+
+page.show("KTO", policies["KTO"], sft, tokenizer, p, history=clean["KTO"][1],
+          comparison=comparison, read=("SFT", "DPO", "KTO", "DPO, wrong labels"))
 
 # %% [markdown]
 # ## The long run beside this one
