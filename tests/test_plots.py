@@ -157,13 +157,15 @@ def test_live_drawing_is_rationed_and_ends_with_the_last_state(monkeypatch):
     monkeypatch.setattr(plots.time, "monotonic", lambda: clock[0])
     handle = SimpleNamespace(update=shown.append)
     monkeypatch.setattr("IPython.display.display", lambda figure, display_id: shown.append(figure) or handle)
-    live, seen = plots.LiveFigure(plot=lambda history: len(history.rows)), History()
+    monkeypatch.setattr(plots, "_coarse", lambda figure: -figure)
+    live, seen = plots.LiveFigure(plot=lambda history: len(history.rows), seconds=1.0), History()
     for step in range(100):
         clock[0] = 0.1 * step
         seen.rows.append({"step": step + 1, "loss": 0.0})
         live.update(seen)
     live.finish(seen)
     assert 8 <= len(shown) <= 11 and shown[-1] == 100
+    assert all(one < 0 for one in shown[:-1])  # coarse while it goes on, whole at the end
 
 
 HISTORY = """
