@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import time
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
@@ -91,6 +92,10 @@ def subplots(*grid: int, **options) -> tuple[Figure, np.ndarray]:
     """`plt.subplots`, of a figure that pyplot does not keep: a notebook shows it once, where the cell says so."""
     figure, axes = plt.subplots(*grid, **options)
     plt.close(figure)
+    if _in_notebook():
+        from IPython import get_ipython
+
+        get_ipython().display_formatter.formatters["image/png"].for_type(Figure, _picture)
     return figure, axes
 
 
@@ -261,16 +266,26 @@ def _in_notebook():
     return hasattr(get_ipython(), "kernel")
 
 
-def _sharpen():
-    """Two pixels where a page has one, so that text is sharp on today's screens."""
-    from IPython import get_ipython
-    from matplotlib_inline.config import InlineBackend
+def alt_text(figure: Figure) -> str:
+    """A figure for those who do not see it: of every panel its title, axes and curves."""
+    panels = []
+    for axis in figure.axes:
+        if axis.get_visible() and axis.axison:
+            title = " ".join(filter(None, (axis.get_title(where) for where in ("left", "center", "right"))))
+            rows = [label.get_text() for label in axis.get_yticklabels() if re.search("[a-z]", label.get_text())]
+            words = [title, axis.get_ylabel(), axis.get_xlabel() and f"against {axis.get_xlabel()}", ", ".join(rows)]
+            panels.append(" ".join(filter(None, words)))
+    curves = dict.fromkeys(name for axis in figure.axes for name in axis.get_legend_handles_labels()[1])
+    told = "; ".join(filter(None, panels)) or "picture"
+    return re.sub(r"[$\\\s]+", " ", f"Figure: {told}" + (f". Curves: {', '.join(curves)}" if curves else "")).strip()
 
-    InlineBackend.instance(parent=get_ipython()).figure_formats = {"retina"}
 
-
-if _in_notebook():
-    _sharpen()
+def _picture(figure):
+    """A figure for a notebook: two pixels where its page has one, so that text is sharp, and a text in its place."""
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=2 * figure.dpi, bbox_inches="tight")
+    width, height = struct.unpack(">II", data.getvalue()[16:24])  # where a PNG has its size
+    return data.getvalue(), {"width": width // 2, "height": height // 2, "alt": alt_text(figure)}
 
 
 # ---------------------------------------------------------------- distributions

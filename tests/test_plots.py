@@ -1,3 +1,4 @@
+import base64
 from types import SimpleNamespace
 
 import matplotlib
@@ -195,6 +196,9 @@ def test_each_picture_is_in_the_saved_notebook_once():
     for cell in notebook.cells[1:]:
         (output,) = cell.outputs
         assert "image/png" in output.data
+    seen = output.metadata["image/png"]  # sharp, as wide as the page, and with words for those who do not see it
+    assert seen["width"] < 850 and base64.b64decode(output.data["image/png"])[16:20] >= (1500).to_bytes(4, "big")
+    assert seen["alt"] == "Figure: loss against step"
 
 
 @pytest.mark.parametrize("name", ["$\\undefinedmacro$", "$^$", "${$", "a $3 and $4 b", "\\$", "half \ud800", "a_b"])
