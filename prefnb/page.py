@@ -13,6 +13,7 @@ import torch
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from transformers import PreTrainedTokenizerBase
 
 from prefnb import course, evaluate, plots, widgets
@@ -125,6 +126,7 @@ def _heap(axis: Axes, series: dict[str, np.ndarray], shades: dict[str, str]) -> 
     if low < 0 < high:
         axis.axvline(0, color="#333333", linewidth=0.8, linestyle=":")
     axis.set_yticks([])
+    axis.xaxis.set_major_locator(MaxNLocator(4))
     axis.grid(visible=False)
 
 
@@ -162,7 +164,7 @@ def _rates(axis: Axes, label: str, comparison: Comparison) -> None:
         axis.plot(place, rate.rate, "o", color=shade)
     axis.axhline(0.5, color="#888888", linestyle=":")
     axis.set_xticks(range(len(shown)), shown)
-    axis.set(title=f"win rate over {comparison.baseline}", ylim=(0, 1), xlim=(-0.6, len(shown) - 0.4))
+    axis.set(title=f"win rate over {comparison.baseline}", ylim=(-0.02, 1.02), xlim=(-0.6, len(shown) - 0.4))
     axis.grid(visible=False, axis="x")
 
 

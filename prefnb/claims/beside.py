@@ -134,7 +134,7 @@ def with_long_run(
     parts = parts_of(of, results) if of and results else []
     told = "; ".join(str(found) if len(parts) == 1 else f"{what}: {found}" for what, found, _ in parts)
     if not any(wanted for _, _, wanted in parts):
-        return [claim, figure, str(ours), told, f"**{word}** (one seed)"]
+        return [claim, figure, str(ours), told, f"**{word}** (one seed)" if word else "not made yet"]
     decided = table.verdict(parts)
     agrees = {decided: "; this run agrees", "": "", table.OPEN: "; this run alone cannot tell"}
     return [claim, figure, str(ours), told, f"**{decided}**{agrees.get(word, f'; this run alone: {word}')}"]
