@@ -6,13 +6,14 @@
 # make rates  trains every method at every learning rate of one grid, and says which the defaults are
 # make claims   trains every policy that the claims of the papers need, and measures it (data/claims); may be interrupted
 # make torture   kills, damage and nonsense, with counts of what held
+# make edited    edits the loss in every notebook that shows one, and runs it to its end
 # make world-report   measures what the pocket world promises
 PYTHON ?= python3
 BIN := .venv/bin
 # A file a process, a thread a process: models this small gain little from a second thread.
 AT_ONCE := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: run test lab book made rates claims torture world-report
+.PHONY: run test lab book made rates claims torture edited world-report
 
 run: .venv/installed
 	mkdir -p runs
@@ -40,6 +41,9 @@ claims: .venv/installed
 
 torture: .venv/installed
 	cd tests && ../$(BIN)/python torture.py
+
+edited: .venv/installed
+	cd tests && ../$(BIN)/python edited.py
 
 world-report: .venv/installed
 	$(BIN)/python -m prefnb.world_report

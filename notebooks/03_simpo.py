@@ -177,8 +177,9 @@ widgets.show_table(["pair", "margin", "loss", "gradient, one chosen token", "all
                    *zip(("B over A", "A over B", "B said twice, over A"), toy_metrics["margin"].tolist(),
                         toy_loss.tolist(), each, in_all))
 display(loss_figure)
-widgets.say(f"**Said twice, B costs {toy_loss[2] - toy_loss[0]:.3f} more and is pushed {in_all[2] / in_all[0]:.2f} "
-            f"times as hard in all, each of its tokens {each[2] / each[0]:.2f} times.**")
+pushed = (f"is pushed {in_all[2] / in_all[0]:.2f} times as hard in all, each of its tokens {each[2] / each[0]:.2f} times"
+          if in_all[0] else "is pushed, where once it is not pushed at all")
+widgets.say(f"**Said twice, B costs {toy_loss[2] - toy_loss[0]:.3f} more and {pushed}.**")
 
 # %% [markdown]
 # ## The data, seen by the sum and by the mean
