@@ -313,6 +313,18 @@ def test_a_run_leaves_its_record_behind(tmp_path):
     assert found["win_rates"]["DPO"]["interval"] == [0.125, 0.875]
 
 
+def test_an_earlier_run_is_kept_if_it_gave_something_else(tmp_path, capsys):
+    """A night's run, overwritten without a word by a look with other parameters; or a heap of copies of one run."""
+    run, history = tmp_path / "run", {"DPO": History([{"step": 1, "loss": 0.5}])}
+    for alpha in (1.0, 1.0, 2.0, 3.0):
+        course.record(run, SimpleNamespace(alpha=alpha), history, comparison_of_two())
+    (run / "mine.txt").write_text("a note")
+    course.record(run, SimpleNamespace(alpha=3.0), history, comparison_of_two())
+    kept = {path.name: json.loads((path / "parameters.json").read_text())["alpha"] for path in tmp_path.iterdir()}
+    assert kept == {"run-1": 1.0, "run-2": 2.0, "run": 3.0} and (run / "mine.txt").exists()
+    assert capsys.readouterr().out.count("The earlier run") == 2
+
+
 def test_a_comparison_keeps_draws_prompts_and_policies_apart():
     """First draws for reading, lengths by prompt and draw, outcomes by prompt against any other policy."""
     found = comparison_of_two()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
+import secrets
 from pathlib import Path
 
 from prefnb.course.comparison import Comparison
@@ -21,15 +24,17 @@ def record(
     **summary,
 ) -> Path:
     """Write a run's settings, histories, responses with scores and summary as JSON into `folder`, and matplotlib figures
-    as PNG under their names; returns the folder."""
+    as PNG under their names; returns the folder. An earlier run that gave something else is kept beside it, which is
+    said."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "parameters.json", vars(p))
+    part = folder.with_name(f"{folder.name}.part-{secrets.token_hex(4)}")
+    part.mkdir(parents=True)
+    write_json(part / "parameters.json", vars(p))
     for label, history in histories.items():
-        history.save(folder / f"history_{re.sub(r'[^A-Za-z0-9.-]+', '_', label).strip('_')}.json")
-    write_json(folder / "responses.json", _responses(comparison))
+        history.save(part / f"history_{re.sub(r'[^A-Za-z0-9.-]+', '_', label).strip('_')}.json")
+    write_json(part / "responses.json", _responses(comparison))
     write_json(
-        folder / "summary.json",
+        part / "summary.json",
         {
             "baseline": comparison.baseline,
             "judge": comparison.judge.name if comparison.judge else None,
@@ -40,8 +45,23 @@ def record(
         },
     )
     for name, figure in (figures or {}).items():
-        figure.savefig(folder / f"{name}.png")
+        figure.savefig(part / f"{name}.png")
+    _put(part, folder)
     return folder
+
+
+def _put(part: Path, folder: Path) -> None:
+    """Move a whole record to where it belongs. What is there and is the same run is replaced; another run gets a name of
+    its own."""
+    said = [(folder / name, part / name) for name in ("parameters.json", "summary.json")]
+    if all(old.exists() for old, _ in said) and any(old.read_bytes() != new.read_bytes() for old, new in said):
+        earlier = next(one for n in itertools.count(1) if not (one := folder.with_name(f"{folder.name}-{n}")).exists())
+        folder.rename(earlier)
+        print(f"The earlier run, with other parameters or figures, is in {earlier}.")
+    folder.mkdir(exist_ok=True)
+    for path in sorted(part.iterdir()):
+        os.replace(path, folder / path.name)
+    part.rmdir()
 
 
 def _responses(comparison: Comparison) -> list[dict]:
