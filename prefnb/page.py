@@ -16,13 +16,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from transformers import PreTrainedTokenizerBase
 
-from prefnb import course, evaluate, plots, widgets
+from prefnb import course, data, evaluate, own_data, plots, widgets
+from prefnb.batches import Examples
 from prefnb.course import Comparison
 from prefnb.course.settings import Judging
 from prefnb.logprobs import DatasetLogprobs
 from prefnb.training import History
 
 PAIRS = KL_PROMPTS = 128
+OWN_PAIRS = 1000  # of one's own data as many as there are, up to this: there is no other judge
 BEFORE, AFTER = plots.MEANINGS["reference"], plots.MEANINGS["policy"]
 
 
@@ -47,10 +49,14 @@ class Moved:
 
 
 def moved(
-    policy: torch.nn.Module, reference: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, p: Judging, prompts: list
+    policy: torch.nn.Module,
+    reference: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    p: Judging,
+    prompts: list,
+    pairs: Examples,
 ) -> Moved:
-    """Measure it on `PAIRS` held-out pairs and, for the KL, on the policy's answers to `KL_PROMPTS` of the prompts."""
-    pairs = course.pair_examples(p, tokenizer, "test", limit=PAIRS)
+    """Measure it on held-out pairs and, for the KL, on the policy's answers to `KL_PROMPTS` of the prompts."""
     before, after = course.reference(reference, pairs).all(), DatasetLogprobs.compute(policy, pairs).all()
     change = [(getattr(after, side).sum - getattr(before, side).sum).cpu().numpy() for side in ("chosen", "rejected")]
     kl = course.sampled_kl(policy, reference, tokenizer, prompts[:KL_PROMPTS], max_new_tokens=p.max_response_tokens)
@@ -70,9 +76,15 @@ def show(
 ) -> None:
     """The page of one policy: label is its name in `comparison`, whose baseline the reference is. read: whose answers are
     shown below, if not those of these two."""
-    found = moved(policy, reference, tokenizer, p, comparison.prompts)
+    many = PAIRS if comparison.gold else OWN_PAIRS
+    pairs = course.pair_examples(p, tokenizer, "test", limit=many)
+    found = moved(policy, reference, tokenizer, p, comparison.prompts, pairs)
     display(plot(label, history, found, comparison))
     widgets.say(summary(label, found, comparison))
+    if not comparison.gold:
+        rows = data.Source(p.dataset).pairs("test", limit=many, seed=p.seed).select(pairs.kept)
+        lengths = {side: np.array([len(ids) for ids in of]) for side, of in pairs.responses.items()}
+        own_data.show(found.margins, rows, lengths, tokenizer, pocket_model=p.model == "pocket")
     widgets.show_answers(comparison, read or (comparison.baseline, label))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import random_model
 
-from prefnb import course, page, parameters, widgets
+from prefnb import course, own_data, page, parameters, widgets
 from prefnb.course import Comparison
 from prefnb.judges import GoldJudge, score_samples
 from prefnb.methods.dpo import Settings
@@ -34,7 +34,8 @@ def history_of(*names):
 def test_a_policy_that_has_not_moved_has_moved_by_nothing(tokenizer, p):
     """Before training: no log-prob has changed, the KL is 0, and pairs are half right, since margins of 0 count half."""
     policy, start = random_model(tokenizer), random_model(tokenizer)
-    found = page.moved(policy, start, tokenizer, p, PROMPTS)
+    pairs = course.pair_examples(p, tokenizer, "test", limit=page.PAIRS)
+    found = page.moved(policy, start, tokenizer, p, PROMPTS, pairs)
     assert len(found.chosen) > 100 and abs(found.chosen).max() < 1e-3 and abs(found.kl["k3"]) < 1e-6
     zero = page.Moved(np.zeros(4), np.zeros(4), found.kl)
     assert zero.accuracy == 0.5
@@ -53,6 +54,7 @@ def test_it_is_drawn_and_told_whatever_there_is(tokenizer, p, monkeypatch, judge
     shown, told = [], []
     monkeypatch.setattr(page, "display", shown.append)
     monkeypatch.setattr(widgets, "say", told.append)
+    monkeypatch.setattr(own_data, "show", lambda margins, rows, lengths, *given, **more: told.append(len(margins) == len(rows)))
     monkeypatch.setattr(widgets, "show_answers", lambda comparison, labels: told.append(labels))
     policy, start = random_model(tokenizer, seed=1), random_model(tokenizer)
     given = dict(history=history_of(*curves), comparison=comparison_of(tokenizer, GoldJudge() if judged else None))
@@ -60,4 +62,28 @@ def test_it_is_drawn_and_told_whatever_there_is(tokenizer, p, monkeypatch, judge
     shown[0].canvas.draw()
     titles = [axis.get_title(loc="left") or axis.get_title() for axis in shown[0].axes]
     assert titles[0] == ("reward" if "reward" in curves else "loss") + ", training"
-    assert told[1] == ("SFT", "DPO") and ("beats SFT" in told[0]) == judged
+    assert told[1:] == ([] if judged else [True]) + [("SFT", "DPO")] and ("beats SFT" in told[0]) == judged
+
+
+@pytest.mark.parametrize("margins, longer, says", [
+    (np.ones(400), np.tile([1.0, -1.0], 200), ['better than guessing', 'better than the rule', "400 held-out pairs"]),
+    (np.tile([1.0, -1.0], 200), np.tile([1.0, -1.0], 200), ["not to be told from guessing", "may have learnt length"]),
+    (np.tile([1.0, 1.0, 1.0, -1.0], 100), -np.tile([1.0, 1.0, 1.0, -1.0], 100), ["not to be told from the rule", '"the shorter one wins" (0.75)']),
+    (np.ones(7), np.ones(7), ["7 held-out pairs", "The interval is wide"]),
+])  # fmt: skip
+def test_own_pairs_are_held_against_guessing_and_against_length(margins, longer, says):
+    """By hand: all right, half right, right exactly where the shorter one wins, and too few to tell."""
+    said = own_data.learnt(margins, longer)
+    assert [one for one in says if one not in said] == []
+
+
+def test_the_pairs_that_are_most_wrong_are_shown_and_their_text_is_no_markup(tokenizer, monkeypatch):
+    """A pair that is right among the worst; or a data set's HTML in a reader's notebook."""
+    shown = []
+    monkeypatch.setattr(widgets, "display", lambda one: shown.append(one.data))
+    rows = [{"prompt": [{"role": "user", "content": f"ask {n}"}], "chosen": "<b>yes</b>", "rejected": "no"} for n in range(5)]
+    lengths = {"chosen": np.arange(5.0), "rejected": np.ones(5)}
+    own_data.show(np.array([1.0, -9.0, 2.0, 0.5, -3.0]), rows, lengths, tokenizer, pocket_model=True)
+    table = shown[-1]
+    assert "<b>" not in "".join(shown) and table.count("| -9.0 |") == 1 and "ask&#32;2" not in table and "ask 2" not in table
+    assert any("Qwen2.5-0.5B" in one for one in shown)
