@@ -717,6 +717,7 @@ assert not same_text and not same_key
 # | [08 · several objectives](08_multi_objective.ipynb), [09 · RLOO](09_rloo.ipynb), [10 · GRPO](10_grpo.ipynb) | the SFT model | rewards for its own answers |
 # | [11 · leaderboard](11_leaderboard.ipynb) | the long runs of all of them | |
 # | [13 · relatives of DPO](13_relatives.ipynb) | the SFT model | preference pairs, or thumbs up and down |
+# | [14 · eight questions](14_questions.ipynb) | | small experiments: what other courses leave open |
 #
 # The course follows four student reports from Stanford, which notebooks call by number and name:
 #

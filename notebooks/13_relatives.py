@@ -482,4 +482,5 @@ print(f"Parameters, histories, responses with scores, summary and figures are in
 # Each of the three lives in one file of `prefnb/methods/`, which is all that it took to add it. Yours can be the next:
 # the README has a whole example.
 #
-# Previous: [10_grpo](10_grpo.ipynb). The loss they all come from: [02_dpo](02_dpo.ipynb).
+# Previous: [11_leaderboard](11_leaderboard.ipynb). The loss they all come from: [02_dpo](02_dpo.ipynb). Next:
+# [14_questions](14_questions.ipynb), on eight things that look like bugs and are none.
