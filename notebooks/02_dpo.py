@@ -612,6 +612,31 @@ rows.append(["Rafailov et al.: a higher beta stays closer", "theory", order_of_k
 beside.show_verdicts(p, rows, ours="this run" + (f" (judge: {judge.name})" if judge else ""), also=[12])
 
 # %% [markdown]
+# ## Your turn
+#
+# Write a loss of your own. `policy.chosen` and `policy.rejected` have `.sum`, `.mean` and `.length`, one number a pair, and
+# `.token`, one a token; so has `reference`. Return one number a pair. Then take the `#` from the last line and run the cell:
+# your loss is checked, trained on 256 pairs for some seconds, drawn beside DPO, and put into a table that survives
+# a restart.
+
+# %%
+from prefnb import your_turn
+
+try_it = your_turn.on_pairs(p, sft, tokenizer, examples, usual=("DPO", partial(dpo, beta=p.beta)),
+                            folder="runs/attempts/02_dpo")
+
+
+def my_loss(policy, reference):
+    """DPO's margin in nats, with a hinge: a pair that is right by one nat is let go."""
+    d_chosen = policy.chosen.sum - reference.chosen.sum
+    d_rejected = policy.rejected.sum - reference.rejected.sum
+    return torch.relu(1 - (d_chosen - d_rejected))
+
+
+
+# try_it(my_loss, "my loss")
+
+# %% [markdown]
 # ## Exercises
 #
 # Write your answers into the cell below and run it.

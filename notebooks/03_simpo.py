@@ -579,6 +579,31 @@ if judge:
 widgets.say(f"**That SimPO without careful tuning is below DPO {conclusion}**, by this one seed.{at_main}{mistakes}")
 
 # %% [markdown]
+# ## Your turn
+#
+# Write a loss of your own. `policy.chosen` and `policy.rejected` have `.sum`, `.mean` and `.length`, one number a pair, and
+# `.token`, one a token; so has `reference`. Return one number a pair. Then take the `#` from the last line and run the cell:
+# your loss is checked, trained on 256 pairs for some seconds, drawn beside SimPO, and put into a table that survives
+# a restart.
+
+# %%
+from prefnb import your_turn
+
+try_it = your_turn.on_pairs(p, sft, tokenizer, examples, usual=("SimPO", loss),
+                            folder="runs/attempts/03_simpo")
+
+
+def my_loss(policy, reference):
+    """Means per token, as in SimPO, but measured from the reference, as in DPO."""
+    d_chosen = policy.chosen.mean - reference.chosen.mean
+    d_rejected = policy.rejected.mean - reference.rejected.mean
+    return -logsigmoid(p.beta * (d_chosen - d_rejected) - p.gamma)
+
+
+
+# try_it(my_loss, "my loss")
+
+# %% [markdown]
 # ## Exercises
 #
 # Write your answers into the cell below and run it.

@@ -471,10 +471,15 @@ widgets.say(
 dpo_rate = learning_rate or methods.dpo.Settings.of(p.preset)["learning_rate"]
 
 
+def objective_of(alpha, penalty):
+    """DPPO's loss of this strength and penalty, all else as in the parameters."""
+    return partial(dppo, alpha=alpha, beta=p.beta, penalty=penalty, weight=p.weight, zeta=p.zeta, level=p.level,
+                   normalize=p.normalize)
+
+
 def trained_dppo(alpha, penalty=p.penalty, live=None):
-    """DPPO of this strength and penalty, all else as in the parameters: (policy, history)."""
-    objective = partial(dppo, alpha=alpha, beta=p.beta, penalty=penalty, weight=p.weight, zeta=p.zeta, level=p.level,
-                        normalize=p.normalize)
+    """DPPO trained with it: (policy, history)."""
+    objective = objective_of(alpha, penalty)
     if alpha == 0:  # no penalty, no ygen: exactly what DPO sees
         return course.fit(policy_start, pairs_only, objective, p, learning_rate=dpo_rate, live=live)
     return course.fit(policy_start, with_generated, objective, p, live=live)
@@ -837,7 +842,32 @@ beside.show_why(beside.results_of(p))
 # pairs are far fewer. And a detail that the report leaves open, the normalisation of the vote, is our choice, and
 # it decides which pairs are penalised. DPO and DPPO have learning rates of their own; with `-p learning_rate`
 # both have the same. Each of these is a parameter, as are `-p pairs` and `-p preset qwen`.
+
+# %% [markdown]
+# ## Your turn
 #
+# Write a loss of your own. `policy.chosen` and `policy.rejected` have `.sum`, `.mean` and `.length`, one number a pair, and
+# `.token`, one a token; so has `reference`. Return one number a pair. Then take the `#` from the last line and run the cell:
+# your loss is checked, trained on 256 pairs for some seconds, drawn beside DPPO, and put into a table that survives
+# a restart. Here the pairs have `policy.generated` too, the model's own answer.
+
+# %%
+from prefnb import your_turn
+
+try_it = your_turn.on_pairs(p, policy_start, tokenizer, with_generated, usual=("DPPO", objective_of(p.alpha, p.penalty)),
+                            folder="runs/attempts/04_dppo")
+
+
+def my_loss(policy, reference):
+    """DPO, and SFT's favourite answer is pushed down only while it is likelier than the chosen one, per token."""
+    loss, _ = dpo(policy, reference, beta=p.beta)
+    return loss + 0.1 * torch.relu(policy.generated.mean - policy.chosen.mean)
+
+
+
+# try_it(my_loss, "my loss")
+
+# %% [markdown]
 # ## Exercises
 #
 # **1. Two votes, one pair.** The chosen response has 10 tokens of log-prob $-0.5$ each, the rejected one 4

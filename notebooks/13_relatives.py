@@ -416,6 +416,30 @@ else:
     print("Nobody judges answers here (see the parameter judge); the table of margins above is what there is.")
 
 # %% [markdown]
+# ## Your turn
+#
+# Write a loss of your own. `policy.chosen` and `policy.rejected` have `.sum`, `.mean` and `.length`, one number a pair, and
+# `.token`, one a token; so has `reference`. Return one number a pair. Then take the `#` from the last line and run the cell:
+# your loss is checked, trained on 256 pairs for some seconds, drawn beside DPO, and put into a table that survives
+# a restart.
+
+# %%
+from prefnb import your_turn
+
+try_it = your_turn.on_pairs(p, sft, tokenizer, examples, usual=("DPO", partial(dpo, beta=p.beta)),
+                            folder="runs/attempts/13_relatives")
+
+
+def my_loss(policy, reference):
+    """Conservative DPO and KTO's idea in one: a loss that no pair can make larger than 1."""
+    gap = policy.chosen.sum - reference.chosen.sum - policy.rejected.sum + reference.rejected.sum
+    return torch.sigmoid(-p.beta * gap)
+
+
+
+# try_it(my_loss, "my loss")
+
+# %% [markdown]
 # ## Exercises
 #
 # 1. With $\varepsilon = 0.1$, at which margin is conservative DPO's loss lowest?
