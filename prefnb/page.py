@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from typing import Sequence
 
@@ -81,11 +82,27 @@ def show(
     found = moved(policy, reference, tokenizer, p, comparison.prompts, pairs)
     display(plot(label, history, found, comparison))
     widgets.say(summary(label, found, comparison))
+    show_strips(policy, reference, tokenizer, pairs)
     if not comparison.gold:
         rows = data.Source(p.dataset).pairs("test", limit=many, seed=p.seed).select(pairs.kept)
         lengths = {side: np.array([len(ids) for ids in of]) for side, of in pairs.responses.items()}
         own_data.show(found.margins, rows, lengths, tokenizer, pocket_model=p.model == "pocket")
     widgets.show_answers(comparison, read or (comparison.baseline, label))
+
+
+def show_strips(
+    policy: torch.nn.Module, reference: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, pairs: Examples
+) -> None:
+    """A held-out pair, token by token: how much likelier each has become. It is the one of middling margin, so that nobody
+    has picked it for what it shows."""
+    before, after = course.reference(reference, pairs), DatasetLogprobs.compute(policy, pairs)
+    change = {side: [b - a for a, b in zip(before.tokens[side], after.tokens[side])] for side in ("chosen", "rejected")}
+    margins = [float(w.sum() - l.sum()) for w, l in zip(change["chosen"], change["rejected"])]
+    middle = int(np.argsort(margins)[len(margins) // 2])
+    strips = [(side, [tokenizer.decode([one]) for one in pairs.responses[side][middle]], change[side][middle].tolist())
+              for side in ("chosen", "rejected")]  # fmt: skip
+    asked = tokenizer.decode(pairs.prompt_ids[middle], skip_special_tokens=True)
+    display(widgets.HTML(f"<div {widgets.NO_MATH}>{html.escape(asked)}</div>" + widgets.strips_html(strips)))
 
 
 def plot(label: str, history: History, found: Moved, comparison: Comparison) -> Figure:

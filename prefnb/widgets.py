@@ -20,7 +20,7 @@ _CELL = (
 _PROMPT = _CELL + "; background:rgba(128,128,128,.15)"
 _TOKEN = "white-space:pre-wrap; border:1px solid rgba(128,128,128,.35); border-radius:3px; padding:0 1px"
 _RESPONSE_TOKEN = _TOKEN + "; background:rgba(0,158,115,.30)"
-_NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'  # "$3 or $4" is money, not mathematics
+NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'  # "$3 or $4" is money, not mathematics
 
 
 def say(text: str) -> None:
@@ -43,7 +43,7 @@ def escaped(text: str) -> str:
     plain = "".join(
         c if c.isalnum() or c == " " or ord(c) > 127 else "<br>" if c == "\n" else f"&#{ord(c)};" for c in str(text)
     )
-    return f"<span {_NO_MATH}>{plain}</span>"
+    return f"<span {NO_MATH}>{plain}</span>"
 
 
 def _question(prompt):
@@ -87,7 +87,7 @@ def responses_html(
             note = f"<br><small>{_score_line(scores[label], i)}</small>" if scores and label in scores else ""
             cells.append(f'<td style="{_CELL}">{text}{note}</td>')
         body.append("<tr>" + "".join(cells) + "</tr>")
-    return f'<table {_NO_MATH} style="{_TABLE}"><tr>{head}</tr>{"".join(body)}</table>'
+    return f'<table {NO_MATH} style="{_TABLE}"><tr>{head}</tr>{"".join(body)}</table>'
 
 
 def _score_line(scores, i):
@@ -181,12 +181,31 @@ def tokens_html(tokens: Iterable[str], mask: Iterable[bool]) -> str:
         boxes.append(f'<{tag} style="{style}">{text}</{tag}>')
     inside, outside = sum(mask), len(mask) - sum(mask)
     legend = f"<b>bold on green</b>: {inside} response tokens, inside the loss; the other {outside} are not"
-    return f'<div {_NO_MATH} style="line-height:1.9">{"".join(boxes)}<br><small>{legend}</small></div>'
+    return f'<div {NO_MATH} style="line-height:1.9">{"".join(boxes)}<br><small>{legend}</small></div>'
 
 
 def show_tokens(tokens: Iterable[str], mask: Iterable[bool]) -> None:
     """Show a dialog's tokens, the response mask in colour: what the loss sees and what it does not."""
     display(HTML(tokens_html(tokens, mask)))
+
+
+def strips_html(strips: Sequence[tuple[str, Sequence[str], Sequence[float]]], strongest: float = 2.0) -> str:
+    """Strips of tokens, (label, tokens, values) each: a token that gained, a value above 0, is blue and underlined, one that
+    lost orange, the stronger the more, up to `strongest`. The number stands in each token's tooltip."""
+    rows = []
+    for label, tokens, values in strips:
+        if len(tokens) != len(values):
+            raise ValueError(f"There are {len(tokens)} tokens but {len(values)} values.")
+        boxes = []
+        for token, value in zip(tokens, values):
+            shade = "0,114,178" if value > 0 else "213,94,0"
+            style = f"{_TOKEN}; background:rgba({shade},{0.65 * min(1.0, abs(value) / strongest):.2f})"
+            style += "; text-decoration:underline" if value > 0.1 else ""
+            text = html.escape(token).replace("\n", "&#8629;<br>")
+            boxes.append(f'<span style="{style}" title="{value:+.2f} nats">{text}</span>')
+        rows.append(f"<div><b>{html.escape(label)}</b>: {sum(values):+.1f} nats in all<br>{''.join(boxes)}</div>")
+    legend = f"<small>blue, underlined: likelier than before; orange: less likely; full colour from {strongest:g} nats on</small>"
+    return f'<div {NO_MATH} style="line-height:1.9">{"".join(rows)}{legend}</div>'
 
 
 def show_answers(comparison, labels: Sequence[str]) -> None:

@@ -61,6 +61,7 @@ def test_it_is_drawn_and_told_whatever_there_is(tokenizer, p, monkeypatch, judge
     page.show("DPO", policy, start, tokenizer, p, **given)
     shown[0].canvas.draw()
     titles = [axis.get_title(loc="left") or axis.get_title() for axis in shown[0].axes]
+    assert "nats in all" in shown[1].data
     assert titles[0] == ("reward" if "reward" in curves else "loss") + ", training"
     assert told[1:] == ([] if judged else [True]) + [("SFT", "DPO")] and ("beats SFT" in told[0]) == judged
 

@@ -155,3 +155,14 @@ def test_what_is_explored_follows_its_controls_without_an_output_widget(monkeypa
     name.value, times.value = "b", 3
     assert box.children[-1].value == "<b>bbb</b>"
     assert not [one for one in box.children if isinstance(one, ipywidgets.Output)]
+
+
+def test_strips_say_by_colour_and_line_which_tokens_gained_and_are_no_markup():
+    """A gain drawn as a loss; text of a model run as HTML; tokens and numbers that do not belong together."""
+    shown = widgets.strips_html([("chosen", ["<b>", "no"], [1.0, -4.0])])
+    first, second = shown.split("<span ")[1:]
+    assert "0,114,178,0.33" in first and "underline" in first and "+1.00 nats" in first and "&lt;b&gt;" in first
+    assert "213,94,0,0.65" in second and "underline" not in second.split(">")[0] and "-4.00 nats" in second
+    assert "-3.0 nats in all" in shown and "<b><" not in shown
+    with pytest.raises(ValueError, match="2 tokens but 1 values"):
+        widgets.strips_html([("chosen", ["a", "b"], [1.0])])
