@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import gzip
 import hashlib
 import itertools
 import json
@@ -16,6 +17,7 @@ import os
 import secrets
 import shutil
 import time
+import zlib
 from pathlib import Path
 from typing import Iterator
 
@@ -175,10 +177,21 @@ def save_file(tensors: dict, path: Path, metadata: dict[str, str] | None = None)
 
 
 def write_json(path: Path, value: object, indent: int | None = 1) -> None:
-    """Write `value` as JSON, whole or not at all. A number that is not finite is null: JSON has no other word for it."""
+    """Write `value` as JSON, whole or not at all; gzipped, and the same each time, if the name ends in .gz. A number that
+    is not finite is null: JSON has no other word for it."""
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    text = json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    part.write_bytes(gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
     os.replace(part, path)
+
+
+def read_json(path: Path) -> object:
+    """What `write_json` wrote. ValueError if it is damaged."""
+    found = path.read_bytes()
+    try:
+        return json.loads((gzip.decompress(found) if path.suffix == ".gz" else found).decode("utf-8"))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(first_line(error)) from None
 
 
 def _finite(value):

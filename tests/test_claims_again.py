@@ -1,12 +1,11 @@
 """Notebook 11 trains policies again when it is asked to: which, with how many seeds, and what is said of a wrong name."""
 
-import json
-
 import pytest
 
 from prefnb import parameters
 from prefnb.claims import again, run
 from prefnb.claims.arms import ARMS
+from prefnb.files import read_json, write_json
 
 
 def test_names_are_read_as_they_are_written_in_a_command():
@@ -30,14 +29,14 @@ def test_what_is_asked_for_is_trained_with_what_the_grids_chose(tmp_path, monkey
         seen.update(asked, folder=folder)
         folder.mkdir()
         kept = {name: {"0": {"scores": [70_000] * 8}} for name in asked["arms"]}
-        (folder / "dpo.json").write_text(json.dumps({"method": "dpo", "grids": {}, "arms": kept}))
+        write_json(folder / "dpo.json.gz", {"method": "dpo", "grids": {}, "arms": kept})
         return []
 
     monkeypatch.setattr(run, "make", make)
     found = again.retrained(["dpo"], 2, tmp_path / "claims")
     assert list(seen["arms"]) == ["sft", "dpo"] and list(seen["seeds"]) == [0, 1] and seen["grids"] == {}
     assert seen["folder"] == tmp_path / "claims" and run.FOLDER not in seen["desk"].parents
-    kept = json.loads((run.FOLDER / "dpo.json").read_text())["grids"]["dpo"]
+    kept = read_json(run.FOLDER / "dpo.json.gz")["grids"]["dpo"]
     best = max(kept.values(), key=lambda point: point["gold"])["settings"]
     assert {name: seen["chosen"]["dpo"][name] for name in best} == best
     assert found.rate("dpo").mean == 0.5 and "dpo" in ARMS

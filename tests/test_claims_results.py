@@ -1,6 +1,5 @@
 """What the long runs gave is read as it was written, and every verdict follows from its intervals."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +9,7 @@ from prefnb import evaluate, pocket
 from prefnb.claims import beside, pictures, results, table
 from prefnb.claims.arms import ARMS, GRIDS, ZOO
 from prefnb.claims.results import Estimate, Results
+from prefnb.files import read_json, write_json
 
 PROMPTS, SEEDS = 40, 3
 
@@ -49,14 +49,14 @@ def folder(tmp_path):
             better = {"dpo": 1.0, "base": -3.0}.get(one, 0.0)
             kept["arms"][one] = {str(seed): figures(rng, better, arm.whole) for seed in range(SEEDS)}
     for method, kept in files.items():
-        (tmp_path / f"{method}.json").write_text(json.dumps(kept))
+        write_json(tmp_path / f"{method}.json.gz", kept)
     return tmp_path
 
 
 def test_scores_come_back_as_they_were_and_a_rate_is_the_win_rate_of_each_seed(folder):
     """Draws or seeds taken for one another on the way through the files."""
     found = Results(folder)
-    kept = json.loads((folder / "dpo.json").read_text())["arms"]["dpo"]["1"]["scores"]
+    kept = read_json(folder / "dpo.json.gz")["arms"]["dpo"]["1"]["scores"]
     assert found.scores("dpo", 1).shape == (PROMPTS, 4)
     assert found.scores("dpo", 1).ravel().tolist() == [one / 10_000 for one in kept]
     rates = [evaluate.win_rate(found.scores("dpo", s), found.scores("sft", s), pocket.TIE).rate for s in range(SEEDS)]
@@ -68,9 +68,9 @@ def test_scores_come_back_as_they_were_and_a_rate_is_the_win_rate_of_each_seed(f
 
 def test_a_lead_is_taken_seed_by_seed_where_both_have_results(folder):
     """Seeds of one policy set against other seeds of another."""
-    kept = json.loads((folder / "kto.json").read_text())
+    kept = read_json(folder / "kto.json.gz")
     del kept["arms"]["kto"]["0"]
-    (folder / "kto.json").write_text(json.dumps(kept))
+    write_json(folder / "kto.json.gz", kept)
     found = Results(folder)
     by_hand = [found.outcomes("dpo")[s] - evaluate.outcomes(found.scores("kto", s), found.scores("sft", s), pocket.TIE)
                for s in (1, 2)]  # fmt: skip
@@ -80,9 +80,9 @@ def test_a_lead_is_taken_seed_by_seed_where_both_have_results(folder):
 
 def test_weights_that_diverged_score_the_lowest_everywhere(folder):
     """A policy that is gone from the board because it broke."""
-    kept = json.loads((folder / "dpo.json").read_text())
+    kept = read_json(folder / "dpo.json.gz")
     kept["arms"]["dpo"]["0"] = {"diverged": "The weights are not finite."}
-    (folder / "dpo.json").write_text(json.dumps(kept))
+    write_json(folder / "dpo.json.gz", kept)
     assert (Results(folder).scores("dpo", 0) == results.LOWEST).all()
     assert Results(folder).outcomes("dpo")[0].mean() == 0
 
@@ -91,8 +91,8 @@ def test_a_damaged_file_and_a_policy_that_is_not_there_are_one_sentence(folder):
     """A traceback in a reader's notebook."""
     with pytest.raises(KeyError, match="No results of 'nobody'"):
         Results(folder).rate("nobody")
-    (folder / "dpo.json").write_text('{"method": "dpo", "grids"')
-    with pytest.raises(ValueError, match="dpo.json is damaged"):
+    (folder / "dpo.json.gz").write_bytes(b"half a file")
+    with pytest.raises(ValueError, match="dpo.json.gz is damaged"):
         Results(folder)
 
 

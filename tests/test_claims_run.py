@@ -1,6 +1,7 @@
 """`make claims`: nothing is made twice, a kill costs only what was under way, and what goes wrong is told."""
 
 import contextlib
+import gzip
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from filelock import FileLock
 
 from prefnb.claims import run
 from prefnb.claims.arms import Arm, Grid
+from prefnb.files import read_json
 
 TINY = {"pairs": 16}
 GRIDS = {"dpo": Grid("dpo", {"learning_rate": (1e-4, 3e-4)}, TINY)}
@@ -36,7 +38,7 @@ def tiny(folder, arms=ARMS, grids=GRIDS):
 def figures(folder):
     """{method: its file}, without what a clock has measured."""
     without = lambda found: {k: v for k, v in found.items() if k not in ("seconds", "wall")}  # noqa: E731
-    files = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.json"))}
+    files = {path.name.split(".")[0]: json.dumps(read_json(path)) for path in sorted(folder.glob("*.json.gz"))}
     return {name: json.loads(text, object_hook=without) for name, text in files.items()}
 
 
@@ -61,7 +63,7 @@ def kill_in_the_midst(folder):
     """Start the same in a process, and kill that process alone, at one blow, once the first figure is there."""
     parent = start(folder)
     try:
-        assert until(lambda: list(folder.glob("*.json")) or parent.poll() is not None)
+        assert until(lambda: list(folder.glob("*.json.gz")) or parent.poll() is not None)
         workers = psutil.Process(parent.pid).children(recursive=True)
         parent.kill()
         code, left = parent.wait(), figures(folder)
@@ -97,9 +99,9 @@ def test_there_is_a_file_for_every_method_and_what_fails_is_a_sentence(runs):
 
 def test_the_second_call_makes_nothing_again(runs):
     """Not a file is written, and no worker starts: that alone would take seconds."""
-    before, began = {path: path.stat().st_mtime_ns for path in runs.whole.glob("*.json")}, time.monotonic()
+    before, began = {path: path.stat().st_mtime_ns for path in runs.whole.glob("*.json.gz")}, time.monotonic()
     assert tiny(runs.whole) == []
-    assert {path: path.stat().st_mtime_ns for path in runs.whole.glob("*.json")} == before
+    assert {path: path.stat().st_mtime_ns for path in runs.whole.glob("*.json.gz")} == before
     assert time.monotonic() - began < 2
 
 
@@ -144,11 +146,12 @@ def test_a_quick_look_is_never_taken_for_the_whole(runs):
 )
 def test_a_damaged_file_is_refused_and_left_as_it_is(tmp_path, written):
     """Days of training may be in it, which an editor could save: one sentence, and never written over."""
-    path = tmp_path / "dpo.json"
-    path.write_bytes(written)
-    with pytest.raises(ValueError, match=r"dpo.json is damaged, or no results .*; restore it, or remove it") as refused:
-        tiny(tmp_path)
-    assert "\n" not in str(refused.value) and path.read_bytes() == written
+    path = tmp_path / "dpo.json.gz"
+    for found in (written, gzip.compress(written), gzip.compress(written)[:-3]):
+        path.write_bytes(found)
+        with pytest.raises(ValueError, match=r"dpo.json.gz is damaged, or no results .*; restore it, or remove it") as refused:
+            tiny(tmp_path)
+        assert "\n" not in str(refused.value) and path.read_bytes() == found
 
 
 def test_two_at_one_desk_are_refused(tmp_path):
@@ -169,7 +172,7 @@ def test_a_mistyped_command_is_one_sentence(monkeypatch, capsys, words, said):
     assert said in told and told.count("\n") == 1
 
 
-@pytest.mark.parametrize("error, code", [(ValueError("dpo.json is damaged."), 1), (KeyboardInterrupt(), 130)])
+@pytest.mark.parametrize("error, code", [(ValueError("dpo.json.gz is damaged."), 1), (KeyboardInterrupt(), 130)])
 def test_the_command_ends_without_a_traceback(monkeypatch, capsys, error, code):
     """Refused, or interrupted by hand."""
     monkeypatch.setattr(run, "make", mock.Mock(side_effect=error))

@@ -8,5 +8,5 @@
 | `results` | what came out, read from data/claims: scores by seed and prompt, rates with intervals, ranks   |
 | `table`   | the twenty claims: the paper's figure, ours, the verdict                                       |
 
-Results are kept in data/claims, one JSON a method, and the first seed's policies in data/zoo: `models.zoo("dpo")`.
+Results are kept in data/claims, one gzipped JSON a method, and the first seed's policies in data/zoo: `models.zoo("dpo")`.
 """

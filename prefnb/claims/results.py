@@ -6,7 +6,6 @@ another one of seed s, so that what a seed's SFT policy and its pairs have in co
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -53,9 +52,9 @@ class Results:
 
     def __init__(self, folder: Path = FOLDER):
         self.folder, self.arms, self.grids, self.methods = Path(folder), {}, {}, {}
-        for path in sorted(self.folder.glob("*.json")):
+        for path in sorted(self.folder.glob("*.json.gz")):
             try:
-                found = json.loads(path.read_text(encoding="utf-8"))
+                found = files.read_json(path)
                 self.grids |= found["grids"]
                 for arm, seeds in found["arms"].items():
                     self.methods[arm] = found["method"]

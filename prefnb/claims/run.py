@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 import threading
@@ -118,7 +117,7 @@ class Results:
 
     def __init__(self, folder: Path, prompts: int | None = None):
         self.folder, self.prompts = files.here(folder), prompts
-        self.found = {path.stem: _read(path) for path in sorted(self.folder.glob("*.json"))}
+        self.found = {path.name.split(".")[0]: _read(path) for path in sorted(self.folder.glob("*.json.gz"))}
 
     def of(self, method: str) -> dict:
         return self.found.setdefault(method, {"grids": {}, "arms": {}})
@@ -129,7 +128,7 @@ class Results:
         about = {"method": method, "prefnb": prefnb.__version__, "test_prompts": asked}
         found = {part: {name: dict(sorted(one.items())) for name, one in sorted(self.found[method][part].items())}
                  for part in ("grids", "arms")}  # fmt: skip
-        files.write_json(self.folder / f"{method}.json", {**about, **found}, indent=None)
+        files.write_json(self.folder / f"{method}.json.gz", {**about, **found}, indent=None)
 
     def has_point(self, name: str, grid: Grid, settings: Given) -> bool:
         kept = self.of(grid.method)["grids"].get(name, {}).get(digest(settings))
@@ -159,7 +158,7 @@ class Results:
 def _read(path: Path) -> dict:
     """What `Results.write` wrote. ValueError with one sentence if it is something else."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = files.read_json(path)
         parts = [found["grids"], found["arms"]]
         parts += [one for part in parts for one in part.values()]
         if not all(isinstance(one, dict) for part in parts for one in part.values()):
