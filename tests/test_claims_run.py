@@ -18,7 +18,8 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from prefnb.claims import run
+from prefnb import course, models
+from prefnb.claims import measure, run
 from prefnb.claims.arms import Arm, Grid
 from prefnb.files import read_json
 
@@ -32,7 +33,8 @@ BETA = "ParameterError: 'beta' must be a number from 0 to 100, not -1."
 
 def tiny(folder, arms=ARMS, grids=GRIDS):
     """A run of some seconds, most of which are a worker's imports."""
-    return run.make(folder, arms=arms, grids=grids, seeds=[0], desk=folder / "desk", workers=1, prompts=20)
+    given = dict(shelf=folder / "zoo", desk=folder / "desk", workers=1, prompts=20)
+    return run.make(folder, arms=arms, grids=grids, seeds=[0], **given)
 
 
 def figures(folder):
@@ -95,6 +97,15 @@ def test_there_is_a_file_for_every_method_and_what_fails_is_a_sentence(runs):
     dpo = figures(runs.whole)["dpo"]
     assert dpo["test_prompts"] == 20 and list(dpo["arms"]) == ["dpo"] and len(dpo["grids"]["dpo"]) == 2
     assert len(dpo["arms"]["dpo"]["0"]["scores"]) == 40
+
+
+def test_the_figures_are_those_of_the_policy_that_is_kept(runs):
+    """Weights kept in half precision answer a little otherwise: the board would show another policy than the zoo has."""
+    policy, tokenizer = models.load_model(str(runs.whole / "zoo" / "dpo")), models.load_tokenizer("pocket")
+    prompts = measure.test_prompts(20)["prompt"]
+    drawn = course.answers_of(policy, tokenizer, prompts, draws=2, temperature=0.7, max_new_tokens=112)
+    assert measure.scored(drawn, prompts)["scores"] == figures(runs.whole)["dpo"]["arms"]["dpo"]["0"]["scores"]
+    assert sorted(path.name for path in (runs.whole / "zoo").iterdir()) == ["dpo", "simpo"]
 
 
 def test_the_second_call_makes_nothing_again(runs):

@@ -15,6 +15,7 @@ import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Iterable
@@ -67,6 +68,8 @@ def measure_one(
         return {name: judge_figures(made[name])}
     start, found = start_of({"seed": seed}), {}
     for one, policy in made.items():
+        if shelf and seed == 0 and one in ZOO.values():
+            policy = kept_in_zoo(policy, shelf / next(label for label, kept in ZOO.items() if kept == one))
         try:
             if arm.method == "reward_model":
                 found[one] = measure.measure_best(policy, prompts=prompts)
@@ -75,8 +78,6 @@ def measure_one(
                 found[one] = measure.measure(policy, start, whole=whole, prompts=prompts)
         except FloatingPointError as error:
             found[one] = {"diverged": files.first_line(error)}
-        if shelf and seed == 0 and one in ZOO.values():
-            keep_in_zoo(policy, shelf / next(label for label, kept in ZOO.items() if kept == one))
     return {one: {**figures, "wall": round(time.perf_counter() - began)} for one, figures in found.items()}
 
 
@@ -88,12 +89,13 @@ def judge_figures(made: course.Trained) -> dict:
     return measure.rounded({"accuracy": float(right.mean()), "interval": list(evaluate.bootstrap_interval(right))})
 
 
-def keep_in_zoo(made: course.Trained, folder: Path) -> None:
-    """A policy in half precision, by which it keeps its answers (they are drawn by its coarse fingerprint)."""
+def kept_in_zoo(made: course.Trained, folder: Path) -> course.Trained:
+    """Keep a policy in half precision, and return it as it was kept: its figures are those of what can be loaded."""
     half = models.copy_model(made.model).half()
     with files.written_whole(folder, made_by=f"prefnb {prefnb.__version__}") as part:
         half.save_pretrained(part)
         made.tokenizer.save_pretrained(part)
+    return replace(made, model=half.float())
 
 
 def _begin(parent: int, log: Path) -> None:
