@@ -178,6 +178,15 @@ widgets.say(f"**At a gap of 20 nats the push is weakest at beta {min(left_over, 
             + ", ".join(f"beta {value:g}: {push:.4f}" for value, push in left_over.items()) + ").")
 
 # %% [markdown]
+# Now move it yourself: $\beta$, and how much likelier either response has become. Watch two things. Moving both $d(y)$ together
+# changes nothing. And the two gradients are always the same number with opposite signs.
+
+# %%
+from prefnb import explorer
+
+explorer.show({"DPO": dpo}, beta=(0.01, 1.0, p.beta, 0.01))
+
+# %% [markdown]
 # ## The data
 #
 # In the pocket world both responses of a pair come from writers with habits, not from our model (the data are

@@ -182,6 +182,19 @@ pushed = (f"is pushed {in_all[2] / in_all[0]:.2f} times as hard in all, each of 
 widgets.say(f"**Said twice, B costs {toy_loss[2] - toy_loss[0]:.3f} more and {pushed}.**")
 
 # %% [markdown]
+# Both losses with sliders: move the number of tokens, and see whose gradient minds. (DPO's $\beta$ and SimPO's are different
+# things, so each has a slider of its own.)
+
+# %%
+from prefnb import explorer
+from prefnb.methods.dpo import dpo
+
+explorer.show({"SimPO": lambda policy, reference, beta, gamma: simpo(policy, beta=beta, gamma=gamma),
+               "DPO": lambda policy, reference, dpo_beta: dpo(policy, reference, beta=dpo_beta)},
+              beta=(0.5, 20.0, p.beta, 0.5), gamma=(0.0, 5.0, p.gamma, 0.1), dpo_beta=(0.01, 1.0, 0.1, 0.01))
+
+
+# %% [markdown]
 # ## The data, seen by the sum and by the mean
 #
 # Real pairs differ in length too. Before any training, ask the SFT model about each pair: by how much is the chosen
@@ -229,8 +242,6 @@ widgets.say(f"**By the sum the chosen response is the likelier one in {likelier[
 
 # %%
 from functools import partial
-
-from prefnb.methods.dpo import dpo
 
 
 def watched(objective):

@@ -157,7 +157,18 @@ display(loss_figure)
 # **Dots mark where a curve is lowest.** IPO and conservative DPO have such a place, and beyond it they pull back. DPO
 # flattens out and never turns. Robust DPO goes below 0 and on: a pair that is right by far *earns* something, to pay
 # for the wrong labels among the others.
-#
+
+# %% [markdown]
+# All four with sliders. Here the gap is in nats a response; IPO takes it per token, so move the tokens too. $\varepsilon$ is
+# `flipped`. Where a gradient changes its sign, the loss pulls the pair *back*.
+
+# %%
+from prefnb import explorer
+
+explorer.show({"DPO": dpo, "IPO": ipo, "conservative DPO": conservative_dpo, "robust DPO": robust_dpo},
+              beta=(0.05, 2.0, 0.5, 0.05), tau=(0.05, 2.0, 0.5, 0.05), flipped=(0.0, 0.45, 0.2, 0.05))
+
+# %% [markdown]
 # ## Without pairs: KTO
 #
 # Thumbs up and thumbs down come one at a time. What is a single response compared with? KTO takes a **reference point**
