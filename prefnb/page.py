@@ -49,19 +49,10 @@ class Moved:
         return float(((self.margins > 0) + 0.5 * (self.margins == 0)).mean())
 
 
-def moved(
-    policy: torch.nn.Module,
-    reference: torch.nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
-    p: Judging,
-    prompts: list,
-    pairs: Examples,
-) -> Moved:
-    """Measure it on held-out pairs and, for the KL, on the policy's answers to `KL_PROMPTS` of the prompts."""
-    before, after = course.reference(reference, pairs).all(), DatasetLogprobs.compute(policy, pairs).all()
-    change = [(getattr(after, side).sum - getattr(before, side).sum).cpu().numpy() for side in ("chosen", "rejected")]
-    kl = course.sampled_kl(policy, reference, tokenizer, prompts[:KL_PROMPTS], max_new_tokens=p.max_response_tokens)
-    return Moved(*change, kl)
+def changes(policy: torch.nn.Module, reference: torch.nn.Module, pairs: Examples) -> dict[str, list[np.ndarray]]:
+    """{side: by how much every token of every held-out response has become likelier, in nats, one (length,) a pair}."""
+    before, after = course.reference(reference, pairs), DatasetLogprobs.compute(policy, pairs)
+    return {side: [(b - a).numpy() for a, b in zip(before.tokens[side], after.tokens[side])] for side in ("chosen", "rejected")}
 
 
 def show(
@@ -79,10 +70,14 @@ def show(
     shown below, if not those of these two."""
     many = PAIRS if comparison.gold else OWN_PAIRS
     pairs = course.pair_examples(p, tokenizer, "test", limit=many)
-    found = moved(policy, reference, tokenizer, p, comparison.prompts, pairs)
+    tokens = changes(policy, reference, pairs)
+    d = {side: np.array([float(one.sum()) for one in each]) for side, each in tokens.items()}
+    asked = comparison.prompts[:KL_PROMPTS]
+    kl = course.sampled_kl(policy, reference, tokenizer, asked, max_new_tokens=p.max_response_tokens)
+    found = Moved(d["chosen"], d["rejected"], kl)
     display(plot(label, history, found, comparison))
     widgets.say(summary(label, found, comparison))
-    show_strips(policy, reference, tokenizer, pairs)
+    show_strips(tokens, found.margins, tokenizer, pairs)
     if not comparison.gold:
         rows = data.Source(p.dataset).pairs("test", limit=many, seed=p.seed).select(pairs.kept)
         lengths = {side: np.array([len(ids) for ids in of]) for side, of in pairs.responses.items()}
@@ -91,16 +86,13 @@ def show(
 
 
 def show_strips(
-    policy: torch.nn.Module, reference: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, pairs: Examples
+    tokens: dict[str, list[np.ndarray]], margins: np.ndarray, tokenizer: PreTrainedTokenizerBase, pairs: Examples
 ) -> None:
     """A held-out pair, token by token: how much likelier each has become. It is the one of middling margin, so that nobody
     has picked it for what it shows."""
-    before, after = course.reference(reference, pairs), DatasetLogprobs.compute(policy, pairs)
-    change = {side: [b - a for a, b in zip(before.tokens[side], after.tokens[side])] for side in ("chosen", "rejected")}
-    margins = [float(w.sum() - l.sum()) for w, l in zip(change["chosen"], change["rejected"])]
     middle = int(np.argsort(margins)[len(margins) // 2])
-    strips = [(side, [tokenizer.decode([one]) for one in pairs.responses[side][middle]], change[side][middle].tolist())
-              for side in ("chosen", "rejected")]  # fmt: skip
+    strips = [(side, [tokenizer.decode([one]) for one in pairs.responses[side][middle]], tokens[side][middle].tolist())
+              for side in tokens]  # fmt: skip
     asked = tokenizer.decode(pairs.prompt_ids[middle], skip_special_tokens=True)
     display(widgets.HTML(f"<div {widgets.NO_MATH}>{html.escape(asked)}</div>" + widgets.strips_html(strips)))
 

@@ -32,12 +32,13 @@ def history_of(*names):
 
 
 def test_a_policy_that_has_not_moved_has_moved_by_nothing(tokenizer, p):
-    """Before training: no log-prob has changed, the KL is 0, and pairs are half right, since margins of 0 count half."""
+    """Before training: no token's log-prob has changed, and pairs are half right, since margins of 0 count half."""
     policy, start = random_model(tokenizer), random_model(tokenizer)
     pairs = course.pair_examples(p, tokenizer, "test", limit=page.PAIRS)
-    found = page.moved(policy, start, tokenizer, p, PROMPTS, pairs)
-    assert len(found.chosen) > 100 and abs(found.chosen).max() < 1e-3 and abs(found.kl["k3"]) < 1e-6
-    zero = page.Moved(np.zeros(4), np.zeros(4), found.kl)
+    found = page.changes(policy, start, pairs)
+    assert list(map(len, found["chosen"])) == list(map(len, pairs.responses["chosen"])) and len(pairs) > 100
+    assert max(abs(one).max() for side in found.values() for one in side) < 1e-3
+    zero = page.Moved(np.zeros(4), np.zeros(4), {})
     assert zero.accuracy == 0.5
 
 
