@@ -668,9 +668,22 @@ if gold:
                "something out")
 widgets.say(effect + ".")
 
-# %%
-widgets.show_answers(comparison, ("SFT", "SFT, length penalty", "small subset"))
+# %% [markdown]
+# ## One page of results
+#
+# The same in every notebook: what training did to the policy (above), and to its answers (below). Grey is the base, green "SFT in
+# view"; the band of a curve is the spread of its batches, a line in a heap its mean, an interval one of 95% over prompts.
+# Margins and changes of log-prob are those of 128 held-out *preference* pairs, which SFT has never seen: both responses of a
+# pair are answers, so both become likelier. The KL is from the base. Then read some answers: a number never replaces reading.
 
+# %%
+from prefnb import page
+
+if gold:
+    page.show("SFT in view", policy, base, tokenizer, p, history=history,
+              comparison=comparison, read=("SFT", "SFT, length penalty", "small subset"))
+else:
+    widgets.show_answers(comparison, ("SFT", "SFT, length penalty", "small subset"))
 
 # %% [markdown]
 # ## The long runs beside this one

@@ -98,7 +98,7 @@ def settings_of(name):
     source = (NOTEBOOKS / f"{name}.py").read_text(encoding="utf-8")
     told = re.search(r"parameters\.check\(\s*globals\(\), ([\w., ]+)", source).group(1)
     rooms = {"methods": methods, "course": course, "again": again}
-    paths = [one.strip().split(".") for one in told.split(",") if one.strip()]
+    paths = [one.strip().split(".") for one in told.split(",") if "." in one]
     return [reduce(getattr, rest, rooms[first]) for first, *rest in paths]
 
 
@@ -121,6 +121,17 @@ def test_parameters_are_checked_before_anything_else(name):
     """A check that stands below the first long cell, so that a typing error costs a minute."""
     code = [text for kind, text, _ in cells(NOTEBOOKS / f"{name}.py") if kind == "code"]
     assert "preset" in code[0] and re.search(r"parameters\.check\(\s*globals\(\)", code[1])
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name[:2] not in ("00", "05", "11", "14")])
+def test_a_method_s_notebook_has_the_page_of_results_and_its_sections_in_order(name):
+    """A notebook in which a reader looks in vain for what all others have, or finds the verdict before the results."""
+    source = (NOTEBOOKS / f"{name}.py").read_text(encoding="utf-8")
+    headings = re.findall(r"^# ## (.+)$", source, re.MULTILINE)
+    places = [next(i for i, one in enumerate(headings) if word in one) for word in
+              ("One page of results", "The long run", "we measured", "Exercises", "What you")]  # fmt: skip
+    assert places == sorted(places) and source.count("page.show(") == 1 and source.count("beside.show(") == 1
+    assert source.count("beside.show_verdicts(") >= 1 and re.search("ou will see", source.split("# %% tags")[0])
 
 
 def rates_against_sft(name):
