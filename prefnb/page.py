@@ -77,23 +77,27 @@ def show(
     found = Moved(d["chosen"], d["rejected"], kl)
     display(plot(label, history, found, comparison))
     widgets.say(summary(label, found, comparison))
-    show_strips(tokens, found.margins, tokenizer, pairs)
+    rows = data.Source(p.dataset).pairs("test", limit=many, seed=p.seed).select(pairs.kept)
+    show_strips(tokens, found.margins, tokenizer, pairs, rows)
     if not comparison.gold:
-        rows = data.Source(p.dataset).pairs("test", limit=many, seed=p.seed).select(pairs.kept)
         lengths = {side: np.array([len(ids) for ids in of]) for side, of in pairs.responses.items()}
         own_data.show(found.margins, rows, lengths, tokenizer, pocket_model=p.model == "pocket")
     widgets.show_answers(comparison, read or (comparison.baseline, label))
 
 
 def show_strips(
-    tokens: dict[str, list[np.ndarray]], margins: np.ndarray, tokenizer: PreTrainedTokenizerBase, pairs: Examples
+    tokens: dict[str, list[np.ndarray]],
+    margins: np.ndarray,
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: Examples,
+    rows: Sequence[dict],
 ) -> None:
     """A held-out pair, token by token: how much likelier each has become. It is the one of middling margin, so that nobody
     has picked it for what it shows."""
     middle = int(np.argsort(margins)[len(margins) // 2])
     strips = [(side, [tokenizer.decode([one]) for one in pairs.responses[side][middle]], tokens[side][middle].tolist())
               for side in tokens]  # fmt: skip
-    asked = tokenizer.decode(pairs.prompt_ids[middle], skip_special_tokens=True)
+    asked = rows[middle]["prompt"][-1]["content"]
     display(widgets.HTML(f"<div {widgets.NO_MATH}>{html.escape(asked)}</div>" + widgets.strips_html(strips)))
 
 

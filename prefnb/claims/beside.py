@@ -104,7 +104,7 @@ def show_verdicts(
     for number in also if results else ():
         one = table.CLAIMS[number]
         rows.append(with_long_run(f"{number}: {one.text}", one.figure, "not measured", "", (number, None), results=results))
-    seeds = f"long runs ({seeds_of(results, 'sft')})" if results else "long runs"
+    seeds = f"long runs ({seeds_of(results, 'dpo')})" if results else "long runs"
     widgets.show_table(["claim", "the paper", ours, seeds, "verdict"], *rows)
     count = {word: sum(row[-1].startswith(f"**{word}") for row in rows) for word in (table.HOLDS, table.FAILS, table.OPEN)}
     widgets.say(f"**Of {len(rows)} rows {count[table.HOLDS]} hold here, {count[table.FAILS]} do not, and "
