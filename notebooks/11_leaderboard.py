@@ -50,6 +50,7 @@ import numpy as np
 from IPython.display import display
 from prefnb import course, evaluate, judges, models, plots, widgets
 from prefnb.claims import beside, pictures, table
+from prefnb.claims.arms import ARMS
 from prefnb.claims.measure import test_prompts
 from prefnb.claims.results import TIE, Results
 from prefnb.files import write_json
@@ -143,8 +144,9 @@ widgets.say(f"**{BOARD[best]} is first, {told} {BOARD[second]}** ({lead} in win 
 # it says how far each place could move.
 
 # %%
-shared = max((runs.seeds(arm) for arm in board), key=len)
-kept = {BOARD[arm]: np.stack([runs.scores(arm, one) for one in shared]) for arm in board if runs.seeds(arm) == shared}
+shared = runs.seeds(*(arm for arm in board if not ARMS[arm.removesuffix("_5")].explains))
+kept = {BOARD[arm]: np.stack([runs.scores(arm, one) for one in shared]) for arm in board
+        if set(shared) <= set(runs.seeds(arm))}
 ranks = evaluate.rank_ranges(kept, tie=TIE, seed=p.seed)
 display(pictures.plot_ranks(ranks))
 firm = [label for label, (_, _, low, high) in ranks.items() if low == high]
@@ -208,8 +210,10 @@ display(pictures.plot_against(runs, "seconds", "seconds of training, one core", 
 # %%
 moved = [runs.rate(arm).mean - pictures.length_controlled(runs, arm).rate for arm in board]
 changed = board[int(np.argmax(np.abs(moved)))]
-widgets.say(f"**Length explains little of most wins**: at equal length the rates move by {np.mean(np.abs(moved)):.3f} on "
-            f"average, and by {np.abs(moved).max():.3f} at most ({BOARD[changed]}).")
+still = sum(pictures.length_controlled(runs, arm).rate > 0.5 for arm in board if runs.rate(arm).sign > 0)
+wins = sum(runs.rate(arm).sign > 0 for arm in board)
+widgets.say(f"**Part of a win is length**: at equal length the rates move by {np.mean(np.abs(moved)):.3f} on average, and by "
+            f"{np.abs(moved).max():.3f} at most ({BOARD[changed]}). **Of {wins} policies that beat SFT {still} still do.**")
 
 # %% [markdown]
 # ## How much data, how strong a penalty
@@ -226,6 +230,12 @@ more = runs.lead("dpo", "dpo_512")
 strongest = runs.rate("minimum_likelihood_alpha_10")
 widgets.say(f"**Eight times the pairs bring DPO {more}** in win rate over SFT. **Minimum likelihood at the paper's alpha of 10 "
             f"wins {strongest}** against SFT.")
+points = {name: max(grid.values(), key=lambda point: point["gold"]) for name, grid in runs.grids.items() if name in runs}
+fell = {name: runs.gold(name).mean - point["gold"] for name, point in points.items()}
+worst = min(fell, key=fell.get)
+widgets.say(f"**A grid can promise too much.** For {BOARD.get(worst, worst)} it chose {points[worst]['settings']} on few pairs, where the "
+            f"mean gold score was {points[worst]['gold']:.2f}; at length the same settings end at {runs.gold(worst).mean:.2f}. A "
+            "penalty without a bound does its good early, and goes on.")
 
 # %% [markdown]
 # ## Why the strong penalty loses
@@ -333,11 +343,25 @@ check_exercises()
 # ## What you have seen
 #
 # - Two kinds of luck, and that an interval which knows one of them promises too much.
-# - Two boards. The proxy is a good guide to the order, and flatters whoever was trained on it.
-# - Which differences between methods are real at this size, and that many are small beside the step from SFT to any of them.
+# - Two boards, and who looks good on one of them only.
+# - Which differences between methods are real at this size, and where the picture is grey.
+# - What a win costs in tokens, in distance and in time.
+# - Why a strong penalty on the model's own favourite harms.
 # - Twenty claims with verdicts, and for those without one, what it would take.
 #
 # Previous: [10_grpo](10_grpo.ipynb). Next: [13_relatives](13_relatives.ipynb), on other losses and on wrong labels.
+#
+# ### So, who wins, by how much, and how sure can we be?
+
+# %%
+by_judge = [arm for arm in board if arm in ("rloo", "grpo", "multi_objective")]
+by_pairs = max((arm for arm in board if arm not in (*by_judge, "base")), key=lambda arm: runs.rate(arm).mean)
+hacked = runs.rate("rloo_proxy"), runs.rate("rloo_proxy", name="proxy")
+widgets.say(f"""**{' or '.join(first)} could be first.** What learns from the gold judge itself wins
+{min(runs.rate(arm).mean for arm in by_judge):.2f} to {max(runs.rate(arm).mean for arm in by_judge):.2f} over SFT; no real data have such a
+judge. Of what learns from pairs {BOARD[by_pairs]} goes furthest: {runs.rate(by_pairs)}. **The same RLOO on the proxy is worth
+{hacked[0].mean:.2f} in truth and {hacked[1].mean:.2f} to the proxy itself**: whom one learns from matters more than how. And {grey} of
+{len(duels) // 2} comparisons cannot be told with all of this; a single short run would have told fewer.""")
 
 # %%
 folder = Path(p.output_dir)

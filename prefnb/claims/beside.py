@@ -124,7 +124,32 @@ def show_why(results: Results | None) -> None:
         leads = {told: results.lead(f"why_{label}_{change}", f"why_{label}_as_is")
                  for change, told in pictures.CHANGES.items() if change != "as_is"}  # fmt: skip
         widgets.say(f"- **{name}: {as_is} over SFT.** Compared with that: "
-                    + "; ".join(f"{told} is {words[lead.sign]} ({lead})" for told, lead in leads.items()) + ".")  # fmt: skip
+                    + "; ".join(f"{told}: {words[lead.sign]} ({lead})" for told, lead in leads.items()) + ".")  # fmt: skip
+    widgets.say(why_in_words(results))
+
+
+def why_in_words(results: Results) -> str:
+    """What the changes at alpha 10 say together."""
+    as_is = results.rate("why_tanh_mean_as_is")
+    sign = {change: results.lead(f"why_tanh_mean_{change}", "why_tanh_mean_as_is").sign for change in pictures.CHANGES}
+    if as_is.sign >= 0:
+        return f"**Here the strong penalty does no harm ({as_is} over SFT), so there is none to explain.**"
+    favourite = {
+        1: "It is the *favourite* that must not be touched: on a sample in its place the same penalty does less harm",
+        0: "It makes no difference whether the favourite or a sample is pushed down",
+        -1: "On a sample in the favourite's place the penalty does more harm still",
+    }[sign["sample"]]
+    deserved = {
+        1: "so it does where only those favourites are pushed down that are worse than the rejected answer",
+        0: "whether the answer deserved it makes no difference",
+        -1: "where the answer deserved it the harm is greater",
+    }[sign["worse"]]
+    vote = {
+        1: "With the weights of other pairs it does less harm, so the vote picks the wrong ones",
+        0: "With the weights of other pairs it does as much, so the vote has nothing to do with it",
+        -1: "With the weights of other pairs it does more, so the vote does know something, and not enough",
+    }[sign["exchanged"]]
+    return f"**{favourite}; {deserved}. {vote}.**"
 
 
 def with_long_run(
