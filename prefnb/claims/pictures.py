@@ -178,14 +178,23 @@ def plot_heat(results: Results) -> Figure:
 
 def plot_against(results: Results, name: str, label: str, logarithmic: bool = False) -> Figure:
     """Mean gold score against another figure of every policy that was fine-tuned, e.g. "mean_length", "kl.k3" or
-    "seconds"; a dot a seed."""
+    "seconds"; a dot a seed. Policies far below SFT are named above the picture: they would squeeze the others."""
     arms = [arm for arm in on_board(results) if arm != "base"]
+    floor = results.gold("sft").mean - 0.5
+    shown = sorted((arm for arm in arms if results.gold(arm).mean >= floor), key=lambda arm: results.gold(arm).mean)
+    below = [f"{BOARD[arm]} ({results.gold(arm).mean:.1f})" for arm in arms if arm not in shown]
     shades = label_colours(arms)
-    figure, axis = subplots(figsize=(8, 3.6))
-    for arm in arms:
+    figure, axis = subplots(figsize=(8, 3.8))
+    places = np.linspace(0.02, 0.98, len(shown))
+    for arm, place in zip(shown, places):
         x, y = results.figure(arm, name), results.figure(arm, "gold")
-        axis.plot(x, y, "o", color=shades[arm], alpha=0.6, markersize=4)
-        axis.annotate(BOARD[arm], (np.nanmean(x), y.mean()), (4, 3), textcoords="offset points", fontsize=7, color="#333333")
+        axis.plot(x, y, "o", color=shades[arm], alpha=0.7, markersize=4)
+        axis.annotate(
+            BOARD[arm], (np.nanmean(x), y.mean()), (1.03, place), textcoords="axes fraction", fontsize=7.5, va="center",
+            color=shades[arm], arrowprops={"arrowstyle": "-", "color": shades[arm], "linewidth": 0.4, "alpha": 0.6},
+        )  # fmt: skip
+    if below:
+        axis.set_title(f"far below, and not shown: {', '.join(below)}", fontsize=8, color="#666666")
     axis.set(xlabel=label, ylabel="gold score", xscale="log" if logarithmic else "linear")
     return figure
 
