@@ -80,7 +80,8 @@ def verdict(results: Results, arm: str, label: str, live: WinRate | None) -> str
     """The long run's win rate in a sentence, and whether the live run says the same."""
     rate = results.rate(arm)
     word = {1: "beats", -1: "loses to", 0: "cannot be told from"}
-    told = f"**At length ({seeds_of(results, arm)}) {label} {word[rate.sign]} SFT: {rate}.**"
+    name = pictures.BOARD.get(arm, label)
+    told = f"**At length ({seeds_of(results, arm)}) {name} {word[rate.sign]} SFT: {rate}.**"
     if live is None:
         return told
     low, high = live.interval
@@ -175,13 +176,13 @@ def parts_of(of: tuple, results: Results) -> list[table.Part]:
 
 
 def show_zoo(name: str, label: str, comparison: Comparison, p: parameters.Settings) -> None:
-    """The first answers of the policy that comes with the package, beside those of this run."""
+    """Answers of the policy that comes with the package to the first prompts, beside those of this run."""
     policy, tokenizer = models.zoo(name), models.load_tokenizer("pocket")
-    settings = dict(draws=4, temperature=0.7, max_new_tokens=p.max_response_tokens)
-    drawn = answers_of(policy, tokenizer, comparison.prompts, **settings)
-    labels = [one for one in (comparison.baseline, label) if one in comparison.answers]
-    answers = {one: comparison.texts(one)[:SHOWN] for one in labels} | {f"{label}, long run": [one.text for one in drawn[::4]][:SHOWN]}
     prompts = comparison.prompts[:SHOWN]
+    drawn = answers_of(policy, tokenizer, prompts, draws=1, temperature=0.7, max_new_tokens=p.max_response_tokens)
+    labels = [one for one in (comparison.baseline, label) if one in comparison.answers]
+    name = pictures.BOARD.get(ZOO[name], label)
+    answers = {one: comparison.texts(one)[:SHOWN] for one in labels} | {f"{name}, long run": [one.text for one in drawn]}
     judge = GoldJudge()
     scores = {one: judge(prompts, said) for one, said in answers.items()}
     display(widgets.HTML(widgets.responses_html(prompts, answers, scores, comparison.categories[:SHOWN])))

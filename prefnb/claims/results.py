@@ -44,6 +44,8 @@ class Estimate:
 
     def __str__(self) -> str:
         plus, (low, high) = "" if self.null else "+", self.interval
+        if np.isinf(low):
+            return f"{self.mean:{plus}.3f} (one seed, which knows nothing of others)"
         return f"{self.mean:{plus}.3f} [{low:{plus}.3f}, {high:{plus}.3f}]"
 
 
