@@ -123,7 +123,7 @@ def plot(label: str, history: History, found: Moved, comparison: Comparison) -> 
         axes[1, 3].set_axis_off()
     _heap(axes[1, 1], {name: comparison.lengths(name).ravel() for name in names}, names)
     axes[1, 1].set(title="length, tokens")
-    axes[1, 1].legend()
+    figure.legend(*axes[1, 1].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     _flaws(axes[1, 2], comparison, names)
     return figure
 

@@ -19,6 +19,7 @@ from prefnb.plots import TITLES, colours, subplots
 from prefnb.training import History
 
 SHOWN = 3  # prompts whose answers are shown
+PARTS = 16  # stretches of training whose means a curve is made of: single batches are noise
 NONE = "The long runs are of the pocket world: of other data they say nothing."
 
 
@@ -65,13 +66,17 @@ def plot_beside(results: Results, arm: str, history: History, metrics: Sequence[
     figure, axes = subplots(1, len(metrics), figsize=(8, 2.6), squeeze=False)
     for axis, name in zip(axes.flat, metrics):
         steps, values = results.curve(arm, name)
+        groups = np.array_split(np.arange(len(steps)), min(PARTS, len(steps)))
+        steps = np.array([steps[group].mean() for group in groups])
+        values = np.stack([values[:, group].mean(1) for group in groups], 1)
         axis.fill_between(steps, values.min(0), values.max(0), color="#BBBBBB", alpha=0.6, linewidth=0)
         axis.plot(steps, values.mean(0), color="#777777", linewidth=1, label=f"long run, {seeds_of(results, arm)}")
         where, seen = history[name]
-        parts = np.array_split(np.arange(len(seen)), min(32, len(seen)))
+        parts = np.array_split(np.arange(len(seen)), min(PARTS, len(seen)))
         shown = [(where[part].mean(), np.nanmean(seen[part])) for part in parts]
         axis.plot(*zip(*shown), color=colours([label])[label], label=f"{label}, this run")
-        axis.set(title=TITLES.get(name, name), xlabel="step")
+        axis.set_title(TITLES.get(name, name), fontsize=8.5)
+        axis.set_xlabel("step")
     figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return figure
 
