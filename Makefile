@@ -1,6 +1,6 @@
 # make run    executes the DPPO notebook and prints the win rates it measured
 # make test   unit tests, then every notebook at its defaults
-# make lab    opens JupyterLab in notebooks/
+# make lab    opens JupyterLab, with notebook 00
 # make book   executes every notebook in place, with outputs, and refreshes figures/
 # make made   trains again what comes ready-made with the package (data/made)
 # make rates  trains every method at every learning rate of one grid, and says which the defaults are
@@ -25,7 +25,7 @@ test: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(AT_ONCE) --nbmake --nbmake-timeout=900 notebooks
 
 lab: .venv/installed
-	cd notebooks && ../$(BIN)/jupyter lab
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/00_pocket_world.ipynb
 
 book: .venv/installed
 	$(BIN)/python -m prefnb.book
