@@ -766,11 +766,11 @@ widgets.say(f"**Training moved {max(accuracy, key=accuracy.get)} the right way m
 #
 # This run saw few pairs, once. The **long runs** train DPPO with minimum likelihood with several seeds, each on
 # thousands of pairs and from an SFT model of its own, at a learning rate and a strength that a grid chose by answers
-# to *training* prompts. The grid offered it $\alpha$ = 0.01, 0.1 and 1; what 10 does is in the sweep of [notebook
-# 11](11_leaderboard.ipynb), which shows all of the long runs. So where this run has another $\alpha$ and disagrees,
-# suspect the strength before the seed. They were made once, by `make claims`, and are the one thing on this page,
-# apart from what comes ready-made, that was not computed in this run. In the pictures the grey band reaches from the
-# lowest seed to the highest.
+# to *training* prompts. The grid offered it $\alpha$ = 0.01, 0.1 and 1, on a quarter of the pairs. The long runs then take four
+# times as many steps with a penalty that has no bound: whether what helped early still helps late is the question to bring
+# to the figures. ([Notebook 11](11_leaderboard.ipynb) shows all of the long runs, and every strength up to 10.) They were made
+# once, by `make claims`, and are the one thing on this page, apart from what comes ready-made, that was not computed in this
+# run. In the pictures the grey band reaches from the lowest seed to the highest.
 
 # %%
 from prefnb.claims import beside
@@ -979,6 +979,7 @@ if comparison.judge:
                 f"{best_dppo}; it leads DPO by {found}: **{helped[word]}**. The penalty acts on every token of the "
                 "favourite answer, on what is right in it too"
                 + ("; the table of flaws says what went." if gold else "."))
+    widgets.say(beside.favourite_in_words(beside.results_of(p)))
     for label in ("DPO", "DPPO"):
         low, high = comparison.win_rates[label].interval
         print(f"{label}'s win rate over SFT: {comparison.win_rates[label].rate:.3f} ± {(high - low) / 2:.3f} (95%)")

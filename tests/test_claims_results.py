@@ -171,3 +171,22 @@ def test_a_verdict_is_the_long_run_s_where_there_is_one_and_says_whether_this_ru
     assert seen[1] == "**Of 6 rows 4 hold here, 2 do not, and 0 cannot be told.**"
     beside.show_verdicts(SimpleNamespace(dataset="mine.jsonl"), rows, also=[2])
     assert [word.removesuffix(" (one seed)") for word in seen[2]] == [f"**{row[3]}**" for row in rows]
+
+
+def test_what_harms_is_said_by_the_signs_of_what_was_changed(folder):
+    """An explanation that reads the same whatever the experiment gave."""
+    found = Results(folder)
+    arms, rng = found.arms, np.random.default_rng(1)
+    for change, better in (("as_is", -1.0), ("worse", 1.0), ("sample", 1.0), ("exchanged", -1.0)):
+        arms[f"why_tanh_mean_{change}"] = {seed: figures(rng, better, False) for seed in range(SEEDS)}
+    said = beside.favourite_in_words(found)
+    assert "no penalty beats DPO" in said and "the *favourite* that must not be touched" in said and "it does as much" in said
+    arms["why_tanh_mean_sample"] = {seed: figures(rng, -3.0, False) for seed in range(SEEDS)}
+    again = Results(folder)
+    again.arms.update(arms)
+    assert "does more harm still" in beside.why_in_words(again)
+    arms["why_tanh_mean_as_is"] = {seed: figures(rng, 1.0, False) for seed in range(SEEDS)}
+    better = Results(folder)
+    better.arms.update(arms)
+    assert "does no harm" in beside.why_in_words(better)
+    assert beside.favourite_in_words(None) == "The long runs have nothing to say of it here."

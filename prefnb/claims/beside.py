@@ -134,6 +134,16 @@ def show_why(results: Results | None) -> None:
     widgets.say(why_in_words(results))
 
 
+def favourite_in_words(results: Results | None) -> str:
+    """Whether unlearning one's own favourite answer helps, by the long runs: claim 1's figures, and what does the harm."""
+    row = table.CLAIMS[1].row(results) if results else None
+    if row is None or row.missing or "why_tanh_mean_as_is" not in results:
+        return "The long runs have nothing to say of it here."
+    better = [what for what, found, _ in row.parts if found.sign > 0]
+    said = f"{' and '.join(better)}" if better else "no penalty beats DPO"
+    return f"At length ({seeds_of(results, 'unlikelihood')}): **{said}** ({row}). {why_in_words(results)}"
+
+
 def why_in_words(results: Results) -> str:
     """What the changes at alpha 10 say together."""
     as_is = results.rate("why_tanh_mean_as_is")
