@@ -2,6 +2,7 @@
 # make test   unit tests, then every notebook at its defaults
 # make lab    opens JupyterLab, with notebook 00
 # make book   executes every notebook in place, with outputs, and refreshes figures/
+# make site   the book as a site, in build/site, without asking any other host
 # make made   trains again what comes ready-made with the package (data/made)
 # make rates  trains every method at every learning rate of one grid, and says which the defaults are
 # make claims   trains every policy that the claims of the papers need, and measures it (data/claims); may be interrupted
@@ -13,7 +14,7 @@ BIN := .venv/bin
 # A file a process, a thread a process: models this small gain little from a second thread.
 AT_ONCE := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: run test lab book made rates claims torture edited world-report
+.PHONY: run test lab book site made rates claims torture edited world-report
 
 run: .venv/installed
 	mkdir -p runs
@@ -29,6 +30,9 @@ lab: .venv/installed
 
 book: .venv/installed
 	$(BIN)/python -m prefnb.book
+
+site: .venv/installed
+	$(BIN)/python docs/build.py
 
 made: .venv/installed
 	$(BIN)/python -m prefnb.made
