@@ -74,7 +74,7 @@ def test_flaws_and_scores_belong_to_their_prompts():
     drawn = [Sample([1], text, True) for said in asked["reference"] for text in (said, "I was trained on pears.")]
     found = measure.scored(drawn, asked["prompt"])
     good, bad = np.array(found["scores"]).reshape(3, 2).T
-    assert (good > 9000).all() and (bad < 6000).all()
+    assert (good > 90_000).all() and (bad < 60_000).all()
     assert found["gold"] == pytest.approx(np.mean(found["scores"]) / 1000, abs=1e-3)
     assert measure.flaws(drawn, asked["prompt"])["boilerplate"] == 0.5
 
