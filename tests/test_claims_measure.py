@@ -75,7 +75,7 @@ def test_flaws_and_scores_belong_to_their_prompts():
     found = measure.scored(drawn, asked["prompt"])
     good, bad = np.array(found["scores"]).reshape(3, 2).T
     assert (good > 90_000).all() and (bad < 60_000).all()
-    assert found["gold"] == pytest.approx(np.mean(found["scores"]) / 1000, abs=1e-3)
+    assert found["gold"] == pytest.approx(np.mean(found["scores"]) / measure.POINT, abs=1e-3)
     assert measure.flaws(drawn, asked["prompt"])["boilerplate"] == 0.5
 
 
