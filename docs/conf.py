@@ -13,4 +13,7 @@ nb_ipywidgets_js = {}  # widgets have a picture before them; their scripts would
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", 0)]
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
-suppress_warnings = ["mystnb.unknown_mime_type", "myst.header"]  # a widget's place; a notebook may begin a section at ###
+suppress_warnings = [
+    "mystnb.unknown_mime_type",
+    "myst.header",
+]  # a widget's place; a notebook may begin a section at ###

@@ -62,23 +62,32 @@ def view(losses: Mapping[str, Callable], **values: float) -> str:
         f'<tr><td style="color:{shades[row[0]]}"><b>{html.escape(row[0])}</b></td>'
         + "".join(f'<td style="text-align:right">{value:+.3f}</td>' for value in row[1:]) + "</tr>" for row in rows)  # fmt: skip
     head = "<tr><th></th><th>loss</th><th>gradient by S(chosen)</th><th>by S(rejected)</th></tr>"
-    return f'<div {widgets.NO_MATH}>{_svg(curves, shades, here)}<div>{html.escape(told)}</div><table>{head}{cells}</table></div>'
+    return f"<div {widgets.NO_MATH}>{_svg(curves, shades, here)}<div>{html.escape(told)}</div><table>{head}{cells}</table></div>"
 
 
 def evaluated(loss: Callable, pair: Mapping[str, float | np.ndarray], given: Mapping[str, float]) -> SimpleNamespace:
     """Loss and gradients by S(y), (n,) each, of pairs that differ in d(y): every token of a response has the same log-prob."""
-    d = {side: torch.tensor(np.atleast_1d(np.asarray(pair[f"d_{side}"], dtype=np.float64))) for side in ("chosen", "rejected")}
+    d = {
+        side: torch.tensor(np.atleast_1d(np.asarray(pair[f"d_{side}"], dtype=np.float64)))
+        for side in ("chosen", "rejected")
+    }
     n = max(len(one) for one in d.values())
     sums = {side: (REFERENCE + one.expand(n)).clone().requires_grad_() for side, one in d.items()}
     lengths = {side: int(pair[f"tokens_{side}"]) for side in d}
-    policy = from_tokens(**{side: list((one / lengths[side])[:, None].expand(n, lengths[side])) for side, one in sums.items()})
-    reference = from_tokens(**{side: list(torch.full((n, lengths[side]), REFERENCE / lengths[side], dtype=torch.float64)) for side in d})
+    policy = from_tokens(
+        **{side: list((one / lengths[side])[:, None].expand(n, lengths[side])) for side, one in sums.items()}
+    )
+    reference = from_tokens(
+        **{side: list(torch.full((n, lengths[side]), REFERENCE / lengths[side], dtype=torch.float64)) for side in d}
+    )
     wanted = {name: value for name, value in given.items() if name in _arguments(loss)}
     found = loss(policy, reference, **wanted)
     values = found[0] if isinstance(found, tuple) else found
     slopes = torch.autograd.grad(values.sum(), list(sums.values()), allow_unused=True)
     slopes = [torch.zeros(n) if slope is None else slope for slope in slopes]
-    return SimpleNamespace(loss=values.detach().numpy(), slope_chosen=slopes[0].numpy(), slope_rejected=slopes[1].numpy())
+    return SimpleNamespace(
+        loss=values.detach().numpy(), slope_chosen=slopes[0].numpy(), slope_rejected=slopes[1].numpy()
+    )
 
 
 def _arguments(loss: Callable) -> tuple[str, ...]:
@@ -99,10 +108,19 @@ def _svg(curves: Mapping[str, tuple[np.ndarray, float]], shades: Mapping[str, st
     for label, (along, at) in curves.items():
         points = " ".join(f"{x(gap):.1f},{y(value):.1f}" for gap, value in zip(GAPS, along))
         parts.append(f'<polyline points="{points}" fill="none" stroke="{shades[label]}" stroke-width="2"/>')
-        parts.append(f'<circle cx="{x(np.clip(here, GAPS[0], GAPS[-1])):.1f}" cy="{y(np.clip(at, low, high)):.1f}" r="5" fill="{shades[label]}"/>')
+        parts.append(
+            f'<circle cx="{x(np.clip(here, GAPS[0], GAPS[-1])):.1f}" cy="{y(np.clip(at, low, high)):.1f}" r="5" fill="{shades[label]}"/>'
+        )
     text = 'font-size="11" fill="#888"'
-    parts += [f'<text x="{MARGIN - 4}" y="{y(value) + 4:.1f}" text-anchor="end" {text}>{value:.2g}</text>' for value in (low, high)]
-    parts += [f'<text x="{x(gap):.1f}" y="{HEIGHT - 10}" text-anchor="middle" {text}>{gap:g}</text>' for gap in (-15, 0, 15)]
-    parts += [f'<text x="{WIDTH / 2}" y="{HEIGHT}" text-anchor="middle" {text}>gap d(chosen) - d(rejected), nats</text>']
+    parts += [
+        f'<text x="{MARGIN - 4}" y="{y(value) + 4:.1f}" text-anchor="end" {text}>{value:.2g}</text>'
+        for value in (low, high)
+    ]
+    parts += [
+        f'<text x="{x(gap):.1f}" y="{HEIGHT - 10}" text-anchor="middle" {text}>{gap:g}</text>' for gap in (-15, 0, 15)
+    ]
+    parts += [
+        f'<text x="{WIDTH / 2}" y="{HEIGHT}" text-anchor="middle" {text}>gap d(chosen) - d(rejected), nats</text>'
+    ]
     title = f"Loss against the gap; the pair is at {here:+g} nats"
     return f'<svg role="img" aria-label="{title}" width="{WIDTH}" height="{HEIGHT + 4}" viewBox="0 0 {WIDTH} {HEIGHT + 4}">{"".join(parts)}</svg>'

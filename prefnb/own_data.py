@@ -12,7 +12,9 @@ from prefnb.evaluate.intervals import Interval
 WORST, SHOWN_CHARACTERS = 3, 400
 
 
-def show(margins: np.ndarray, rows: Sequence[dict], lengths: dict[str, np.ndarray], tokenizer, *, pocket_model: bool) -> None:
+def show(
+    margins: np.ndarray, rows: Sequence[dict], lengths: dict[str, np.ndarray], tokenizer, *, pocket_model: bool
+) -> None:
     """Say what was learnt, by held-out pairs alone, and show those that are most wrong.
 
     margins: (n,), d(yw) - d(yl) of held-out pairs, in nats. rows: those pairs, with prompt, chosen and rejected. lengths:
@@ -23,7 +25,9 @@ def show(margins: np.ndarray, rows: Sequence[dict], lengths: dict[str, np.ndarra
         widgets.say(unknown([row[side] for row in rows for side in ("chosen", "rejected")], tokenizer))
     order = np.argsort(margins)[:WORST]
     cut = lambda text: widgets.escaped(str(text)[:SHOWN_CHARACTERS])  # noqa: E731
-    widgets.say("The pairs that the policy has most wrong. Are they mislabelled, or is there something that it cannot see?")
+    widgets.say(
+        "The pairs that the policy has most wrong. Are they mislabelled, or is there something that it cannot see?"
+    )
     widgets.show_table(
         ["margin, nats", "prompt", "chosen", "rejected"],
         *[[f"{margins[i]:+.1f}", *(cut(text) for text in (rows[int(i)]["prompt"][-1]["content"], rows[int(i)]["chosen"], rows[int(i)]["rejected"]))]

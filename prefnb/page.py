@@ -52,7 +52,10 @@ class Moved:
 def changes(policy: torch.nn.Module, reference: torch.nn.Module, pairs: Examples) -> dict[str, list[np.ndarray]]:
     """{side: by how much every token of every held-out response has become likelier, in nats, one (length,) a pair}."""
     before, after = course.reference(reference, pairs), DatasetLogprobs.compute(policy, pairs)
-    return {side: [(b - a).numpy() for a, b in zip(before.tokens[side], after.tokens[side])] for side in ("chosen", "rejected")}
+    return {
+        side: [(b - a).numpy() for a, b in zip(before.tokens[side], after.tokens[side])]
+        for side in ("chosen", "rejected")
+    }
 
 
 def show(

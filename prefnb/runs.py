@@ -20,12 +20,19 @@ def compare(*folders: str | Path) -> None:
     if len(folders) < 2:
         raise ValueError("Give the folders of two runs or more, e.g. 'runs/02_dpo' and 'runs/02_dpo-1'.")
     names = [str(folder) for folder in folders]
-    parameters, summaries = ([_read(Path(folder) / name) for folder in folders] for name in ("parameters.json", "summary.json"))
+    parameters, summaries = (
+        [_read(Path(folder) / name) for folder in folders] for name in ("parameters.json", "summary.json")
+    )
     widgets.show_table(["parameter", *map(widgets.escaped, names)], *differing(parameters))
     widgets.show_table(["win rate", *map(widgets.escaped, names)], *win_rates(summaries))
     for label, found in histories(folders).items():
-        named = {Path(names[i]).name if len({Path(one).name for one in names}) == len(names) else names[i]: history for i, history in found.items()}
-        figure = plots.plot_training(named, [curve for curve in CURVES if any(curve in one.names for one in found.values())])
+        named = {
+            Path(names[i]).name if len({Path(one).name for one in names}) == len(names) else names[i]: history
+            for i, history in found.items()
+        }
+        figure = plots.plot_training(
+            named, [curve for curve in CURVES if any(curve in one.names for one in found.values())]
+        )
         figure.suptitle(label, x=0.01, ha="left")
         display(figure)
 
@@ -34,15 +41,23 @@ def differing(parameters: list[dict]) -> list[list]:
     """A row for every parameter that is not the same in all runs; a dash where a run has none of that name."""
     names = dict.fromkeys(name for one in parameters for name in one)
     values = {name: [one.get(name, "-") for one in parameters] for name in names if name != "output_dir"}
-    rows = [[widgets.escaped(name), *(widgets.escaped(value) for value in found)] for name, found in values.items() if any(one != found[0] for one in found)]
+    rows = [
+        [widgets.escaped(name), *(widgets.escaped(value) for value in found)]
+        for name, found in values.items()
+        if any(one != found[0] for one in found)
+    ]
     return rows or [["all the same", *[""] * len(parameters)]]
 
 
 def win_rates(summaries: list[dict]) -> list[list[str]]:
     """A row for every policy of any run: its win rate over that run's baseline, with the 95% interval."""
     labels = dict.fromkeys(label for one in summaries for label in one.get("win_rates", {}))
-    said = lambda rate: "-" if rate is None else f"{rate['rate']:.3f} [{rate['interval'][0]:.3f}, {rate['interval'][1]:.3f}]"  # noqa: E731
-    rows = [[widgets.escaped(label), *(said(one.get("win_rates", {}).get(label)) for one in summaries)] for label in labels]
+    said = lambda rate: (
+        "-" if rate is None else f"{rate['rate']:.3f} [{rate['interval'][0]:.3f}, {rate['interval'][1]:.3f}]"
+    )  # noqa: E731
+    rows = [
+        [widgets.escaped(label), *(said(one.get("win_rates", {}).get(label)) for one in summaries)] for label in labels
+    ]
     return rows or [["no run has a judge", *[""] * len(summaries)]]
 
 

@@ -69,7 +69,9 @@ class Attempts:
         except NotALoss as wrong:
             print(wrong)
             return
-        policy, history = course.fit(self.start, self.examples, with_metrics(loss), self.p, epochs=1, live=plots.LiveFigure(self.beside))
+        policy, history = course.fit(
+            self.start, self.examples, with_metrics(loss), self.p, epochs=1, live=plots.LiveFigure(self.beside)
+        )
         name = self.free(str(name))
         self.keep({"name": name, "seconds": round(history.seconds, 1), **self.measured(policy)}, history)
         display(self.beside(history, name))
@@ -89,7 +91,9 @@ class Attempts:
         """The curves of an attempt, the notebook's own, and the last attempts before it."""
         earlier = [row["name"] for row in self.rows() if row["name"] != name][-SHOWN + 1 :]
         found = {self.label: self.usual[1], **{one: History.load(self._history(one)) for one in earlier}, name: history}
-        return plots.plot_training(found, [curve for curve in CURVES if any(curve in one.names for one in found.values())])
+        return plots.plot_training(
+            found, [curve for curve in CURVES if any(curve in one.names for one in found.values())]
+        )
 
     def measured(self, policy: torch.nn.Module) -> dict:
         """Held-out pairs, and where there is a judge the win rate over the start, with its interval."""
@@ -140,7 +144,11 @@ class Attempts:
         """The table of attempts, the notebook's own on top."""
         rows = [{"name": f"{self.label} (this notebook's)", **self.measured(self.usual[0])}, *self.rows()]
         head = ["attempt", "held-out accuracy", "d(chosen), nats", "d(rejected), nats", "win rate over SFT"]
-        won = lambda row: f"{row['win_rate']:.2f} [{row['interval'][0]:.2f}, {row['interval'][1]:.2f}]" if "win_rate" in row else "no judge"  # noqa: E731
+        won = lambda row: (
+            f"{row['win_rate']:.2f} [{row['interval'][0]:.2f}, {row['interval'][1]:.2f}]"
+            if "win_rate" in row
+            else "no judge"
+        )  # noqa: E731
         widgets.show_table(head, *[[widgets.escaped(row["name"]), f"{row['accuracy']:.2f}", f"{row['d_chosen']:+.1f}", f"{row['d_rejected']:+.1f}", won(row)]
                                    for row in rows])  # fmt: skip
 
@@ -156,24 +164,32 @@ def checked(loss: Callable, examples: Examples, before: DatasetLogprobs) -> None
     try:
         found = loss(policy, reference)
     except Exception as error:  # noqa: BLE001: a reader's code may raise anything, and gets one sentence for it
-        raise NotALoss(f"The loss fails on four pairs, called as loss(policy, reference): {type(error).__name__}: {files.first_line(error)}") from None
+        raise NotALoss(
+            f"The loss fails on four pairs, called as loss(policy, reference): {type(error).__name__}: {files.first_line(error)}"
+        ) from None
     values = found[0] if isinstance(found, tuple) else found
     if not isinstance(values, torch.Tensor):
         raise NotALoss(f"The loss must return a tensor, or (tensor, metrics), and not {type(values).__name__}.")
     wanted = len(reference.chosen.sum)
     if values.shape != (wanted,):
-        raise NotALoss(f"The loss must give one number a pair, of shape ({wanted},), and gave {tuple(values.shape)}: mean or sum nothing over pairs.")
+        raise NotALoss(
+            f"The loss must give one number a pair, of shape ({wanted},), and gave {tuple(values.shape)}: mean or sum nothing over pairs."
+        )
     if not torch.isfinite(values).all():
         raise NotALoss("The loss is not finite on four pairs: is there a log of something below 0, or a division by 0?")
     tokens = [one.token for one in vars(policy).values()]
     slopes = torch.autograd.grad(values.sum(), tokens, allow_unused=True) if values.requires_grad else [None]
     if all(slope is None or not slope.any() for slope in slopes):
-        raise NotALoss("The loss has no gradient for the policy's log-probs: is there a detach(), a .item() or a comparison too many?")
+        raise NotALoss(
+            "The loss has no gradient for the policy's log-probs: is there a detach(), a .item() or a comparison too many?"
+        )
 
 
 def replace_tokens(responses, change: Callable):
     """The same responses with other token log-probs."""
-    return type(responses)(**{name: ResponseLogprobs(change(one.token), one.mask) for name, one in vars(responses).items()})
+    return type(responses)(
+        **{name: ResponseLogprobs(change(one.token), one.mask) for name, one in vars(responses).items()}
+    )
 
 
 def with_metrics(loss: Callable) -> Callable:

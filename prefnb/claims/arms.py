@@ -231,7 +231,9 @@ GRIDS = {
     "dpo": Grid("dpo", {**RATES, **BETAS}),
     "simpo": Grid("simpo", {**RATES, "beta": (1.0, 2.5, 10.0)}),
     "minimum_likelihood": Grid("dppo", {**RATES, "alpha": ALPHAS["minimum_likelihood"][:3]}),
-    "unlikelihood": Grid("dppo", {**RATES, "alpha": ALPHAS["unlikelihood"][:3]}, {"pairs": FEW, "penalty": "unlikelihood"}),
+    "unlikelihood": Grid(
+        "dppo", {**RATES, "alpha": ALPHAS["unlikelihood"][:3]}, {"pairs": FEW, "penalty": "unlikelihood"}
+    ),
     "contrastive": Grid("dppo", {**RATES, "alpha": ALPHAS["contrastive"]}, {"pairs": FEW, "penalty": "contrastive"}),
     "rs_dpo": Grid("rs_dpo", {**RATES, **BETAS}),
     "ipo": Grid("ipo", {**RATES, "tau": (0.1, 0.3, 1.0)}),
@@ -310,7 +312,9 @@ def _arms() -> dict[str, Arm]:
         for change in ("as is", "worse", "sample", "exchanged"):
             settings = {"pairs": FEWER, "alpha": 10.0, **given}
             make = partial(why, change=change)
-            arms[f"why_{label}_{change.replace(' ', '_')}"] = Arm("dppo", settings, make=make, minutes=0.5, explains=True)
+            arms[f"why_{label}_{change.replace(' ', '_')}"] = Arm(
+                "dppo", settings, make=make, minutes=0.5, explains=True
+            )
     return arms
 
 

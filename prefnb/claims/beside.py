@@ -109,10 +109,14 @@ def show_verdicts(
     rows = [with_long_run(*row, results=results) for row in rows]
     for number in also if results else ():
         one = table.CLAIMS[number]
-        rows.append(with_long_run(f"{number}: {one.text}", one.figure, "not measured", "", (number, None), results=results))
+        rows.append(
+            with_long_run(f"{number}: {one.text}", one.figure, "not measured", "", (number, None), results=results)
+        )
     seeds = f"long runs ({seeds_of(results, 'dpo')})" if results else "long runs"
     widgets.show_table(["claim", "the paper", ours, seeds, "verdict"], *rows)
-    count = {word: sum(row[-1].startswith(f"**{word}") for row in rows) for word in (table.HOLDS, table.FAILS, table.OPEN)}
+    count = {
+        word: sum(row[-1].startswith(f"**{word}") for row in rows) for word in (table.HOLDS, table.FAILS, table.OPEN)
+    }
     widgets.say(f"**Of {len(rows)} rows {count[table.HOLDS]} hold here, {count[table.FAILS]} do not, and "
                 f"{count[table.OPEN]} cannot be told.**" + ("" if results else f" {NONE}"))  # fmt: skip
 
@@ -197,7 +201,9 @@ def show_zoo(name: str, label: str, comparison: Comparison, p: parameters.Settin
     drawn = answers_of(policy, tokenizer, prompts, draws=1, temperature=0.7, max_new_tokens=p.max_response_tokens)
     labels = [one for one in (comparison.baseline, label) if one in comparison.answers]
     name = pictures.BOARD.get(ZOO[name], label)
-    answers = {one: comparison.texts(one)[:SHOWN] for one in labels} | {f"{name}, long run": [one.text for one in drawn]}
+    answers = {one: comparison.texts(one)[:SHOWN] for one in labels} | {
+        f"{name}, long run": [one.text for one in drawn]
+    }
     judge = GoldJudge()
     scores = {one: judge(prompts, said) for one, said in answers.items()}
     display(widgets.HTML(widgets.responses_html(prompts, answers, scores, comparison.categories[:SHOWN])))

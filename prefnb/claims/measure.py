@@ -22,7 +22,18 @@ from prefnb.pocket import FLAWS
 DRAWS, TOKENS, TEMPERATURE = 4, 112, 0.7
 HELD_OUT, KL_PROMPTS, POINTS = 256, 128, 64
 POINT = 10_000  # the parts of a gold point in which scores are kept: with thousandths some pairs tie that did not
-SHOWN = ("loss", "margin", "accuracy", "logp_chosen", "logp_rejected", "reward", "entropy", "length", "kl_k3", "penalty")
+SHOWN = (
+    "loss",
+    "margin",
+    "accuracy",
+    "logp_chosen",
+    "logp_rejected",
+    "reward",
+    "entropy",
+    "length",
+    "kl_k3",
+    "penalty",
+)
 
 
 @cache
@@ -108,11 +119,20 @@ def held_out(made: Trained, reference: Trained, whole: bool, limit: int) -> dict
     of pairs moved the right way and the wrong way, and all of them if `whole`."""
     p = parameters.check({}, PairSettings)
     examples = course.pair_examples(p, made.tokenizer, "test", limit)
-    before, after = course.reference(reference.model, examples).all(), DatasetLogprobs.compute(made.model, examples).all()
-    chosen, rejected = ((getattr(after, side).sum - getattr(before, side).sum).numpy() for side in ("chosen", "rejected"))
+    before, after = (
+        course.reference(reference.model, examples).all(),
+        DatasetLogprobs.compute(made.model, examples).all(),
+    )
+    chosen, rejected = (
+        (getattr(after, side).sum - getattr(before, side).sum).numpy() for side in ("chosen", "rejected")
+    )
     found = {"chosen": float(chosen.mean()), "rejected": float(rejected.mean()),
              "right": float((chosen > rejected).mean()), "wrong": float((chosen < rejected).mean())}  # fmt: skip
-    return found | ({"d_chosen": [round(float(one), 2) for one in chosen], "d_rejected": [round(float(one), 2) for one in rejected]} if whole else {})
+    return found | (
+        {"d_chosen": [round(float(one), 2) for one in chosen], "d_rejected": [round(float(one), 2) for one in rejected]}
+        if whole
+        else {}
+    )
 
 
 def perplexity(made: Trained, asked: dict[str, list]) -> float:
@@ -136,7 +156,10 @@ def thinned(history, points: int) -> dict[str, list]:
     for name in [name for name in SHOWN if name in history.names]:
         steps, values = history[name]
         parts = [part for part in np.array_split(np.arange(len(values)), min(points, len(values))) if len(part)]
-        kept[name] = [[float(steps[part].mean()) for part in parts], [float(np.nanmean(values[part])) for part in parts]]
+        kept[name] = [
+            [float(steps[part].mean()) for part in parts],
+            [float(np.nanmean(values[part])) for part in parts],
+        ]
     return kept
 
 

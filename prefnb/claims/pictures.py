@@ -100,7 +100,9 @@ def plot_board(results: Results) -> Figure:
 
 def board_rows(results: Results) -> list[list]:
     """The board as a table, the best first: rate, at equal length, by the proxy, tokens, KL, seconds, seeds."""
-    rows = [["policy", "win rate over SFT", "at equal length", "by the proxy", "tokens", "KL (nats)", "seconds", "seeds"]]
+    rows = [
+        ["policy", "win rate over SFT", "at equal length", "by the proxy", "tokens", "KL (nats)", "seconds", "seeds"]
+    ]
     for arm in reversed(on_board(results)):
         rate, proxy = results.rate(arm), results.rate(arm, name="proxy")
         mean = lambda name: float(np.nanmean(results.figure(arm, name)))  # noqa: B023, E731
@@ -219,7 +221,12 @@ def plot_flaws(results: Results) -> Figure:
         for flaw in FLAWS:
             values = [results.figure(f"{name}_alpha_{a:g}", f"flaws.{flaw}").mean() for a in alphas]
             (line,) = axis.plot(alphas, values, "o-", label=flaw)
-            axis.axhline(results.figure("dppo_alpha_0", f"flaws.{flaw}").mean(), color=line.get_color(), linestyle="--", linewidth=0.8)
+            axis.axhline(
+                results.figure("dppo_alpha_0", f"flaws.{flaw}").mean(),
+                color=line.get_color(),
+                linestyle="--",
+                linewidth=0.8,
+            )
         axis.set(xscale="log", title=name.replace("_", " "), xlabel="alpha")
     axes[0].set_ylabel("share of answers")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)

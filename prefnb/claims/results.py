@@ -134,7 +134,9 @@ class Results:
         values = np.asarray(values, dtype=float)
         spread = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 1.0
         half = T95[min(len(values), len(T95)) - 1] * spread
-        return Estimate(float(values.mean()), (float(values.mean() - half), float(values.mean() + half)), len(values), null)
+        return Estimate(
+            float(values.mean()), (float(values.mean() - half), float(values.mean() + half)), len(values), null
+        )
 
     def moved_wrongly(self, arm: str) -> np.ndarray:
         """(S, pairs): 1 for every held-out pair whose DPO reward is negative."""
@@ -143,7 +145,9 @@ class Results:
 
     def curve(self, arm: str, name: str) -> tuple[np.ndarray, np.ndarray]:
         """(steps (t,), values (S, t)) of a thinned history, over the steps that all seeds have."""
-        kept = [self.arms[arm][seed]["history"][name] for seed in self.seeds(arm) if name in self.arms[arm][seed]["history"]]
+        kept = [
+            self.arms[arm][seed]["history"][name] for seed in self.seeds(arm) if name in self.arms[arm][seed]["history"]
+        ]
         if not kept:
             raise KeyError(f"The history of '{arm}' has no '{name}'.")
         shortest = min(len(steps) for steps, _ in kept)

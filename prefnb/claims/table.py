@@ -121,7 +121,9 @@ def _(r):
 @claim(6, "004", "SimPO without careful tuning is below DPO.", ".542 to .688; DPO .759")
 def _(r):
     untuned = [(gamma, beta, f"simpo_paper_{gamma:g}_{beta:g}") for gamma, beta in PAPER_SIMPO]
-    parts = [(f"gamma {g:g}, beta {b:g} less DPO ({FEW} pairs)", r.lead(arm, "dppo_alpha_0"), -1) for g, b, arm in untuned]
+    parts = [
+        (f"gamma {g:g}, beta {b:g} less DPO ({FEW} pairs)", r.lead(arm, "dppo_alpha_0"), -1) for g, b, arm in untuned
+    ]
     return [*parts, ("tuned less DPO", r.lead("simpo", "dpo"), 0)]
 
 
@@ -131,11 +133,18 @@ def _(r):
     for name in PENALTIES:
         both = [r.moved_wrongly(one) for one in ("dpo", name)]
         fewer = both[0][: len(both[1])] - both[1][: len(both[0])]
-        parts.append((f"{_name(name)}: fewer by", Estimate(float(fewer.mean()), evaluate.crossed_interval(fewer), len(fewer)), 1))
+        parts.append(
+            (f"{_name(name)}: fewer by", Estimate(float(fewer.mean()), evaluate.crossed_interval(fewer), len(fewer)), 1)
+        )
     return parts
 
 
-@claim(8, "002", "Full RS-DPO collapses, while its loss is lower and its margin much larger than DPO's.", ".10 to .15 against DPO")
+@claim(
+    8,
+    "002",
+    "Full RS-DPO collapses, while its loss is lower and its margin much larger than DPO's.",
+    ".10 to .15 against DPO",
+)
 def _(r):
     last = lambda arm, name: r.curve(arm, name)[1][:, -1]  # noqa: E731
     n = len(r.seeds("rs_dpo_100", "dpo"))
@@ -188,7 +197,9 @@ def _(r):
     ]
 
 
-@claim(14, "003", "base < SFT with length penalty < DPO < GRPO, in win rate, BLEU-4 and perplexity.", ".500 .549 .593 .611")
+@claim(
+    14, "003", "base < SFT with length penalty < DPO < GRPO, in win rate, BLEU-4 and perplexity.", ".500 .549 .593 .611"
+)
 def _(r):
     ladder = ("base", "sft_length", "dpo", "grpo")
     parts = [(f"{_name(b)} over {_name(a)}", r.rate(b, a), 1) for a, b in zip(ladder, ladder[1:])]
@@ -207,7 +218,12 @@ def _(r):
     return [("roughness of GRPO's reward less that of DPO's loss", r.over_seeds(gap), 1)]
 
 
-@claim(16, "001", "SFT is about the base; DPO is best; reward-weighted multi-objective lies between.", ".485, .605, .520 against the base")
+@claim(
+    16,
+    "001",
+    "SFT is about the base; DPO is best; reward-weighted multi-objective lies between.",
+    ".485, .605, .520 against the base",
+)
 def _(r):
     apart = r.rate("sft", "base")
     near = Estimate(apart.mean, apart.interval, apart.seeds, 0.55)  # "about": no more than .05 apart
@@ -243,4 +259,6 @@ def _(r):
 
 @claim(20, "004", "Open question: does a falling alpha beat a constant one?", "not run there")
 def _(r):
-    return [(f"{_name(one)}, alpha {a:g}", r.lead(f"{one}_falling", f"{one}_alpha_{a:g}"), 1) for one, a in FALLING.items()]
+    return [
+        (f"{_name(one)}, alpha {a:g}", r.lead(f"{one}_falling", f"{one}_alpha_{a:g}"), 1) for one, a in FALLING.items()
+    ]

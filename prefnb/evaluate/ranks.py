@@ -54,9 +54,7 @@ def bradley_terry(wins: ArrayLike) -> np.ndarray:
     raise FloatingPointError("The strengths have not settled: some policies hardly ever won against the others.")
 
 
-def rank_ranges(
-    scores: dict[str, Numbers], tie: float = 0.0, resamples: int = 200, seed: int = 0
-) -> dict[str, Rank]:
+def rank_ranges(scores: dict[str, Numbers], tie: float = 0.0, resamples: int = 200, seed: int = 0) -> dict[str, Rank]:
     """{label: Rank}, the best first: Bradley-Terry of every draw against every draw, and again in every resample.
 
     scores: {label: (S, n, K)}, the scores of K draws for n prompts by the policies of S seeds, (n, K) for one. All have
@@ -103,7 +101,9 @@ def _by_seed(label: str, scores: Numbers) -> np.ndarray:
     """Scores as (S, n, K)."""
     found = np.asarray(getattr(scores, "total", scores), dtype=float)
     if found.ndim not in (2, 3) or found.size == 0:
-        raise ValueError(f"The scores of '{label}' must be (seeds, prompts, draws) or without seeds, not {found.shape}.")
+        raise ValueError(
+            f"The scores of '{label}' must be (seeds, prompts, draws) or without seeds, not {found.shape}."
+        )
     return found if found.ndim == 3 else found[None]
 
 
