@@ -347,6 +347,16 @@ gap in nats beside it. Adam divides the gradient by its own size, so all betas b
 the margins are no longer small, and with a high beta that is sooner.""")
 
 # %% [markdown]
+# Now with your hand on it: move $\beta$ and let go. A policy is trained anew on 128 pairs, in some seconds, and drawn over the
+# last attempts. So few pairs move it little; what to watch is how the margins part.
+
+# %%
+from prefnb import retrain
+
+by_hand = retrain.Retrainer(p, sft, tokenizer, examples, "beta", lambda value: partial(dpo, beta=value), "02_dpo")
+by_hand.show(0.01, 1.0, p.beta, 0.01)
+
+# %% [markdown]
 # ### The implicit rewards, before and after
 #
 # How $\beta\, d(y)$ is distributed over the held-out responses. Before training all are 0; training moves the two heaps

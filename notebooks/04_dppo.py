@@ -673,6 +673,17 @@ if comparison.judge:
                 f"strongest, $\\alpha$ = {most:g}, it is {comparison.win_rates[sweep[most]].rate:.2f}.**")
 
 # %% [markdown]
+# With your hand on it: move $\alpha$ and let go. A policy is trained anew on 128 pairs, in some seconds, and drawn over the last
+# attempts. Look for the strength at which eight steps are enough to do harm.
+
+# %%
+from prefnb import retrain
+
+by_hand = retrain.Retrainer(p, policy_start, tokenizer, with_generated, "alpha",
+                            lambda value: objective_of(value, p.penalty), "04_dppo")
+by_hand.show(0.0, max(10.0, p.alpha), p.alpha, 0.05)
+
+# %% [markdown]
 # ### What was unlearnt
 #
 # The flaws in the answers of every policy that still answers, and the share of the asked-for parts that are right: the

@@ -112,7 +112,7 @@ def show_responses(
     rows = [i for i in rows if i < len(prompts)]
     display(HTML(responses_html(prompts, responses, scores, categories, rows)))
     browser = _browser(prompts, responses, scores, categories)
-    _display_widget(browser, "Run this notebook to browse all the prompts here.")
+    show_widget(browser, "Run this notebook to browse all the prompts here.")
 
 
 def _browser(prompts, responses, scores, categories):
@@ -159,10 +159,10 @@ def explore(view: Callable[..., str], **controls) -> None:
     for control in controls.values():
         control.observe(show, "value")
     show()
-    _display_widget(ipywidgets.VBox([*controls.values(), shown]), "Run this notebook to try it here.")
+    show_widget(ipywidgets.VBox([*controls.values(), shown]), "Run this notebook to try it here.")
 
 
-def _display_widget(widget, instead):
+def show_widget(widget, instead):
     """Display a widget with a sentence in its place for viewers that cannot run widgets."""
     bundle = widget._repr_mimebundle_()
     data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})

@@ -47,7 +47,7 @@ def on_pairs(
 ) -> Callable[[Callable, str], None]:
     """A function try_it(loss, name) for losses f(policy, reference) on pairs. usual: the name of the notebook's own loss
     and that loss, which is trained on the same pairs once. folder: where attempts are kept."""
-    return Attempts(p, start, tokenizer, _first(examples, PAIRS), *usual, files.here(folder)).try_it
+    return Attempts(p, start, tokenizer, first(examples, PAIRS), *usual, files.here(folder)).try_it
 
 
 @dataclass
@@ -206,7 +206,7 @@ def with_metrics(loss: Callable) -> Callable:
     return objective
 
 
-def _first(examples: Examples, n: int) -> Examples:
+def first(examples: Examples, n: int) -> Examples:
     """The first n examples."""
     cut = {side: ids[:n] for side, ids in examples.responses.items()}
     return replace(examples, prompt_ids=examples.prompt_ids[:n], responses=cut, kept=examples.kept[:n],

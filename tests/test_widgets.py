@@ -147,7 +147,7 @@ def test_what_is_explored_follows_its_controls_without_an_output_widget(monkeypa
     import ipywidgets
 
     shown = []
-    monkeypatch.setattr(widgets, "_display_widget", lambda widget, instead: shown.append(widget))
+    monkeypatch.setattr(widgets, "show_widget", lambda widget, instead: shown.append(widget))
     name, times = ipywidgets.Text("a"), ipywidgets.IntSlider(1, 1, 5)
     widgets.explore(lambda name, times: f"<b>{name * times}</b>", name=name, times=times)
     (box,) = shown
