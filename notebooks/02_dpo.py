@@ -667,6 +667,9 @@ def my_loss(policy, reference):
 #    over both readings of a pair. Write `cdpo(policy, reference, *, beta, epsilon)`, returning losses and metrics as `dpo` does. Then train with it.
 # 4. Set `beta` to 0.01, as paper 004 does, and predict before you run: which curves change, and which way does the KL go?
 #
+# 5. Write DPO's loss from memory, in the cell below the answers, with $\beta = 0.1$. The check knows the usual slips and
+#    tells you which one it is.
+#
 # <details><summary>Solution 1</summary>
 #
 # The margin is $0.2 \cdot (-4 + 9) = 1$, so the loss is $-\log\sigma(1) \approx 0.313$. That both log-probs
@@ -725,6 +728,28 @@ def check_exercises():
 
 
 check_exercises()
+
+# %%
+from prefnb import exercises
+
+
+def my_dpo(policy, reference):
+    """One number a pair, from .chosen.sum and .rejected.sum of both."""
+    return None  # exercise 5
+
+
+print("5:", exercises.of_loss(my_dpo, partial(methods.dpo.dpo, beta=exercises.BETA), exercises.DPO))
+
+# %% [markdown]
+# <details><summary>Solution 5</summary>
+#
+# ```python
+# def my_dpo(policy, reference):
+#     d_chosen = policy.chosen.sum - reference.chosen.sum
+#     d_rejected = policy.rejected.sum - reference.rejected.sum
+#     return -logsigmoid(0.1 * (d_chosen - d_rejected))
+# ```
+# </details>
 
 # %%
 folder = course.record(p.output_dir or "runs/02_dpo", p,

@@ -628,6 +628,9 @@ def my_loss(policy, reference):
 #    negative mean log-prob to the loss, and returns metrics as `simpo` does. Then train with it, and see what $d(y_w)$
 #    does.
 #
+# 4. Write SimPO's loss from memory, in the cell below the answers, with $\beta = 0.1$ and $\gamma = 0.5$. The check knows the
+#    usual slips and tells you which one it is.
+#
 # <details><summary>Solution 1</summary>
 #
 # The means are $-1.5$ and $-2$, the margin is $2 \cdot 0.5 = 1$, exactly the target: the loss is
@@ -672,6 +675,27 @@ def check_exercises():
 
 
 check_exercises()
+
+# %%
+from prefnb import exercises
+
+
+def my_simpo(policy, reference):
+    """One number a pair, from .chosen.mean and .rejected.mean of the policy."""
+    return None  # exercise 4
+
+
+library_s = partial(methods.simpo.simpo, beta=exercises.BETA, gamma=exercises.GAMMA)
+print("4:", exercises.of_loss(my_simpo, library_s, exercises.SIMPO))
+
+# %% [markdown]
+# <details><summary>Solution 4</summary>
+#
+# ```python
+# def my_simpo(policy, reference):
+#     return -logsigmoid(0.1 * (policy.chosen.mean - policy.rejected.mean) - 0.5)
+# ```
+# </details>
 
 # %%
 folder = course.record(p.output_dir or "runs/03_simpo", p, histories, comparison, claim_6=conclusion,

@@ -623,6 +623,9 @@ if rates:
 # 3. Add 100 to every reward and run the variance cell again, with `all_rewards + 100` for `all_rewards`. Predict first:
 #    by what factor does the leave-one-out variance change?
 #
+# 4. Write the leave-one-out advantages from memory, in the cell below the answers. The check knows the usual slips and tells
+#    you which one it is.
+#
 # <details><summary>Solutions</summary>
 #
 # 1. The first: $4 - 16/3 = -4/3$. The last: $8 - 4 = 4$. They sum to 0, as always.
@@ -655,6 +658,27 @@ def check_exercises():
 
 
 check_exercises()
+
+# %%
+from prefnb import exercises
+
+
+def my_advantages(rewards):
+    """(prompts, K) to the same shape."""
+    return None  # exercise 4
+
+
+print("4:", exercises.of_advantages(my_advantages, methods.rloo.leave_one_out))
+
+# %% [markdown]
+# <details><summary>Solution 4</summary>
+#
+# ```python
+# def my_advantages(rewards):
+#     k = rewards.shape[1]
+#     return rewards - (rewards.sum(1, keepdim=True) - rewards) / (k - 1)
+# ```
+# </details>
 
 # %% [markdown]
 # ## What you have seen

@@ -21,7 +21,7 @@ import torch
 from IPython.display import display
 from transformers import PreTrainedTokenizerBase
 
-from prefnb import course, files, plots, widgets
+from prefnb import course, exercises, files, plots, widgets
 from prefnb.batches import Examples
 from prefnb.course.settings import PairTraining
 from prefnb.logprobs import DatasetLogprobs, ResponseLogprobs
@@ -30,10 +30,6 @@ from prefnb.training import History
 PAIRS, HELD_OUT, PROMPTS, DRAWS = 256, 128, 128, 2
 CURVES = ["loss", "margin", "accuracy"]
 SHOWN = 4  # attempts whose curves are drawn beside the notebook's own
-
-
-class NotALoss(ValueError):
-    """What is wrong with what was given as a loss, in a sentence."""
 
 
 def on_pairs(
@@ -65,8 +61,8 @@ class Attempts:
     def try_it(self, loss: Callable, name: str) -> None:
         """Check a loss, train with it, overlay its curves, and add a row to the table. What is no loss is one sentence."""
         try:
-            checked(loss, self.examples, self.before)
-        except NotALoss as wrong:
+            exercises.values_of(loss, *self.four())
+        except exercises.NotALoss as wrong:
             print(wrong)
             return
         policy, history = course.fit(
@@ -81,6 +77,11 @@ class Attempts:
     def before(self) -> DatasetLogprobs:
         """The reference's log-probs of the pairs."""
         return course.reference(self.start, self.examples)
+
+    def four(self) -> tuple:
+        """The log-probs of four pairs, under a policy a little beside the reference, and under the reference."""
+        reference = self.before.batch(range(min(4, len(self.examples))))
+        return replace_tokens(reference, lambda token: (token * 1.1).clone().requires_grad_()), reference
 
     @cached_property
     def usual(self) -> tuple[torch.nn.Module, History]:
@@ -154,35 +155,6 @@ class Attempts:
 
     def _history(self, name: str) -> Path:
         return self.folder / f"history_{re.sub(r'[^A-Za-z0-9.-]+', '_', name).strip('_') or 'unnamed'}.json"
-
-
-def checked(loss: Callable, examples: Examples, before: DatasetLogprobs) -> None:
-    """Try a loss on four pairs, at the reference and a little beside it. NotALoss, with a sentence, unless it gives one finite
-    number a pair, with a gradient for the policy."""
-    reference = before.batch(range(min(4, len(examples))))
-    policy = replace_tokens(reference, lambda token: (token * 1.1).clone().requires_grad_())
-    try:
-        found = loss(policy, reference)
-    except Exception as error:  # noqa: BLE001: a reader's code may raise anything, and gets one sentence for it
-        raise NotALoss(
-            f"The loss fails on four pairs, called as loss(policy, reference): {type(error).__name__}: {files.first_line(error)}"
-        ) from None
-    values = found[0] if isinstance(found, tuple) else found
-    if not isinstance(values, torch.Tensor):
-        raise NotALoss(f"The loss must return a tensor, or (tensor, metrics), and not {type(values).__name__}.")
-    wanted = len(reference.chosen.sum)
-    if values.shape != (wanted,):
-        raise NotALoss(
-            f"The loss must give one number a pair, of shape ({wanted},), and gave {tuple(values.shape)}: mean or sum nothing over pairs."
-        )
-    if not torch.isfinite(values).all():
-        raise NotALoss("The loss is not finite on four pairs: is there a log of something below 0, or a division by 0?")
-    tokens = [one.token for one in vars(policy).values()]
-    slopes = torch.autograd.grad(values.sum(), tokens, allow_unused=True) if values.requires_grad else [None]
-    if all(slope is None or not slope.any() for slope in slopes):
-        raise NotALoss(
-            "The loss has no gradient for the policy's log-probs: is there a detach(), a .item() or a comparison too many?"
-        )
 
 
 def replace_tokens(responses, change: Callable):

@@ -1,0 +1,178 @@
+"""Exercises that know the usual wrong answers: what a reader wrote is held against the right loss and against each mistake, and
+told which one it is.
+
+    print(exercises.of_loss(my_dpo, partial(dpo, beta=0.1), exercises.DPO))
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Callable, Mapping
+
+import torch
+from torch.nn.functional import logsigmoid
+
+from prefnb import files
+from prefnb.logprobs import from_tokens
+
+BETA, GAMMA = 0.1, 0.5  # of the exercises
+LENGTHS = {"chosen": (3, 5, 2, 7), "rejected": (4, 2, 6, 5)}
+
+
+class NotALoss(ValueError):
+    """What is wrong with what was given as a loss, in a sentence."""
+
+
+def values_of(loss: Callable, policy: SimpleNamespace, reference: SimpleNamespace) -> torch.Tensor:
+    """A loss's values, (batch,). NotALoss unless it gives one finite number a pair, with a gradient for the policy, whose tokens
+    must want one."""
+    try:
+        found = loss(policy, reference)
+    except Exception as error:  # noqa: BLE001: a reader's code may raise anything, and gets one sentence for it
+        told = f"{type(error).__name__}: {files.first_line(error)}"
+        raise NotALoss(f"The loss fails on four pairs, called as loss(policy, reference): {told}") from None
+    values, wanted = found[0] if isinstance(found, tuple) and found else found, len(reference.chosen.sum)
+    if not isinstance(values, torch.Tensor):
+        raise NotALoss(f"The loss must return a tensor, or (tensor, metrics), and not {type(values).__name__}.")
+    if values.shape != (wanted,):
+        told = f"and gave {tuple(values.shape)}: mean or sum nothing over pairs."
+        raise NotALoss(f"The loss must give one number a pair, of shape ({wanted},), {told}")
+    if not torch.isfinite(values).all():
+        raise NotALoss("The loss is not finite on four pairs: is there a log of something below 0, or a division by 0?")
+    if all(slope is None or not slope.any() for slope in slopes(values, policy)):
+        raise NotALoss(
+            "The loss has no gradient for the policy's log-probs: is there a detach(), a .item() or a comparison too many?"
+        )
+    return values
+
+
+def slopes(values: torch.Tensor, policy: SimpleNamespace) -> list[torch.Tensor | None]:
+    """The gradient of the sum of values by the token log-probs of each response."""
+    tokens = [response.token for response in vars(policy).values()]
+    if not values.requires_grad:
+        return [None] * len(tokens)
+    return list(torch.autograd.grad(values.sum(), tokens, allow_unused=True, retain_graph=True))
+
+
+def four_pairs(seed: int = 0) -> tuple[SimpleNamespace, SimpleNamespace]:
+    """Random log-probs of four pairs of very different lengths, under a policy, which wants gradients, and a reference."""
+    generator = torch.Generator().manual_seed(seed)
+    draw = lambda n: -torch.rand(n, generator=generator, dtype=torch.float64) * 3 - 0.05  # noqa: E731
+    made = [{side: [draw(n) for n in lengths] for side, lengths in LENGTHS.items()} for _ in range(2)]
+    policy, reference = (from_tokens(**one) for one in made)
+    for response in vars(policy).values():
+        response.token.requires_grad_()
+    return policy, reference
+
+
+def _gaps(policy, reference, of: str = "sum"):
+    """d(yw) and d(yl), of sums or means."""
+    return [getattr(getattr(policy, side), of) - getattr(getattr(reference, side), of) for side in LENGTHS]
+
+
+def _margin(policy, reference):
+    chosen, rejected = _gaps(policy, reference)
+    return BETA * (chosen - rejected)
+
+
+DPO: dict[str, Callable] = {  # what is wrong with it: DPO with that mistake
+    "chosen and rejected exchanged": lambda p, r: -logsigmoid(-_margin(p, r)),
+    "the minus before the logarithm left out": lambda p, r: logsigmoid(_margin(p, r)),
+    "the reference left out": lambda p, r: -logsigmoid(BETA * (p.chosen.sum - p.rejected.sum)),
+    "means per token in place of sums": lambda p, r: -logsigmoid(BETA * torch.sub(*_gaps(p, r, "mean"))),
+    "beta left out": lambda p, r: -logsigmoid(_margin(p, r) / BETA),
+    "beta outside the logarithm": lambda p, r: -BETA * logsigmoid(_margin(p, r) / BETA),
+    "beta on the chosen side alone": lambda p, r: -logsigmoid(BETA * _gaps(p, r)[0] - _gaps(p, r)[1]),
+    "the logarithm left out": lambda p, r: -torch.sigmoid(_margin(p, r)),
+    "a plus between the two sides": lambda p, r: -logsigmoid(BETA * sum(_gaps(p, r))),
+    "the reference's two log-probs exchanged": lambda p, r: (
+        -logsigmoid(BETA * (p.chosen.sum - r.rejected.sum - p.rejected.sum + r.chosen.sum))
+    ),
+}
+
+
+def _means(policy):
+    return BETA * (policy.chosen.mean - policy.rejected.mean)
+
+
+SIMPO: dict[str, Callable] = {
+    "chosen and rejected exchanged": lambda p, r: -logsigmoid(-_means(p) - GAMMA),
+    "sums in place of means per token": lambda p, r: -logsigmoid(BETA * (p.chosen.sum - p.rejected.sum) - GAMMA),
+    "gamma left out": lambda p, r: -logsigmoid(_means(p)),
+    "gamma added, so that less is asked for": lambda p, r: -logsigmoid(_means(p) + GAMMA),
+    "gamma inside the bracket that beta multiplies": lambda p, r: -logsigmoid(_means(p) - BETA * GAMMA),
+    "gamma outside the logarithm": lambda p, r: -logsigmoid(_means(p)) - GAMMA,
+    "a reference in it": lambda p, r: -logsigmoid(BETA * torch.sub(*_gaps(p, r, "mean")) - GAMMA),
+    "beta left out": lambda p, r: -logsigmoid(_means(p) / BETA - GAMMA),
+    "the minus before the logarithm left out": lambda p, r: logsigmoid(_means(p) - GAMMA),
+}
+
+ADVANTAGES: dict[
+    str, Callable
+] = {  # of rewards (prompts, K); the right one leaves a sample's own reward out of its baseline
+    "the sample's own reward in its baseline": lambda r: r - r.mean(1, keepdim=True),
+    "the sign turned": lambda r: (r.sum(1, keepdim=True) - r) / (r.shape[1] - 1) - r,
+    "the mean over all prompts for a baseline": lambda r: r - r.mean(),
+    "no baseline": lambda r: r,
+    "the others' sum in place of their mean": lambda r: r - (r.sum(1, keepdim=True) - r),
+    "the others' sum divided by K": lambda r: r - (r.sum(1, keepdim=True) - r) / r.shape[1],
+    "a division by the group's deviation": lambda r: (r - r.mean(1, keepdim=True)) / r.std(1, keepdim=True),
+    "the group taken along the wrong axis": lambda r: r - (r.sum(0, keepdim=True) - r) / max(1, r.shape[0] - 1),
+}
+
+
+def of_loss(answer: Callable | None, right: Callable, mistakes: Mapping[str, Callable]) -> str:
+    """What to say of a reader's loss f(policy, reference): "right", which mistake it is, or what it gives and should."""
+    policy, reference = four_pairs()
+    if _unanswered(answer, policy, reference):
+        return "not answered yet"
+    try:
+        values = values_of(answer, policy, reference)
+    except NotALoss as wrong:
+        return str(wrong)
+    wanted = values_of(right, policy, reference)
+    if torch.allclose(values, wanted, atol=1e-6):
+        return (
+            "right"
+            if _same_slopes(values, wanted, policy)
+            else ("its values are right and its gradient is not: a detach() hides a part of it")
+        )
+    return _which(values, wanted, mistakes, policy, reference)
+
+
+def of_advantages(answer: Callable | None, right: Callable, mistakes: Mapping[str, Callable] = ADVANTAGES) -> str:
+    """The same of a reader's advantages f(rewards), (prompts, K) to the same shape."""
+    rewards = torch.tensor([[4.0, 4.0, 1.0, 8.0], [2.0, 0.0, 7.0, 3.0], [5.0, 6.0, 1.0, 1.0]])
+    if _unanswered(answer, rewards):
+        return "not answered yet"
+    try:
+        values = answer(rewards.clone())
+        if not isinstance(values, torch.Tensor) or values.shape != rewards.shape:
+            return f"it must give a tensor of the shape of the rewards, {tuple(rewards.shape)}"
+    except Exception as error:  # noqa: BLE001: as above
+        return f"it fails on three groups of four rewards: {type(error).__name__}: {files.first_line(error)}"
+    wanted = right(rewards)
+    return "right" if torch.allclose(values, wanted, atol=1e-5) else _which(values, wanted, mistakes, rewards)
+
+
+def _unanswered(answer: Callable | None, *given) -> bool:
+    """Is it None, or a stub that returns None? What fails is an answer, and gets its sentence further on."""
+    try:
+        return answer is None or answer(*given) is None
+    except Exception:  # noqa: BLE001: as above
+        return False
+
+
+def _which(values: torch.Tensor, wanted: torch.Tensor, mistakes: Mapping[str, Callable], *given) -> str:
+    for name, mistake in mistakes.items():
+        if torch.allclose(values, mistake(*given), atol=1e-6):
+            return f"not yet: yours is the right one with {name}"
+    first, right = values.flatten()[0].item(), wanted.flatten()[0].item()
+    return f"not yet: where yours gives {first:.4f}, {right:.4f} is right"
+
+
+def _same_slopes(values: torch.Tensor, wanted: torch.Tensor, policy: SimpleNamespace) -> bool:
+    """Whether two losses pull alike at every token; what stands beyond a response's end does not count."""
+    own = lambda slope, response: torch.zeros_like(response.token) if slope is None else slope * response.mask  # noqa: E731
+    both = zip(slopes(values, policy), slopes(wanted, policy), vars(policy).values())
+    return all(torch.allclose(own(a, response), own(b, response), atol=1e-6) for a, b, response in both)
