@@ -297,6 +297,20 @@ for one in verdicts:
 widgets.show_table(*lines)
 
 # %% [markdown]
+# ## Ask them yourself
+#
+# Numbers say how often; asking says what. Here four policies answer one prompt, greedily, with the judge's four scores as bars and
+# its reasons: which part is right, missing or false. Type a prompt of your own into the box (of a kind that
+# [notebook 00](00_pocket_world.ipynb) shows, if the judge is to know what is right).
+
+# %%
+from prefnb import chat
+from prefnb.methods.sft import recipe as sft_recipe
+
+asked_all = {"SFT": sft_recipe().model, **{name: models.zoo(name) for name in ("dpo", "kto", "rloo")}}
+chat.show(asked_all, tokenizer, prompts[int(rows[0])][-1]["content"])
+
+# %% [markdown]
 # ## Train them again
 #
 # `-p methods dpo,rloo -p seeds 3` trains these anew, with the settings that the grid chose, and compares them with

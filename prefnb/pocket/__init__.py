@@ -12,14 +12,14 @@ import random
 from pathlib import Path
 
 from . import tasks
-from .judge import FLAWS, TIE, Judgement, flaws, score
+from .judge import FLAWS, TIE, Judgement, explained, flaws, score
 from .writers import HOUSES, WRITERS
 
 CATEGORIES = tuple(tasks.CATEGORIES)
 _package, _checkout = Path(__file__).parent / "data", Path(__file__).parents[2] / "data"
 DATA = _package if _package.is_dir() else _checkout
 
-__all__ = ["CATEGORIES", "DATA", "FLAWS", "HOUSES", "Judgement", "TIE", "WRITERS", "flaws", "generate_prompts", "score"]
+__all__ = ["CATEGORIES", "DATA", "FLAWS", "HOUSES", "Judgement", "TIE", "WRITERS", "explained", "flaws", "generate_prompts", "score"]
 
 
 def generate_prompts(category: str, n: int, seed: int = 0, exclude_test: bool = True) -> list[str]:

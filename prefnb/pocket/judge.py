@@ -145,6 +145,14 @@ def score(prompt: str, response: str, glance: bool = False) -> Judgement:
     return Judgement(helpful, fluent, concise, honest, total)
 
 
+def explained(prompt: str, response: str) -> list[tuple[str, float, bool]]:
+    """Why the helpfulness is what it is: of each thing asked for its name, its credit from 0 to 1, and whether something false is
+    said of it. Empty for a prompt that is not of this world."""
+    parts, _, _ = _task(prompt)
+    answer = _without_boilerplate(Text(response))
+    return [(part.name, *part.grade(answer)) for part in parts]
+
+
 FLAWS = ("disfluent", "rambling", "boilerplate", "incomplete")
 
 
