@@ -295,6 +295,18 @@ from 0 to {evaluate.mean_and_interval(after['margin'])} and accuracy to {after['
 goes to other responses to the same prompt, of this pair or of none: the loss says nothing about which.""")
 
 # %% [markdown]
+# ### One pair in slow motion
+#
+# Eight steps on a single held-out pair, from the SFT model. At step 0 the push is the same on every token, $\beta/2$ up for the chosen
+# response and as much down for the rejected one. What comes of it is not: tokens that both sides share move little, and those that
+# are likely already cannot move far. The slider goes back too; a token's number is in its tooltip.
+
+# %%
+from prefnb import slow_motion
+
+slow_motion.show(slow_motion.film(sft, tokenizer, held_out, partial(dpo, beta=p.beta), rate=p.learning_rate))
+
+# %% [markdown]
 # ## What beta holds back
 #
 # The same training at other values of $\beta$ (ready-made, see above). How far each policy went is a **KL
