@@ -275,8 +275,11 @@ if all(getattr(p, name) == value for name, value in defaults.items() if name != 
              "all rows of the history": histories[p.beta].rows == ready.history.rows}
     for what, same in agree.items():
         print(f"This run and the ready-made DPO, {what}: {'equal' if same else 'not equal'}.")
+    printed = torch.equal(dpo(toy_policy, toy_reference, beta=0.1)[0], methods.dpo.dpo(toy_policy, toy_reference, beta=0.1)[0])
     if not all(agree.values()):
-        print("That comes of another loss, or of a machine that rounds differently.")
+        print("That comes of " + ("a machine that rounds differently. So that DPO is one policy in all notebooks, the "
+                                  "ready-made one goes on from here." if printed else "another loss: yours goes on from here."))
+        policies[p.beta] = ready.model if printed else policies[p.beta]
 
 # %% [markdown]
 # ### Did the chosen response become more likely?

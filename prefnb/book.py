@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
+
 from prefnb import methods
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -48,13 +50,8 @@ def make(source: Path) -> None:
         executed = json.loads(made.read_text(encoding="utf-8"))
     finally:
         made.unlink(missing_ok=True)
-    notebook.write_text(
-        json.dumps(
-            for_readers(executed, json.loads(notebook.read_text(encoding="utf-8"))), indent=1, ensure_ascii=False
-        )
-        + "\n",
-        encoding="utf-8",
-    )
+    kept = for_readers(executed, json.loads(notebook.read_text(encoding="utf-8")))
+    nbformat.write(nbformat.from_dict(kept), notebook)  # as JupyterLab would: saving it unedited changes nothing
 
 
 def for_readers(executed: dict, source: dict) -> dict:
@@ -62,7 +59,8 @@ def for_readers(executed: dict, source: dict) -> dict:
     progress bars."""
     executed["metadata"] = source["metadata"]
     for cell in executed["cells"]:
-        cell["metadata"] = {"tags": cell["metadata"]["tags"]} if cell["metadata"].get("tags") else {}
+        kept = ("tags", "lines_to_next_cell")  # the second is jupytext's, and comes back with the next save
+        cell["metadata"] = {name: cell["metadata"][name] for name in kept if cell["metadata"].get(name)}
         if cell["cell_type"] == "code":
             cell["outputs"] = [output for output in cell["outputs"] if not _is_progress(output)]
     return executed
