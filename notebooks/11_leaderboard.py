@@ -93,8 +93,9 @@ if len(widths):
     both, prompts_only, seeds_only = widths.mean(0) / 2
     widgets.say(f"**An interval that knows prompts alone is on average {prompts_only / both:.0%} as wide as the one that "
                 f"knows both ({prompts_only:.3f} to each side, against {both:.3f}); one that knows seeds alone, "
-                f"{seeds_only / both:.0%}.** Who shows five seeds on one small set of prompts, and takes their spread for "
-                "the uncertainty, leaves out the larger part.")
+                f"{seeds_only / both:.0%}.** " + ("Here seeds are the larger part: an interval over the prompts of one seed "
+                "promises far too much." if seeds_only > prompts_only else "Here prompts are the larger part: the spread of "
+                "seeds on one set of prompts promises too much."))
 else:
     widgets.say("With one seed nothing is known of others: until there are more, every interval below is of prompts alone.")
 
