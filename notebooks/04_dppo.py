@@ -798,7 +798,8 @@ beside.show("minimum_likelihood", "DPPO", p, history=histories["DPPO"],
 # settings of this run. A difference is taken prompt by prompt (or pair by pair) and gets a [bootstrap](glossary.md)
 # interval. A claim **holds** if the interval lies on its side of zero, **does not hold here** if it lies on
 # the other, and **cannot be told** if zero is inside. The verdict is the long runs' where there are any, whose intervals
-# know prompts and seeds; this run's know prompts alone.
+# know prompts and seeds; this run's know prompts alone. In the long runs each penalty has the strength that its grid chose,
+# which need not be that of this run.
 
 # %%
 PAPER = {"DPO": 0.759, "minimum_likelihood": 0.893, "unlikelihood": 0.898, "contrastive": 0.890}  # figure 3A
