@@ -715,17 +715,12 @@ def my_loss(policy, reference):
 # </details>
 
 # %%
+from prefnb import exercises
+from prefnb.exercises import told
+
 answer_1 = None  # a number
 answer_2 = None  # a number
 cdpo = None  # a function
-
-
-def told(given, passed, hint):
-    """What to say of an answer: None is no answer yet, and one that cannot be checked gets a sentence too."""
-    try:
-        return "not answered yet" if given is None else "right" if passed(given) else f"not yet: {hint}"
-    except (TypeError, ValueError, AttributeError) as error:
-        return f"not yet, for it cannot be checked: {error}"
 
 
 def check_exercises():
@@ -745,9 +740,6 @@ def check_exercises():
 check_exercises()
 
 # %%
-from prefnb import exercises
-
-
 def my_dpo(policy, reference):
     """One number a pair, from .chosen.sum and .rejected.sum of both."""
     return None  # exercise 5

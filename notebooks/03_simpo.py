@@ -651,17 +651,12 @@ def my_loss(policy, reference):
 # </details>
 
 # %%
+from prefnb import exercises
+from prefnb.exercises import told
+
 answer_1 = None  # a number
 answer_2 = None  # a number
 simpo_sft = None  # a function
-
-
-def told(given, passed, hint):
-    """What to say of an answer: None is no answer yet, and one that cannot be checked gets a sentence too."""
-    try:
-        return "not answered yet" if given is None else "right" if passed(given) else f"not yet: {hint}"
-    except (TypeError, ValueError, AttributeError) as error:
-        return f"not yet, for it cannot be checked: {error}"
 
 
 def check_exercises():
@@ -677,9 +672,6 @@ def check_exercises():
 check_exercises()
 
 # %%
-from prefnb import exercises
-
-
 def my_simpo(policy, reference):
     """One number a pair, from .chosen.mean and .rejected.mean of the policy."""
     return None  # exercise 4

@@ -747,6 +747,8 @@ beside.show_verdicts(p, rows, ours="this run" + (f", by {told_by}" if judge else
 # </details>
 
 # %%
+from prefnb import exercises
+
 answer_1 = None  # a number
 answer_2 = None  # a number
 answer_3 = None  # a number
@@ -757,12 +759,7 @@ def check_exercises():
     one = torch.tensor(3.0).log().sigmoid().item()
     two = best_of_n(np.array([[1, 2, 3]]), np.array([[6.0, 9.0, 3.0]]), 2).item()
     for number, given, right in ((1, answer_1, one), (2, answer_2, two), (3, answer_3, kl_bound(4))):
-        try:
-            off = np.abs(np.asarray(given, dtype=float).reshape(np.shape(right)) - right).max()
-            said = "right" if off < 5e-3 else "not yet"
-        except (TypeError, ValueError):  # words, or another number of numbers
-            said = f"give {'a number' if np.ndim(right) == 0 else f'{len(right)} numbers'}, and not {given!r}"
-        print(f"{number}: {'not answered yet' if given is None else said}")
+        print(f"{number}: {exercises.of_numbers(given, right, within=5e-3)}")
 
 
 check_exercises()

@@ -351,6 +351,8 @@ else:
 # </details>
 
 # %%
+from prefnb import exercises
+
 answer_1 = None  # a number
 answer_2 = None  # a number
 
@@ -361,12 +363,7 @@ def check_exercises():
     reference, after = ({"chosen": [[-2.0]], "rejected": [[-2.0 + moved]]} for moved in (0.0, -5.0))
     margin = float(dpo(from_tokens(**after), from_tokens(**reference), beta=0.1)[1]["margin"])
     for number, given, right in ((1, answer_1, pairs_changed), (2, answer_2, margin)):
-        try:
-            off = np.abs(np.asarray(given, dtype=float).reshape(np.shape(right)) - right).max()
-            said = "right" if off < 0.01 else "not yet"
-        except (TypeError, ValueError):  # words, or another number of numbers
-            said = f"give {'a number' if np.ndim(right) == 0 else f'{len(right)} numbers'}, and not {given!r}"
-        print(f"{number}: {'not answered yet' if given is None else said}")
+        print(f"{number}: {exercises.of_numbers(given, right, within=0.01)}")
 
 
 check_exercises()

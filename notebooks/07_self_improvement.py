@@ -581,6 +581,8 @@ beside.show_verdicts(p, rows, ours=f"this run ({judge_shown})", also=[11])
 # </details>
 
 # %%
+from prefnb import exercises
+
 answer_1 = None  # a probability, such as 0.5
 answer_2 = None  # a number
 
@@ -593,12 +595,7 @@ def check_exercises():
     few = [rule([[0]] * 6 + [[1], [2]], [2] * 6 + [1, 3], seed) for seed in range(99)]
     pairs_made = len({str(one.responses) for one in few})
     for number, given, right in ((1, answer_1, lowest), (2, answer_2, pairs_made)):
-        try:
-            off = np.abs(np.asarray(given, dtype=float).reshape(np.shape(right)) - right).max()
-            said = "right" if off < 0.04 else "not yet"
-        except (TypeError, ValueError):  # words, or another number of numbers
-            said = f"give {'a number' if np.ndim(right) == 0 else f'{len(right)} numbers'}, and not {given!r}"
-        print(f"{number}: {'not answered yet' if given is None else said}")
+        print(f"{number}: {exercises.of_numbers(given, right, within=0.04)}")
 
 
 check_exercises()

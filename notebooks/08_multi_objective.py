@@ -643,6 +643,8 @@ beside.show_verdicts(p, rows, also=[17])
 # </details>
 
 # %%
+from prefnb import exercises
+
 answer_1 = None  # two numbers, such as (-1, -2)
 answer_2 = None  # three numbers
 answer_3 = None  # a number
@@ -656,12 +658,7 @@ def check_exercises():
     ahead = [linear(torch.tensor([[0.9, 0.5], [0.6, 0.7]]), [a, 1 - a]).diff().item() for a in (0, 1)]
     three = ahead[0] / (ahead[0] - ahead[1])  # where the straight line between them is 0
     for number, given, right in ((1, answer_1, one), (2, answer_2, two), (3, answer_3, three)):
-        try:
-            off = np.abs(np.asarray(given, dtype=float).reshape(np.shape(right)) - right).max()
-            said = "right" if off < 1e-3 else "not yet"
-        except (TypeError, ValueError):  # words, or another number of numbers
-            said = f"give {'a number' if np.ndim(right) == 0 else f'{len(right)} numbers'}, and not {given!r}"
-        print(f"{number}: {'not answered yet' if given is None else said}")
+        print(f"{number}: {exercises.of_numbers(given, right, within=1e-3)}")
 
 
 check_exercises()

@@ -635,6 +635,8 @@ if rates:
 # </details>
 
 # %%
+from prefnb import exercises
+
 answer_1 = None  # two numbers, such as (1, 2)
 answer_2 = None  # a number
 answer_3 = None  # a number
@@ -649,20 +651,12 @@ def check_exercises():
     inner, rewards = np.cov(random.normal(size=(32, 99))), random.normal(size=(2, 16))
     before, after = (noise(inner, rewards + offset, leave_one_out, 4, repeats=20)[0] for offset in (0, 100))
     for number, given, right in ((1, answer_1, one), (2, answer_2, two), (3, answer_3, after / before)):
-        try:
-            off = np.abs(np.asarray(given, dtype=float).reshape(np.shape(right)) - right).max()
-            said = "right" if off < 0.01 else "not yet"
-        except (TypeError, ValueError):  # words, or another number of numbers
-            said = f"give {'a number' if np.ndim(right) == 0 else f'{len(right)} numbers'}, and not {given!r}"
-        print(f"{number}: {'not answered yet' if given is None else said}")
+        print(f"{number}: {exercises.of_numbers(given, right, within=0.01)}")
 
 
 check_exercises()
 
 # %%
-from prefnb import exercises
-
-
 def my_advantages(rewards):
     """(prompts, K) to the same shape."""
     return None  # exercise 4

@@ -763,6 +763,8 @@ widgets.say(f"**{'Every number is finite' if fine else 'Some number is not finit
 # </details>
 
 # %%
+from prefnb import exercises
+
 answer_1 = None  # a number
 answer_2 = None  # two numbers, such as (1.0, 2.0)
 answer_3 = None  # a share, 0 to 1
@@ -776,12 +778,7 @@ def check_exercises():
     three = sum(math.comb(8, k) * 0.9**k * 0.1 ** (8 - k) for k in (0, 8))
     two = (-torch.autograd.grad(loss.sum(), token)[0][:, 0]).tolist()
     for number, given, right in ((1, answer_1, one), (2, answer_2, two), (3, answer_3, three)):
-        try:
-            off = np.abs(np.asarray(given, dtype=float).reshape(np.shape(right)) - right).max()
-            said = "right" if off < 5e-3 else "not yet"
-        except (TypeError, ValueError):  # words, or another number of numbers
-            said = f"give {'a number' if np.ndim(right) == 0 else f'{len(right)} numbers'}, and not {given!r}"
-        print(f"{number}: {'not answered yet' if given is None else said}")
+        print(f"{number}: {exercises.of_numbers(given, right, within=5e-3)}")
 
 
 check_exercises()

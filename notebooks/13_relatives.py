@@ -465,6 +465,8 @@ def my_loss(policy, reference):
 # </details>
 
 # %%
+from prefnb import exercises
+
 answer_1 = None  # a number
 answer_2 = None  # a number
 
@@ -476,12 +478,7 @@ def check_exercises():
     cost = conservative_dpo(toy(places), toy(0 * places), beta=1.0, flipped=0.1)[0]
     lowest, at_once = places[cost.argmin()].item(), ipo(toy(places[:1]), toy(places[:1]), tau=0.25)[0].item()
     for number, given, right in ((1, answer_1, lowest), (2, answer_2, at_once)):
-        try:
-            off = np.abs(np.asarray(given, dtype=float).reshape(np.shape(right)) - right).max()
-            said = "right" if off < 0.01 else "not yet"
-        except (TypeError, ValueError):  # words, or another number of numbers
-            said = f"give {'a number' if np.ndim(right) == 0 else f'{len(right)} numbers'}, and not {given!r}"
-        print(f"{number}: {'not answered yet' if given is None else said}")
+        print(f"{number}: {exercises.of_numbers(given, right, within=0.01)}")
 
 
 check_exercises()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Callable, Mapping
 
+import numpy as np
 import torch
 from torch.nn.functional import logsigmoid
 
@@ -119,6 +120,25 @@ ADVANTAGES: dict[
     "a division by the group's deviation": lambda r: (r - r.mean(1, keepdim=True)) / r.std(1, keepdim=True),
     "the group taken along the wrong axis": lambda r: r - (r.sum(0, keepdim=True) - r) / max(1, r.shape[0] - 1),
 }
+
+
+def told(given: object, passed: Callable[[object], bool], hint: str) -> str:
+    """What to say of an answer that `passed` judges: None is no answer yet, and one that cannot be checked gets a sentence too."""
+    try:
+        return "not answered yet" if given is None else "right" if passed(given) else f"not yet: {hint}"
+    except (TypeError, ValueError, AttributeError) as error:
+        return f"not yet, for it cannot be checked: {error}"
+
+
+def of_numbers(given: object, right: float | list[float], *, within: float) -> str:
+    """The same of a number, or of several, which must each be nearer to the right one than `within`."""
+    if given is None:
+        return "not answered yet"
+    try:
+        off = np.abs(np.asarray(given, dtype=float).reshape(np.shape(right)) - right).max()
+    except (TypeError, ValueError):  # words, or another number of numbers
+        return f"give {'a number' if np.ndim(right) == 0 else f'{len(right)} numbers'}, and not {given!r}"
+    return "right" if off < within else "not yet"
 
 
 def of_loss(answer: Callable | None, right: Callable, mistakes: Mapping[str, Callable]) -> str:

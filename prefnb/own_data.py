@@ -38,9 +38,9 @@ def show(
 def learnt(margins: np.ndarray, longer: np.ndarray) -> str:
     """Held-out accuracy, beside guessing and beside the better of two rules that look at length alone. longer: (n,), by how
     many tokens the chosen response is the longer one."""
-    n, right = len(margins), _right(margins)
+    n, right = len(margins), right_way(margins)
     low, high = _interval(right)
-    shorter = _right(-longer)
+    shorter = right_way(-longer)
     rule, name = (shorter, "shorter") if shorter.mean() >= 0.5 else (1 - shorter, "longer")
     lead = evaluate.bootstrap_interval(right - rule)
     beats = lambda interval, null: {  # noqa: E731
@@ -69,7 +69,7 @@ def unknown(texts: list[str], tokenizer) -> str:
     )
 
 
-def _right(values: np.ndarray) -> np.ndarray:
+def right_way(values: np.ndarray) -> np.ndarray:
     """1 where above 0, 0 below, one half where exactly 0."""
     values = np.asarray(values)
     return (values > 0) + 0.5 * (values == 0)

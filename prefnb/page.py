@@ -46,7 +46,7 @@ class Moved:
     @property
     def accuracy(self) -> float:
         """The share of pairs with a margin above 0; one of exactly 0 counts half."""
-        return float(((self.margins > 0) + 0.5 * (self.margins == 0)).mean())
+        return float(own_data.right_way(self.margins).mean())
 
 
 def changes(policy: torch.nn.Module, reference: torch.nn.Module, pairs: Examples) -> dict[str, list[np.ndarray]]:
@@ -56,6 +56,11 @@ def changes(policy: torch.nn.Module, reference: torch.nn.Module, pairs: Examples
         side: [(b - a).numpy() for a, b in zip(before.tokens[side], after.tokens[side])]
         for side in ("chosen", "rejected")
     }
+
+
+def of_responses(tokens: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
+    """{side: d(y) of every response, (n,)}, from the changes of its tokens."""
+    return {side: np.array([float(one.sum()) for one in each]) for side, each in tokens.items()}
 
 
 def show(
@@ -74,7 +79,7 @@ def show(
     many = PAIRS if comparison.gold else OWN_PAIRS
     pairs = course.pair_examples(p, tokenizer, "test", limit=many)
     tokens = changes(policy, reference, pairs)
-    d = {side: np.array([float(one.sum()) for one in each]) for side, each in tokens.items()}
+    d = of_responses(tokens)
     asked = comparison.prompts[:KL_PROMPTS]
     kl = course.sampled_kl(policy, reference, tokenizer, asked, max_new_tokens=p.max_response_tokens)
     found = Moved(d["chosen"], d["rejected"], kl)

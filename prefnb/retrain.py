@@ -5,7 +5,6 @@ Like the loss explorer it is a static picture first, of the value that the noteb
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from typing import Callable
 
@@ -96,19 +95,18 @@ class Retrainer:
         widgets.say(f"**{self.told()}**")
         settings = dict(min=low, max=high, step=step, description=self.name, continuous_update=False)
         slider = ipywidgets.FloatSlider(value, readout_format=".3g", **settings)
-        image, words = ipywidgets.Image(value=_png(figure), format="png", width=780), ipywidgets.HTML(self.told())
+        image, words = (
+            ipywidgets.Image(value=plots.picture(figure)[0], format="png", width=780),
+            ipywidgets.HTML(self.told()),
+        )
 
         def moved(change: dict) -> None:
             words.value = f"Training with {self.name} {change['new']:g} ..."
             self.attempt(change["new"])
-            image.value, words.value = _png(self.plot()), self.told()
+            image.value, words.value = plots.picture(self.plot())[0], self.told()
 
         slider.observe(moved, "value")
-        widgets.show_widget(ipywidgets.VBox([slider, words, image]), "Run this notebook, move the slider, and let it go.")
+        widgets.show_widget(
+            ipywidgets.VBox([slider, words, image]), "Run this notebook, move the slider, and let it go."
+        )
         self.slider, self.words, self.image = slider, words, image
-
-
-def _png(figure: Figure) -> bytes:
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=150, bbox_inches="tight")
-    return data.getvalue()

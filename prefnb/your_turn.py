@@ -16,12 +16,11 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Callable
 
-import numpy as np
 import torch
 from IPython.display import display
 from transformers import PreTrainedTokenizerBase
 
-from prefnb import course, exercises, files, plots, widgets
+from prefnb import course, exercises, files, own_data, page, plots, widgets
 from prefnb.batches import Examples
 from prefnb.course.settings import PairTraining
 from prefnb.logprobs import DatasetLogprobs, ResponseLogprobs
@@ -99,10 +98,8 @@ class Attempts:
     def measured(self, policy: torch.nn.Module) -> dict:
         """Held-out pairs, and where there is a judge the win rate over the start, with its interval."""
         pairs = course.pair_examples(self.p, self.tokenizer, "test", limit=HELD_OUT)
-        old, new = course.reference(self.start, pairs).all(), DatasetLogprobs.compute(policy, pairs).all()
-        moved = {side: (getattr(new, side).sum - getattr(old, side).sum).numpy() for side in ("chosen", "rejected")}
-        margins = moved["chosen"] - moved["rejected"]
-        found = {"accuracy": float(np.mean((margins > 0) + 0.5 * (margins == 0)))}
+        moved = page.of_responses(page.changes(policy, self.start, pairs))
+        found = {"accuracy": float(own_data.right_way(moved["chosen"] - moved["rejected"]).mean())}
         found |= {f"d_{side}": float(change.mean()) for side, change in moved.items()}
         few = self.p.model_copy(update={"test_prompts": PROMPTS, "draws": DRAWS})
         comparison = course.compare({"SFT": self.start, "yours": policy}, self.tokenizer, few)

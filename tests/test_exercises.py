@@ -75,3 +75,20 @@ def test_advantages_that_are_right_missing_or_no_advantages():
     assert "shape of the rewards, (3, 4)" in exercises.of_advantages(lambda rewards: rewards.mean(), leave_one_out)
     assert "it fails" in exercises.of_advantages(lambda: 1, leave_one_out)
     assert "not yet: where yours gives" in exercises.of_advantages(lambda rewards: rewards * 3, leave_one_out)
+
+
+@pytest.mark.parametrize("given, right, says", [
+    (None, 0.5, "not answered yet"), (0.504, 0.5, "right"), ("0.5", 0.5, "right"), (0.6, 0.5, "not yet"), (float("nan"), 0.5, "not yet"),
+    ("half", 0.5, "give a number, and not 'half'"), ((1, 2), [1.0, 2.0], "right"), ((1, 3), [1.0, 2.0], "not yet"),
+    (1, [1.0, 2.0], "give 2 numbers, and not 1"),
+])  # fmt: skip
+def test_numbers_are_held_against_the_right_ones(given, right, says):
+    """A near miss that passes, a word that ends in a traceback, one number where two are asked for."""
+    assert exercises.of_numbers(given, right, within=0.01) == says
+
+
+def test_what_cannot_be_checked_is_told_with_the_reason():
+    assert exercises.told(None, lambda given: True, "") == "not answered yet"
+    assert exercises.told(1, lambda given: given > 0, "") == "right"
+    assert exercises.told(1, lambda given: given < 0, "look again") == "not yet: look again"
+    assert "cannot be checked" in exercises.told("x", float, "")

@@ -40,7 +40,7 @@ def test_the_printed_solutions_pass_the_notebook_s_own_check(capsys):
     """Guards against a solution that the checking cell would refuse, and a check that passes anything."""
     text = (NOTEBOOKS / "02_dpo.py").read_text(encoding="utf-8")
     solution = re.search(r"```python\n(.*?)```", text, re.S)[1].replace("# ", "", 1).replace("\n# ", "\n")
-    cells = load("02_dpo", "dpo", "toy_chosen", "toy_policy", "toy_reference", "answer_1", "told", "check_exercises")
+    cells = load("02_dpo", "dpo", "toy_chosen", "toy_policy", "toy_reference", "answer_1", "check_exercises")
     names = cells.check_exercises.__globals__
     names["toy"] = cells.dpo(cells.toy_policy, cells.toy_reference, beta=0.1)[1]
     exec(solution, names)

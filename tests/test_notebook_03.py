@@ -65,7 +65,7 @@ def test_the_printed_solutions_pass_the_notebook_s_own_check(capsys):
     """Guards against a solution that the checking cell would refuse, and a check that passes anything."""
     text = (NOTEBOOKS / "03_simpo.py").read_text(encoding="utf-8")
     solution = re.search(r"```python\n(.*?)```", text, re.S)[1].replace("# ", "", 1).replace("\n# ", "\n")
-    cells = load("03_simpo", "simpo", "answer_1", "told", "check_exercises")
+    cells = load("03_simpo", "simpo", "answer_1", "check_exercises")
     names = cells.check_exercises.__globals__
     names["toy_policy"] = random_responses(["chosen", "rejected"], 0)
     exec(solution, names)
