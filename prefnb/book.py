@@ -59,7 +59,8 @@ def for_readers(executed: dict, source: dict) -> dict:
     progress bars."""
     executed["metadata"] = source["metadata"]
     for cell in executed["cells"]:
-        kept = ("tags", "lines_to_next_cell")  # the second is jupytext's, and comes back with the next save
+        # folded sections; and lines_to_next_cell, which is jupytext's, and comes back with the next save
+        kept = ("tags", "jp-MarkdownHeadingCollapsed", "lines_to_next_cell")
         cell["metadata"] = {name: cell["metadata"][name] for name in kept if cell["metadata"].get(name)}
         if cell["cell_type"] == "code":
             cell["outputs"] = [output for output in cell["outputs"] if not _is_progress(output)]
