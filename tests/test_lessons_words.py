@@ -84,3 +84,12 @@ def test_what_changed_is_counted_by_prompt():
     assert changed["rambling"][:2] == (0.75, 0.0) and changed["rambling"][2].tolist() == [-1.0, -0.5]
     assert changed["parts that are right"][2].tolist() == [0.25, 0.25]
     assert words.changes_of(compared(), "DPO") == {}
+
+
+def test_a_curve_is_told_from_its_first_part_to_its_last():
+    """Twenty steps in quarters of five; of fewer nothing is told but the mean."""
+    long, short = {"reward": (None, np.arange(20.0))}, {"reward": (None, np.arange(4.0))}
+    assert words.first_to_last(long, "reward") == "2.00 to 17.00"
+    assert words.first_to_last(short, "reward") == "1.50 throughout"
+    assert words.live_means({"a": short, "b": long}, ["reward"]) == [["a", 1.5], ["b", 9.5]]
+    assert words.each_rate({"DPO": RATES["a_one"]}) == "**DPO beats SFT**, 0.62 [0.55, 0.70] (ties 0.00)"

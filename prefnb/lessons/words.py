@@ -6,7 +6,7 @@ number comes from its 95% interval over prompts or pairs, never from the number 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from typing import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from prefnb import evaluate, widgets
 from prefnb.course import Comparison
 from prefnb.evaluate import WinRate
+from prefnb.training import History
 
 HOLDS, FAILS, OPEN = "holds here", "does not hold here", "cannot be told"  # what `evaluate.verdict` says
 
@@ -136,3 +137,26 @@ def show_changes(comparison: Comparison, label: str, name: str = "") -> None:
         told[evaluate.change(change)].append(f"{what} ({evaluate.mean_and_interval(change)})")
     said = [f"what {word}: {listed(names)}" for word, names in told.items() if names]
     widgets.say(f"**After {name or label}, {'; '.join(said)}.**")
+
+
+def each_rate(rates: Mapping[str, WinRate], other: str = "SFT") -> str:
+    """ "**A beats SFT**, 0.61 [0.59, 0.63] (ties 0.16); **B cannot be told from SFT**, ..." """
+    return "; ".join(f"**{label} {rate.beats} {other}**, {rate}" for label, rate in rates.items())
+
+
+# ---------------------------------------------------------------- training
+
+
+def first_to_last(history: History, name: str, parts: int = 4) -> str:
+    """ "7.91 to 9.12": the mean of a curve over the first and the last of `parts` equal stretches of its steps; where a
+    stretch has fewer than five steps and says nothing, "7.91 throughout", the mean of them all."""
+    values = history[name][1]
+    size = len(values) // parts
+    if size < 5:
+        return f"{values.mean():.2f} throughout"
+    return f"{values[:size].mean():.2f} to {values[-size:].mean():.2f}"
+
+
+def live_means(histories: Mapping[str, History], names: Sequence[str]) -> list[list]:
+    """Rows of a table: what was watched in a few live steps, {label: history}, the mean of each over all the steps."""
+    return [[label, *(float(history[name][1].mean()) for name in names)] for label, history in histories.items()]
