@@ -16,9 +16,9 @@ from transformers import PreTrainedTokenizerBase
 from prefnb import course, plots, widgets
 from prefnb.batches import Examples
 from prefnb.course.settings import PairTraining
+from prefnb.course.watching import first
 from prefnb.evaluate import WinRate
 from prefnb.training import History
-from prefnb.your_turn import first
 
 PAIRS, PROMPTS, DRAWS, KEPT = 128, 100, 2, 5
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Callable
@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerBase
 from prefnb import course, exercises, files, own_data, page, plots, widgets
 from prefnb.batches import Examples
 from prefnb.course.settings import PairTraining
+from prefnb.course.watching import first
 from prefnb.logprobs import DatasetLogprobs, ResponseLogprobs
 from prefnb.training import History
 
@@ -173,10 +174,3 @@ def with_metrics(loss: Callable) -> Callable:
         return values, {name: value.detach() for name, value in {**own, **metrics}.items()}
 
     return objective
-
-
-def first(examples: Examples, n: int) -> Examples:
-    """The first n examples."""
-    cut = {side: ids[:n] for side, ids in examples.responses.items()}
-    return replace(examples, prompt_ids=examples.prompt_ids[:n], responses=cut, kept=examples.kept[:n],
-                   labels={name: values[:n] for name, values in examples.labels.items()})  # fmt: skip

@@ -10,6 +10,7 @@
 | `own_samples`| learning from the policy's own samples: a term of the loss, `rollouts`    |
 | `comparison` | `compare`: policies on the same test prompts, by any judge; `sampled_kl` |
 | `records`    | what a run leaves behind                                                 |
+| `watching`   | what a run does to pairs that it does not learn from, while it trains    |
 """
 
 from prefnb.course.answers import DECODINGS, answers_of, samples_of, scores_of
@@ -20,3 +21,4 @@ from prefnb.course.own_samples import on_policy, rollouts, training_prompts
 from prefnb.course.policies import Trained
 from prefnb.course.records import record
 from prefnb.course.settings import Judging
+from prefnb.course.watching import held_out_monitor, watched
