@@ -117,5 +117,8 @@ if __name__ == "__main__":
         main(sys.argv[1:])
     except (ValueError, FloatingPointError) as error:
         sys.exit(str(error))
+    except KeyboardInterrupt as error:
+        print(str(error) or "Interrupted.", file=sys.stderr)
+        sys.exit(130)
     except OSError as error:
         sys.exit(f"{error.filename or 'A file'} cannot be used ({error.strerror or error}).")

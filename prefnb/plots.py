@@ -9,6 +9,7 @@ runs. Colours are fixed by meaning (`MEANINGS`, `METHODS`): chosen is blue in ev
 from __future__ import annotations
 
 import io
+import os
 import re
 import time
 from typing import Any, Callable, Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from prefnb import methods
+from prefnb import methods, widgets
 from prefnb.evaluate import WinRate
 
 MEANINGS = {
@@ -215,24 +216,35 @@ class LiveFigure:
     """A figure that follows a training run in a notebook and stays in its cell when the run ends.
 
     `train(..., live=LiveFigure())` calls `update(history)` each step and `finish(history)` at the end. It draws every
-    `seconds` at most, coarsely while training goes on, and rests five times as long as drawing took. Outside a notebook it
-    does nothing.
+    `seconds` at most, coarsely while training goes on, and rests five times as long as drawing took. In JupyterLab a
+    button beside it stops the run, as Jupyter's own does. Outside a notebook it does nothing.
     """
 
     def __init__(self, plot: Callable = plot_training, seconds: float = 0.7):
         self.plot, self.seconds = plot, seconds
         self._handle, self._next = None, time.monotonic() + seconds
+        self._button, self._pressed = None, False
 
     def update(self, history: Any) -> None:
-        """Draw, if enough time has passed."""
+        """Draw, if enough time has passed. KeyboardInterrupt if the reader has pressed the button."""
+        if self._pressed:
+            raise KeyboardInterrupt
+        if self._button is None and _is_watched():
+            self._button = widgets.show_button("Stop training here", self.press)
         if time.monotonic() >= self._next and _in_notebook():
             started = time.monotonic()
             self._show(history, _coarse)
             finished = time.monotonic()
             self._next = finished + max(self.seconds, 5 * (finished - started))
 
+    def press(self, _: Any = None) -> None:
+        """Stop the run after its present step."""
+        self._pressed = True
+
     def finish(self, history: Any) -> None:
         """Draw the last state."""
+        if self._button is not None:
+            self._button.close()
         if _in_notebook():
             self._show(history, lambda figure: figure)
 
@@ -264,6 +276,11 @@ def _in_notebook():
     except ImportError:
         return False
     return hasattr(get_ipython(), "kernel")
+
+
+def _is_watched() -> bool:
+    """Does this kernel run for somebody who sees its widgets? A Jupyter server names the session; papermill has none."""
+    return _in_notebook() and "JPY_SESSION_NAME" in os.environ
 
 
 def alt_text(figure: Figure) -> str:

@@ -21,7 +21,14 @@ ROOT = Path(__file__).parent
 TEXTS = {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py")}
 # What these do is in the key already (the checked values), or changes nothing in what is made; so it is with every
 # class of settings.
-LEFT_OUT = {"prefnb.parameters", "prefnb.course.settings", "prefnb.cache", "prefnb.files", "prefnb.source"}
+LEFT_OUT = {
+    "prefnb.parameters",
+    "prefnb.course.settings",
+    "prefnb.cache",
+    "prefnb.files",
+    "prefnb.source",
+    "prefnb.training.interrupts",
+}
 
 Place = tuple[str, str]  # a module and a name at its top level
 

@@ -169,6 +169,17 @@ def show_widget(widget, instead):
     display(data | {"text/plain": instead}, metadata=metadata, raw=True)
 
 
+def show_button(label: str, press: Callable):
+    """Display a button and return it: `press(button)` is called when it is pressed, in a thread of its own, so that it
+    works while a cell runs. `close()` takes it away."""
+    import ipywidgets
+
+    button = ipywidgets.Button(description=label, layout=ipywidgets.Layout(width="auto"))
+    button.on_click(press)
+    show_widget(button, f"A button to press while this runs: {label}.")
+    return button
+
+
 def tokens_html(tokens: Iterable[str], mask: Iterable[bool]) -> str:
     """Tokens (strings) in boxes, those under the mask bold on green; a new line shows as an arrow too."""
     tokens, mask = list(tokens), [bool(m) for m in mask]

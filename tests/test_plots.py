@@ -209,3 +209,21 @@ def test_a_category_of_the_data_is_no_mathematics(name, tmp_path):
     figure.savefig(tmp_path / "x.png")
     shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert all(not cbook.is_math_text(text) for text in shown)
+
+
+def test_a_pressed_button_stops_the_run_and_goes_away(monkeypatch):
+    """A button that nobody listens to, or that still stands there when the run is over."""
+    shown = []
+    monkeypatch.setattr(plots, "_in_notebook", lambda: True)
+    monkeypatch.setenv("JPY_SESSION_NAME", "02_dpo.ipynb")
+    monkeypatch.setattr(plots.widgets, "show_widget", lambda widget, _: shown.append(widget))
+    live = plots.LiveFigure(seconds=1e9)
+    live.update(History())
+    (button,) = shown
+    button.click()
+    with pytest.raises(KeyboardInterrupt):
+        live.update(History())
+    closed = []
+    monkeypatch.setattr(button, "close", lambda: closed.append(True))
+    live.finish(History())
+    assert closed

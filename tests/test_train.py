@@ -22,7 +22,8 @@ from prefnb.methods.dppo import dppo
 from prefnb.methods.sft import sft
 from prefnb.course.policies import with_checkpointing
 from prefnb.rollouts import Rollouts
-from prefnb.training import History, OnPolicyTerm, schedule_factor, train, unfinished
+from prefnb.training import History, OnPolicyTerm, schedule_factor, step, train, unfinished
+from prefnb.training.interrupts import Interrupted
 
 DPO = partial(dpo, beta=0.5)
 
@@ -112,6 +113,40 @@ def test_an_interrupted_run_goes_on_to_the_same_end(setting, tmp_path, capsys):
     assert history.rows == whole.rows
     for a, b in zip(policy.parameters(), whole_policy.parameters()):
         assert torch.equal(a, b)
+
+
+def test_a_live_run_that_is_stopped_ends_with_what_there_is(setting, capsys):
+    """Interrupting a training cell was 1,700 pixels of traceback, and the policy and its curves were lost."""
+    finished = []
+
+    class Stop:
+        finish = finished.append
+
+        def update(self, history):
+            if len(history.rows) == 3:
+                raise KeyboardInterrupt
+
+    policy, history = setting(live=Stop())
+    assert len(history.rows) == 3 and history.stopped == "stopped by hand after 3 of 6 steps"
+    assert finished == [history] and not policy.training
+    assert "stopped by hand after 3 of 6 steps" in capsys.readouterr().out
+    assert history.rows == setting()[1].rows[:3]
+
+
+def test_a_run_that_nobody_watches_is_not_taken_for_a_whole_one_when_it_is_stopped(setting, monkeypatch):
+    """A shortened run in the cache, or compared with whole ones; and a notebook shows one sentence, no traceback."""
+    take, taken = step.Stepper.take, []
+
+    def interrupted(self, number, *rest):
+        taken.append(number)
+        if number == 4:
+            raise KeyboardInterrupt
+        return take(self, number, *rest)
+
+    monkeypatch.setattr(step.Stepper, "take", interrupted)
+    with pytest.raises(Interrupted, match="interrupted after 4 of 6 steps") as stopped:
+        setting()
+    assert stopped.value._render_traceback_() == [str(stopped.value)]
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_training_starts_afresh(setting, tmp_path, capsys):

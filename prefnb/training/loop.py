@@ -22,6 +22,7 @@ from prefnb.batches import Batch
 from prefnb.logprobs import Scorer
 from prefnb.processes import default_device
 from prefnb.training.history import History
+from prefnb.training.interrupts import stoppable
 from prefnb.training.monitor import Monitor
 from prefnb.training.schedule import schedule_factor
 from prefnb.training.step import OnPolicyTerm, Stepper
@@ -64,7 +65,8 @@ def train(
     weights are put back.
     checkpoint: a folder from which an interrupted run goes on: it is kept there every `checkpoint_every` steps, every
     `checkpoint_seconds`, and at the end; never between the `batches.updates` steps on the same samples.
-    live: has update(history) and finish(history).
+    live: has update(history) and finish(history). A run with one may be interrupted: it then ends with the policy and
+    history so far (`history.stopped` says so); without one, in `Interrupted`.
     """
     if average not in ("example", "token"):
         raise ValueError(f"average must be 'example' or 'token', not '{average}'.")
@@ -90,21 +92,22 @@ def train(
     policy.train()
     if not done:
         monitored(history, 0, 0.0)
-    for step, micro_batches in _steps(batches, total, done, accelerator.num_processes):
-        rate = learning_rate * schedule_factor(step, total, schedule, warmup)
-        row = stepper.take(step, micro_batches, rate)
-        epoch = (step + 1) / len(batches)
-        history.rows.append({"step": step + 1, "epoch": epoch, "learning_rate": rate, **row})
-        history.seconds = time.perf_counter() - started
-        bar.update()
-        if monitor and ((monitor_every and (step + 1) % monitor_every == 0) or step + 1 == total):
-            if monitored(history, step + 1, epoch):
-                break
-        whole_batch = (step + 1) % getattr(batches, "updates", 1) == 0
-        if unfinished and (step + 1 == total or (whole_batch and unfinished.due(step + 1))):
-            unfinished.keep(policy, optimizer, history)
-        if live:
-            live.update(history)
+    with stoppable(history, total, live, kept=checkpoint is not None):
+        for step, micro_batches in _steps(batches, total, done, accelerator.num_processes):
+            rate = learning_rate * schedule_factor(step, total, schedule, warmup)
+            row = stepper.take(step, micro_batches, rate)
+            epoch = (step + 1) / len(batches)
+            history.rows.append({"step": step + 1, "epoch": epoch, "learning_rate": rate, **row})
+            history.seconds = time.perf_counter() - started
+            bar.update()
+            if monitor and ((monitor_every and (step + 1) % monitor_every == 0) or step + 1 == total):
+                if monitored(history, step + 1, epoch):
+                    break
+            whole_batch = (step + 1) % getattr(batches, "updates", 1) == 0
+            if unfinished and (step + 1 == total or (whole_batch and unfinished.due(step + 1))):
+                unfinished.keep(policy, optimizer, history)
+            if live:
+                live.update(history)
     bar.close()
     if accelerator.is_main_process:
         _tell_explosion(history)
