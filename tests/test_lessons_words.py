@@ -19,7 +19,7 @@ def rate(low, high):
 RATES = {"a_one": rate(0.55, 0.7), "b": rate(0.3, 0.45), "c": rate(0.45, 0.55)}
 
 
-@pytest.mark.parametrize("names, said", [([], "none"), (["a"], "a"), (["a", "b"], "a and b"), ("abc", "a, b and c")])
+@pytest.mark.parametrize("names, said", [([], "none"), (["a"], "a"), (["a", "b"], "a and b"), ("abc", "a, b and c"), (["a, 1", "b"], "a, 1; b")])
 def test_a_list_reads_as_one(names, said):
     assert words.listed(names) == said
 
@@ -29,7 +29,7 @@ def test_words_come_from_the_interval_and_not_from_the_mean():
     assert [words.by_sign(one, "up", "down", "level") for one in (UP, DOWN, LEVEL, (-0.1, 0.9))] == ["up", "down", "level", "level"]
     assert words.place([1.0] * 9) == "above the reference"
     assert words.place([-1.0] * 9, "SFT") == "below SFT"
-    assert words.place([-1.0, 1.0] * 9) == "where it cannot be told from the reference"
+    assert words.place([-1.0, 1.0] * 9) == "at the reference, as far as can be told"
     assert words.lead([0.5] * 9) == "better (+0.50 [+0.50, +0.50])"
 
 
@@ -93,3 +93,17 @@ def test_a_curve_is_told_from_its_first_part_to_its_last():
     assert words.first_to_last(short, "reward") == "1.50 throughout"
     assert words.live_means({"a": short, "b": long}, ["reward"]) == [["a", 1.5], ["b", 9.5]]
     assert words.each_rate({"DPO": RATES["a_one"]}) == "**DPO beats SFT**, 0.62 [0.55, 0.70] (ties 0.00)"
+
+
+def test_what_moved_is_told_with_its_figure_and_the_rest_by_name(monkeypatch):
+    """Moved and not moved, and a run in which nothing did."""
+    said = []
+    monkeypatch.setattr(words.widgets, "say", said.append)
+    monkeypatch.setattr(words.widgets, "show_table", lambda *rows: None)
+    found = {"rambling": (0.75, 0.0, np.array([-1.0, -0.5])), "parts": (0.5, 0.5, np.array([0.1, -0.1] * 9))}
+    monkeypatch.setattr(words, "changes_of", lambda *_: found)
+    words.show_changes(compared(), "DPO")
+    del found["rambling"]
+    words.show_changes(compared(), "DPO, beta 1", "DPO")
+    assert said == ["**After DPO, rambling fell (-0.75 [-1.00, -0.50]).** By no more than chance: parts.",
+                    "**After DPO, nothing moved by more than chance.** By no more than chance: parts."]  # fmt: skip

@@ -20,8 +20,10 @@ HOLDS, FAILS, OPEN = "holds here", "does not hold here", "cannot be told"  # wha
 
 
 def listed(names: Iterable, none: str = "none") -> str:
-    """ "a", "a and b", "a, b and c"; `none` if there is nothing."""
+    """ "a", "a and b", "a, b and c"; "a, 1; b, 2" if there are commas in names; `none` if there is nothing."""
     names = [str(name) for name in names]
+    if any("," in name for name in names):
+        return "; ".join(names)
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or none
 
 
@@ -36,9 +38,9 @@ def by_sign(found: tuple[float, float], above: str, below: str, between: str, nu
 
 
 def place(values: ArrayLike, of: str = "the reference") -> str:
-    """Where the mean of some changes, (n,), lies: "above the reference", "below ..." or "where it cannot be told from ..."."""
+    """Where the mean of some changes, (n,), lies: "above the reference", "below ..." or "at ..., as far as can be told"."""
     found = evaluate.bootstrap_interval(np.asarray(values))
-    return f"{by_sign(found, 'above', 'below', 'where it cannot be told from')} {of}"
+    return by_sign(found, f"above {of}", f"below {of}", f"at {of}, as far as can be told")
 
 
 def apart(one: tuple[float, float], other: tuple[float, float], more: str, less: str, level: str) -> str:
@@ -132,11 +134,12 @@ def show_changes(comparison: Comparison, label: str, name: str = "") -> None:
         [what, before, after, evaluate.mean_and_interval(change)] for what, (before, after, change) in found.items()
     ]
     widgets.show_table(["share of answers", comparison.baseline, label, "change"], *rows)
-    told = {"fell": [], "rose": [], "did not move by more than chance": []}
-    for what, (*_, change) in found.items():
-        told[evaluate.change(change)].append(f"{what} ({evaluate.mean_and_interval(change)})")
-    said = [f"what {word}: {listed(names)}" for word, names in told.items() if names]
-    widgets.say(f"**After {name or label}, {'; '.join(said)}.**")
+    moved = {what: evaluate.change(change) for what, (*_, change) in found.items()}
+    told = [f"{what} {word} ({evaluate.mean_and_interval(found[what][2])})"
+            for what, word in moved.items() if word in ("rose", "fell")]  # fmt: skip
+    level = [what for what, word in moved.items() if word not in ("rose", "fell")]
+    rest = f" By no more than chance: {listed(level)}." if level else ""
+    widgets.say(f"**After {name or label}, {'; '.join(told) or 'nothing moved by more than chance'}.**{rest}")
 
 
 def each_rate(rates: Mapping[str, WinRate], other: str = "SFT") -> str:
