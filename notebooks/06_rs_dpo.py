@@ -27,7 +27,8 @@
 # - win rates against DPO, beside the paper's;
 # - what each policy learnt about pairs that it did not make itself.
 #
-# Nothing has to be run first. The loss is DPO's, unchanged: see [02 · DPO](02_dpo.ipynb).
+# Nothing has to be run first. The loss is DPO's, unchanged, and stands below in full; where it comes from is told in
+# [02 · DPO](02_dpo.ipynb).
 
 # %% tags=["parameters"]
 preset: str = "pocket"  # "pocket" runs anywhere; "qwen" is the paper's model and data and wants a GPU
@@ -53,18 +54,18 @@ p = parameters.check(globals(), methods.dpo.Settings, course.Judging,
                      shares=parameters.Numbers(above=0, high=1),
                      temperature=parameters.Number(0.01, 2))
 
-# %%
 import random
 from dataclasses import replace
 from functools import partial
 
 import matplotlib.pyplot as plt
-import numpy as np
 from IPython.display import display
+from torch.nn.functional import logsigmoid
 
-from prefnb import evaluate, plots, widgets
+from prefnb import plots, widgets
+from prefnb.lessons import printed, rs_dpo as lesson, tables
 from prefnb.logprobs import DatasetLogprobs, from_tokens
-from prefnb.methods.dpo import dpo
+from prefnb.methods.dpo import pair_metrics
 
 plt.style.use("prefnb.book")
 
@@ -75,7 +76,9 @@ plt.style.use("prefnb.book")
 # training, $\pi_\text{ref}$ the frozen model it started from, $S(y)$ the log-prob of a response under the
 # policy and $d(y) = S(y) - S_\text{ref}(y)$, DPO is
 #
-# $$L = -\log \sigma\big(\beta\,(d(y_w) - d(y_l))\big).$$
+# $$L = -\log \sigma(m), \qquad m = \beta\,\big(d(y_w) - d(y_l)\big),$$
+#
+# where $\sigma(z) = 1 / (1 + e^{-z})$, $m$ is the *margin*, and $\beta$ sets how strongly the reference holds.
 #
 # RS-DPO changes nothing here. It changes $y_l$: instead of somebody's answer, $y_l \sim \pi_\text{ref}(\cdot \mid x)$,
 # an answer that the model itself gives. Two things speak for that. The lesson is about what the model *does*,
@@ -86,6 +89,46 @@ plt.style.use("prefnb.book")
 # else's answer and the model's own differ in a way that has nothing to do with quality: one of them is in the
 # model's own words. The lesson "be unlike yourself" fits every such pair.
 #
+# Here is the loss in full, as the library has it. The last line makes training below use it: at the defaults most
+# policies come ready-made; edit a word of the loss, and all of them are trained anew with yours.
+
+# %%
+def rewards(policy, reference, beta):
+    """beta * d of the chosen and of the rejected response: the rewards that DPO implies."""
+    return (beta * (policy.chosen.sum - reference.chosen.sum),
+            beta * (policy.rejected.sum - reference.rejected.sum))
+
+
+def dpo(policy, reference, *, beta):
+    """The loss of each pair, (batch,), and what to watch: margins, accuracy, log-probs."""
+    reward_chosen, reward_rejected = rewards(policy, reference, beta)
+    return -logsigmoid(reward_chosen - reward_rejected), pair_metrics(policy, reward_chosen,
+                                                                      reward_rejected)
+
+
+train_with = printed.in_use(dpo, methods.dpo.dpo)
+
+# %% [markdown]
+# **Three policies by hand.** Take $\beta = 0.1$, a reference with $S_\text{ref} = -20$ nats for the chosen response, which
+# somebody else wrote, and $-10$ for the rejected one, which is the model's own. The first policy has made the good answer
+# likelier by 5 nats and left its own alone: $m = 0.1\,(5 - 0) = 0.5$, and the loss is $-\log\sigma(0.5) = 0.474$. The second
+# has learnt nothing of the good answer and lost 5 nats of its own. The third has lost the good answer too, by 5 nats, and
+# its own by 10. Work out the last two, then look.
+
+# %%
+toy_reference = from_tokens(chosen=[[-20.0]] * 3, rejected=[[-10.0]] * 3)
+toy_policy = from_tokens(chosen=[[-15.0], [-20.0], [-25.0]],
+                         rejected=[[-10.0], [-15.0], [-20.0]])
+toy_loss, toy = dpo(toy_policy, toy_reference, beta=0.1)
+names = ["the good answer gains 5 nats", "its own loses 5", "the good one loses 5, its own 10"]
+widgets.show_table(["policy", "S(chosen)", "S(rejected)", "margin", "loss"],
+                   *zip(names, toy["logp_chosen"].tolist(), toy["logp_rejected"].tolist(),
+                        toy["margin"].tolist(), toy_loss.tolist()))
+level = toy_loss.max() - toy_loss.min() < 1e-4
+widgets.say("**All three cost the same: the loss does not know which has learnt what is good.**"
+            if level else "**The three do not cost the same by this loss.**")
+
+# %% [markdown]
 # ## The mixture in full
 #
 # Paper 002 tries all pairs replaced, a fifth, and a tenth. Training below uses this function: change it and
@@ -93,16 +136,19 @@ plt.style.use("prefnb.book")
 
 # %%
 def mixture(pairs, samples, share, seed=0):
-    """`pairs` with exactly that share of their rejected responses replaced by the model's own, and which ones."""
-    kept = [i for i, ids in enumerate(samples) if ids != pairs.responses["chosen"][i]]  # equal sides teach nothing
-    changed = random.Random(seed).sample(range(len(kept)), len(kept))[:round(share * len(kept))]
+    """`pairs`, that share of their rejected responses now the model's own; and which ones."""
+    # equal sides teach nothing
+    kept = [i for i, ids in enumerate(samples) if ids != pairs.responses["chosen"][i]]
+    order = random.Random(seed).sample(range(len(kept)), len(kept))
+    changed = order[:round(share * len(kept))]
     rejected = [pairs.responses["rejected"][i] for i in kept]
     for place in changed:
         rejected[place] = samples[kept[place]]
-    mixed = replace(pairs, prompt_ids=[pairs.prompt_ids[i] for i in kept], kept=[pairs.kept[i] for i in kept],
-                    responses={"chosen": [pairs.responses["chosen"][i] for i in kept], "rejected": rejected})
+    chosen = [pairs.responses["chosen"][i] for i in kept]
+    mixed = replace(pairs, prompt_ids=[pairs.prompt_ids[i] for i in kept],
+                    kept=[pairs.kept[i] for i in kept],
+                    responses={"chosen": chosen, "rejected": rejected})
     return mixed, sorted(changed)
-
 
 # %% [markdown]
 # One seed orders all pairs once, so the pairs changed at a tenth are among those changed at a fifth: the
@@ -116,15 +162,12 @@ def mixture(pairs, samples, share, seed=0):
 sft, tokenizer = methods.sft.starting_policy(p)
 judge = methods.reward_model.judge_of(p)  # None where nobody can judge
 original = course.pair_examples(p, tokenizer)
-own = [one.ids for one in course.samples_of(sft, tokenizer, original.prompt_ids, temperature=p.temperature,
-                                            max_new_tokens=p.max_response_tokens, seed=p.seed)]
+drawn = course.samples_of(sft, tokenizer, original.prompt_ids, temperature=p.temperature,
+                          max_new_tokens=p.max_response_tokens, seed=p.seed)
+own = [one.ids for one in drawn]
 mixtures = {f"RS-DPO, {share:.0%}": mixture(original, own, share, p.seed)[0] for share in p.shares}
 full_of_own, _ = mixture(original, own, 1.0, p.seed)
-widgets.show_table(
-    ["training set", "pairs", "of them with the model's own answer"], ["DPO", len(original), 0],
-    *[[label, len(mixed), round(share * len(mixed))] for (label, mixed), share in zip(mixtures.items(), p.shares)])
-widgets.say(f"**{len(original) - len(full_of_own)} pairs are left out of the mixtures: there the model's own answer is "
-            "the chosen one, and a pair of equal sides teaches nothing.**")
+lesson.show_training_sets(original, mixtures, p.shares, len(full_of_own))
 
 # %% [markdown]
 # ### Can the sides be told apart by whose words they are?
@@ -135,38 +178,18 @@ widgets.say(f"**{len(original) - len(full_of_own)} pairs are left out of the mix
 # at which the log-probs are taken. That is a part of the gap.)
 
 # %%
-known = {"dpo": course.reference(sft, original), "own": course.reference(sft, full_of_own)}
-per_token = {"chosen $y_w$": known["dpo"].all().chosen.mean.numpy(),
-             "rejected, in the data": known["dpo"].all().rejected.mean.numpy(),
-             "the model's own": known["own"].all().rejected.mean.numpy()}
-shortcut_figure, axis = plots.subplots(figsize=(7, 2.6))
-everything = np.concatenate(list(per_token.values()))
-edges = np.linspace(np.quantile(everything, 0.01), 0, 40)  # the least likely hundredth is off to the left
-for (label, values), colour in zip(per_token.items(), (plots.MEANINGS["chosen"], plots.MEANINGS["rejected"], "#555555")):
-    axis.hist(values, edges, histtype="step", linewidth=1.6, color=colour, label=label)
-axis.set(xlabel="log-prob per token under the reference (nats)", ylabel="responses")
-axis.legend(loc="upper left")
-display(shortcut_figure)
-
-
 def shortcut(logprobs):
     """1 for each pair whose chosen response is the less likely one per token."""
-    return (logprobs.all().chosen.mean < logprobs.all().rejected.mean).float().numpy()
+    return (logprobs.chosen.mean < logprobs.rejected.mean).float().numpy()
 
-# %%
-rule = {"pairs of the data": shortcut(known["dpo"]), "pairs against the model's own": shortcut(known["own"])}
-within = {label: evaluate.wilson_interval(hits.sum(), len(hits)) for label, hits in rule.items()}
-widgets.show_table(["\"the less likely per token is the chosen one\"", "right", "95% interval"],
-                   *[[label, f"{hits.mean():.2f}", "{:.2f} to {:.2f}".format(*within[label])]
-                     for label, hits in rule.items()])
-SAYS = {"holds here": "picks the chosen response more often than a coin would", "cannot be told": "may be no better "
-        "than a coin", "does not hold here": "picks the rejected response more often than a coin would"}
-told = "; ".join(f"on the {label} it {SAYS[evaluate.verdict(within[label])]}" for label in rule)
-ours = rule["pairs against the model's own"].mean()
-widgets.say(f"**The rule alone, which knows nothing of quality: {told}.** It is right on {ours:.0%} of the pairs "
-            "against the model's own answers, " + (
-                "so that most of the full RS-DPO loss can be had by moving away from oneself." if ours > 0.75 else
-                "far from all of them."))
+
+known = {lesson.DATA: course.reference(sft, original).all(),
+         lesson.OWN: course.reference(sft, full_of_own).all()}
+rule = {label: shortcut(found) for label, found in known.items()}
+shortcut_figure = lesson.plot_likeliness(known[lesson.DATA], known[lesson.OWN], rule)
+display(shortcut_figure)
+lesson.show_rule(rule)
+ours = rule[lesson.OWN].mean()
 
 # %% [markdown]
 # ## Training
@@ -178,20 +201,15 @@ widgets.say(f"**The rule alone, which knows nothing of quality: {told}.** It is 
 
 # %%
 most = f"RS-DPO, {max(p.shares):.0%}"
-ready = methods.dpo.recipe(**p.shared_with(methods.dpo.Settings))
-policies, histories = {"SFT": sft, "DPO": ready.model}, {"DPO": ready.history}
+policies, histories = {"SFT": sft}, {}
+policies["DPO"], histories["DPO"] = lesson.baseline(train_with, sft, original, p)
 for label, mixed in mixtures.items():
+    objective = partial(train_with, beta=p.beta)
     live = plots.LiveFigure() if label == most else None
-    policies[label], histories[label] = course.fit(sft, mixed, partial(dpo, beta=p.beta), p, live=live)
-plots.plot_training(histories, ["loss", "margin", "accuracy"])
-
-# %%
-last = {label: (history.last("loss", 5), history.last("margin", 5)) for label, history in histories.items()}
-told = (f"**Over the last five steps DPO's loss is {last['DPO'][0]:.2f} and its margin {last['DPO'][1]:.2f}; "
-        f"those of {most} are {last[most][0]:.2f} and {last[most][1]:.2f}.** ")
-if last[most][0] < last["DPO"][0] and last[most][1] > last["DPO"][1]:
-    told += "A lower loss and a larger margin: the paper saw that too, and took it for good news at first. "
-widgets.say(told + "Neither curve knows what the policy says.")
+    policies[label], histories[label] = course.fit(sft, mixed, objective, p, live=live)
+display(plots.plot_training(histories, ["loss", "margin", "accuracy"]))
+last = lesson.last_steps(histories)
+lesson.say_last_steps(last, most)
 
 # %% [markdown]
 # ## What do they say?
@@ -203,77 +221,47 @@ widgets.say(told + "Neither curve knows what the policy says.")
 # %%
 comparison = course.compare(policies, tokenizer, p, judge=judge)
 widgets.show_answers(comparison, ("SFT", "DPO", most))
-
-# %%
-checks = {label: comparison.collapse(label) for label in policies if label != "SFT"}
-rows = [["policy", "tokens a response", "of SFT's", "distinct-2, of SFT's", "never end", "collapsed?"]]
-for label, check in checks.items():
-    rows.append([label, f"{evaluate.mean_length(comparison.answers[label]):.1f}", f"{check.measures['length_ratio']:.2f}",
-                 f"{check.measures['distinct_ratio']:.2f}", f"{check.measures['unfinished']:.0%}",
-                 "; ".join(check.reasons) if check.collapsed else "no"])
-widgets.show_table(*rows)
-if comparison.gold:  # it alone can name flaws; None where nobody knows the right answers
-    flaws = {label: comparison.flaws(label) for label in policies}
-    mean = {label: f"{comparison.scores[label].total.mean():.2f}" for label in policies}
-    widgets.show_table(["flaws, share of answers", *flaws["SFT"], f"{judge.name} score"],
-                       *[[label, *(f"{hits.mean():.0%}" for hits in found.values()), mean[label]]
-                         for label, found in flaws.items()])
-    worst = max(flaws[most], key=lambda name: flaws[most][name].mean() - flaws["DPO"][name].mean())
-    found, of_dpo = flaws[most][worst].mean(), flaws["DPO"][worst].mean()
-    widgets.say(f"**{most} against DPO: the flaw that differs most to its disadvantage is *{worst}*, in "
-                f"{found:.0%} of answers against {of_dpo:.0%}; the mean {judge.name} score is {mean[most]} "
-                f"against {mean['DPO']}.**")
+checks = lesson.show_shape(comparison)
+flaws = tables.show_flaws(comparison)
+lesson.say_worst_flaw(comparison, flaws, most)
 
 # %% [markdown]
 # ## Does it win?
 #
-# First against SFT, as in all notebooks, then against DPO, as in the paper's table. A tie counts half; the bars are 95%
-# intervals over prompts.
+# First against SFT, as in all notebooks, then against DPO, as in the paper's table (crosses are the paper's figures). A tie
+# counts half; the bars are 95% intervals over prompts.
 
 # %%
-PAPER = {"RS-DPO, 10%": 0.67, "RS-DPO, 20%": 0.48, "RS-DPO, 100%": 0.10}  # against DPO, at the end of the epoch
+PAPER = {"RS-DPO, 10%": 0.67, "RS-DPO, 20%": 0.48, "RS-DPO, 100%": 0.10}  # at the end of the epoch
+rates, rates_figure = {}, None
 if judge:
     display(plots.plot_win_rates(comparison.win_rates, against="SFT"))
-    widgets.say(f"**Judged by {judge.name}: "
-                + "; ".join(f"{label} {rate.beats} SFT" for label, rate in comparison.win_rates.items()) + ".**")
-
-# %%
-rates_figure, rates = None, {}
-if judge:
+    lesson.say_rates(comparison.win_rates, "SFT", judge.name)
     rates = {label: comparison.win_rate(label, "DPO") for label in mixtures}
-    rates_figure = plots.plot_win_rates(rates, against="DPO")
-    axis, published = rates_figure.axes[0], [(PAPER[label], len(rates) - 1 - place)
-                                             for place, label in enumerate(rates) if label in PAPER]
-    if published:
-        axis.plot(*zip(*published), "kx", label="the paper")
-        rates_figure.legend(*axis.get_legend_handles_labels(), loc="outside upper left")
+    rates_figure = lesson.plot_beside_paper(rates, PAPER)
     display(rates_figure)
-    found = "; ".join(f"{label} {rate.beats} DPO ({rate})" for label, rate in rates.items())
-    widgets.say(f"**Judged by {judge.name}: {found}.**")
+    lesson.say_rates(rates, "DPO", judge.name)
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ### What was learnt about other people's pairs?
+#
+# Each policy's margin on its last training batches beside that on held-out pairs of the data set: how much of a margin is
+# left where no answer is the policy's own.
 
 # %% [markdown]
-# ## What was learnt about other people's pairs?
-#
-# Each policy's margin on its last training batches, and on held-out pairs of the data set, none of which has an answer
-# of its own. The [sampled KL](glossary.md) says how far the policy has moved from SFT, in nats a response, on its own samples at
+# The held-out pairs are of the data set, so none of them has an answer of the policy's own. The
+# [sampled KL](glossary.md) says how far the policy has moved from SFT, in nats a response, on its own samples at
 # temperature 1.
 
 # %%
 held_out = course.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
-held_reference, held = course.reference(sft, held_out).all(), {}
-rows = [["policy", "held-out accuracy", "held-out margin", "training margin, last", "sampled KL from SFT (nats)"]]
-for label, history in histories.items():
-    held[label] = dpo(DatasetLogprobs.compute(policies[label], held_out).all(), held_reference, beta=p.beta)[1]
-    kl = course.sampled_kl(policies[label], sft, tokenizer, comparison.prompts[:128],
-                           max_new_tokens=p.max_response_tokens)
-    rows.append([label, f"{held[label]['accuracy'].mean():.2f}", evaluate.mean_and_interval(held[label]["margin"]),
-                 f"{history.last('margin', 5):.2f}", f"{kl['k3']:.2f}"])
-widgets.show_table(*rows)
-told = [f"{histories[label].last('margin', 5):.2f} on its last batches and {held[label]['margin'].mean():+.2f} on "
-        "held-out pairs of the data" for label in (most, "DPO")]
-widgets.say(f"**The margin of {most} is {told[0]}; DPO's is {told[1]}.** What is gone of a "
-            "training margin on held-out pairs was learnt about the training pairs alone, whose words they are "
-            "included.")
+held_reference, held, kls = course.reference(sft, held_out).all(), {}, {}
+for label in histories:
+    found = DatasetLogprobs.compute(policies[label], held_out).all()
+    held[label] = train_with(found, held_reference, beta=p.beta)[1]
+    kls[label] = course.sampled_kl(policies[label], sft, tokenizer, comparison.prompts[:128],
+                                   max_new_tokens=p.max_response_tokens)["k3"]
+lesson.show_held_out(held, kls, last, most)
 
 # %% [markdown]
 # ## One page of results
@@ -313,23 +301,10 @@ beside.show("rs_dpo_10", TENTH, p, history=histories.get(TENTH), metrics=("loss"
 
 # %%
 if judge:
-    rows, full, tenth = [], "RS-DPO, 100%", "RS-DPO, 10%"
-    if full in rates:
-        low, high = rates[full].interval
-        loss, margin = zip(last[full], last["DPO"])
-        rows.append(["8: the full replacement loses to DPO", ".10", rates[full], evaluate.verdict((1 - high, 1 - low)),
-                     (8, 0)])
-        so = {True: "so it was", False: "not so"}
-        rows.append(["8: its loss is lower than DPO's", "fig. 7", "last five steps: {:.2f} against {:.2f}".format(*loss),
-                     so[loss[0] < loss[1]], (8, 1)])
-        rows.append(["8: its margin is larger than DPO's", "fig. 8", "last five steps: {:.2f} against {:.2f}".format(*margin),
-                     so[margin[0] > margin[1]], (8, 2)])
-    if tenth in rates:
-        rows.append(["9: a tenth beats DPO", ".67", rates[tenth], evaluate.verdict(rates[tenth].interval), (9, 0)])
-    rows.append(["9: with a fifth, few pairs beat many", ".62, then .48", "not measured", "", (9, 1)])
-    beside.show_verdicts(p, rows, ours=f"this run (win rates by {judge.name})")
+    beside.show_verdicts(p, lesson.verdict_rows(last, rates),
+                         ours=f"this run (win rates by {judge.name})")
 else:
-    print("Nobody judges the answers here; the tables above show margins, held-out accuracy and collapse.")
+    print("Nobody judges the answers here; the tables above show margins and collapse.")
 
 # %% [markdown]
 # ## Exercises
@@ -361,8 +336,9 @@ def check_exercises():
     """Hold the answers against the definitions."""
     pairs_changed = round(0.1 * (500 - 20))
     reference, after = ({"chosen": [[-2.0]], "rejected": [[-2.0 + moved]]} for moved in (0.0, -5.0))
-    margin = float(dpo(from_tokens(**after), from_tokens(**reference), beta=0.1)[1]["margin"])
-    for number, given, right in ((1, answer_1, pairs_changed), (2, answer_2, margin)):
+    found = methods.dpo.dpo(from_tokens(**after), from_tokens(**reference), beta=0.1)[1]
+    right_2 = float(found["margin"])
+    for number, given, right in ((1, answer_1, pairs_changed), (2, answer_2, right_2)):
         print(f"{number}: {exercises.of_numbers(given, right, within=0.01)}")
 
 
@@ -370,18 +346,7 @@ check_exercises()
 
 # %% [markdown]
 # ## What you have seen
-
-# %%
-told = "; ".join(f"{label} {rate.beats} DPO" for label, rate in rates.items()) or "nobody could judge that here"
-widgets.say(f"**What if the rejected answer is the model's own? {told}.** What the loss asks for is a difference, and "
-            f"\"not what I would say\" is one: it tells {ours:.0%} of the pairs apart.")
-figures = {"shortcut": shortcut_figure, **({"book_win_rates": rates_figure} if judge else {})}
-folder = course.record(p.output_dir, p, histories, comparison, figures,
-                       collapsed={name: check.reasons for name, check in checks.items() if check.collapsed},
-                       against_dpo={name: rate.rate for name, rate in rates.items()})
-print(f"Parameters, histories, responses and figures are in {folder}.")
-
-# %% [markdown]
+#
 # - RS-DPO is DPO with the model's own answers as rejected ones; the loss is the same, the data are not.
 # - A pair of somebody else's answer and one's own can be told apart by whose words they are; a loss takes
 #   whatever tells them apart.
@@ -393,3 +358,13 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 #
 # Previous: [05_reward_model](05_reward_model.ipynb). Next: [07_self_improvement](07_self_improvement.ipynb), where both
 # sides of every pair are the model's own, round after round. The loss itself: [02_dpo](02_dpo.ipynb).
+#
+# ### So, what if the rejected answer is the model's own?
+
+# %%
+widgets.say(lesson.answer(rates, ours))
+figures = {"shortcut": shortcut_figure, **({"book_win_rates": rates_figure} if judge else {})}
+collapsed = {name: check.reasons for name, check in checks.items() if check.collapsed}
+folder = course.record(p.output_dir, p, histories, comparison, figures, collapsed=collapsed,
+                       against_dpo={name: rate.rate for name, rate in rates.items()})
+print(f"Parameters, histories, responses and figures are in {folder}.")
