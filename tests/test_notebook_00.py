@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from notebook_source import NOTEBOOKS, load
 
-from prefnb import pocket
+from prefnb import exercises, pocket
 
 ABOUT = "Describe the fox. Mention what colour it has, where it lives and what it eats."
 TEXT = (NOTEBOOKS / "00_pocket_world.py").read_text(encoding="utf-8").replace("\n# ", " ")
@@ -40,13 +40,13 @@ def test_solutions_solve_their_exercises():
     assert pocket.score(ABOUT, trick).total > 9
 
 
-@pytest.mark.parametrize("answer, kind, words", [
-    (None, str, "not answered yet"), ("mice", str, "right"), ("owls", str, "not yet, try again"), (3, str, "a text is asked for"),
-    ("0.2", float, "a number is asked for"), ([0.2], float, "this cannot be checked")])
-def test_an_answer_of_another_kind_gets_a_sentence(answer, kind, words, capsys):
-    """A traceback for a number where a text is asked for, or the other way round."""
-    load("00_pocket_world", "check").check("1", answer, kind, lambda given: given == "mice")
-    assert capsys.readouterr().out.startswith(f"1: {words}")
+@pytest.mark.parametrize("answer, words", [
+    (None, "not answered yet"), ("The lemon tastes sour. It is ripe in winter and is good for juice.", "right"),
+    ("owls", "not yet: "), (3, "not yet, for it cannot be checked")])
+def test_an_answer_of_another_kind_gets_a_sentence(answer, words):
+    """A traceback for a number where a text is asked for."""
+    lemon = "Tell me the taste, season and dish of the lemon."
+    assert exercises.told(answer, lambda text: pocket.score(lemon, text).total >= 9.9, "more").startswith(words)
 
 
 def test_the_wider_noise_flips_what_the_solution_says():
