@@ -21,6 +21,7 @@
 # You will see
 #
 # - scores, ideals, gaps and weights, by hand on three answers;
+# - how a number that comes from outside becomes a gradient, by hand on two words;
 # - the printed loss, whose reward is never above zero: what it does to reward, length and entropy over many steps, and
 #   what a [baseline](glossary.md) changes;
 # - three ways to make one number of several, as maps: weighted gaps, linear, soft Chebyshev;
@@ -55,7 +56,12 @@ judge: str = None  # who scores the answers (None: the data's own judge): 'gold'
 output_dir: str = "runs/08_multi_objective"  # where the results go: a folder
 
 # %%
-from prefnb import course, methods, parameters
+from functools import partial
+
+import matplotlib.pyplot as plt
+import torch
+from IPython.display import display
+from prefnb import course, data, evaluate, judges, methods, models, parameters, plots, widgets
 
 p = parameters.check(globals(), methods.multi_objective.RuleSettings, course.Judging,
                      live_steps=parameters.Whole(2, 1_000_000), mixes=parameters.Numbers(0, 1),
@@ -64,7 +70,8 @@ p = parameters.check(globals(), methods.multi_objective.RuleSettings, course.Jud
                      choice_samples=parameters.Whole(2, 1024))
 for name, given, needed in (("weights", p.weights, 2), ("all_weights", p.all_weights, 4)):
     if len(given) != needed:
-        raise parameters.ParameterError(f"'{name}' needs {needed} numbers, one per objective; it has {len(given)}.")
+        raise parameters.ParameterError(f"'{name}' needs {needed} numbers, not {len(given)}.")
+plt.style.use("prefnb.book")
 
 # %% [markdown]
 # ## The idea: scores, ideals, gaps, weights
@@ -76,22 +83,15 @@ for name, given, needed in (("weights", p.weights, 2), ("all_weights", p.all_wei
 #
 # The reward $r$ is $0$ if every ideal is met and below $0$ otherwise. In the pocket world scores run from 0 to 1, and
 # the ideal is 1 for all of them.
+#
+# ### Three answers by hand
+#
+# Answer A scores 0.9 in helpfulness and 0.5 in fluency, B the other way round, C 0.7 in both. With ideals of 1 and
+# weights of 0.5, A has gaps 0.1 and 0.5, so $r = -0.5 \cdot 0.1 - 0.5 \cdot 0.5 = -0.3$. Work out B and C before you
+# look.
 
 # %%
-from functools import partial
-
-import matplotlib.pyplot as plt
-import numpy as np
-import torch
-from IPython.display import display
-
-from prefnb import data, evaluate, judges, models, plots, widgets
-from prefnb.estimators.kl import sampled_kl
-from prefnb.methods.multi_objective import feature_names, fit_preference, score_vectors, scored_pairs
-from prefnb.methods.rloo import leave_one_out, plain, sample_metrics
-from prefnb.training import train
-
-plt.style.use("prefnb.book")
+from prefnb.lessons import multi_objective as lesson
 
 
 def gaps(scores, ideal=1.0):
@@ -104,36 +104,57 @@ def weighted_gaps(gaps, weights):
     return -(gaps * torch.as_tensor(weights, dtype=gaps.dtype)).sum(1)
 
 
-# %% [markdown]
-# ### Three answers by hand
-#
-# Answer A scores 0.9 in helpfulness and 0.5 in fluency, B the other way round, C 0.7 in both. With ideals of 1 and
-# weights of 0.5, A has gaps 0.1 and 0.5, so $r = -0.5 \cdot 0.1 - 0.5 \cdot 0.5 = -0.3$. Work out B and C before you
-# look. The last column is what a learner gets that compares each answer with the mean of the other two.
-
-# %%
-toy = torch.tensor([[0.9, 0.5], [0.5, 0.9], [0.7, 0.7]], dtype=torch.float64)
-toy_rewards = {"0.5, 0.5": weighted_gaps(gaps(toy), [0.5, 0.5]), "0.8, 0.2": weighted_gaps(gaps(toy), [0.8, 0.2])}
-widgets.show_table(["weights", "answer", "scores", "gaps", "reward r", "r less the others' mean"],
-                   *[[label, "ABC"[i], "{:.1f}, {:.1f}".format(*toy[i]), "{:.1f}, {:.1f}".format(*gaps(toy)[i]),
-                      r[i].item(), f"{round(leave_one_out(r[None])[0, i].item(), 3) + 0:+.3f}"]
-                     for label, r in toy_rewards.items() for i in range(3)])
+toy = torch.tensor([[0.9, 0.5], [0.5, 0.9], [0.7, 0.7]], dtype=torch.float64)  # A, B and C
+toy_rewards = {weights: weighted_gaps(gaps(toy), weights) for weights in ((0.5, 0.5), (0.8, 0.2))}
+lesson.show_gaps(toy, gaps(toy), toy_rewards)
 
 # %% [markdown]
 # With equal weights the three rewards are equal: helpfulness differs, fluency differs, and the differences
 # **cancel**. Nothing can be learnt from such a group, and the reward alone would never tell you why. So we keep an
 # eye on every objective's own spread, below as here.
 #
+# ## How a reward becomes a gradient
+#
+# A reward comes from outside and has no gradient; how likely an answer is, has one. Let $S(y) = \log \pi_\theta(y \mid x)$ be
+# the log-probability that the [policy](glossary.md) $\pi_\theta$ gives an answer $y$ to the prompt $x$. As
+# $\nabla \pi_\theta = \pi_\theta\, \nabla S$, the slope of the expected reward is again an average over samples,
+# $\nabla \sum_y \pi_\theta(y)\, r(y) = \mathbb{E}[r(y)\, \nabla S(y)]$: each sample pushes its own log-prob up by its reward.
+# ($\nabla S$ is the *score function*.) A constant in $r$'s place averages to $\nabla \sum_y \pi_\theta(y) = \nabla 1 = 0$, so any
+# constant may be taken off the reward. It is called a **baseline**, and what is left the *advantage* $A$.
+#
+# **Two words by hand.** $a$ is drawn three times in four and has $r = -6$, $b$ has $r = -2$. One weight decides,
+# $\pi(a) = \sigma(\theta)$, so $\nabla S(a) = \tfrac14$ and $\nabla S(b) = -\tfrac34$. The expected reward is $-5$, and its slope
+# $\tfrac34 \cdot \tfrac14 \cdot (-6 + 2) = -\tfrac34$: less of $a$. Samples say $-6 \cdot \tfrac14 = -\tfrac32$ (of $a$) and
+# $-2 \cdot (-\tfrac34) = +\tfrac32$ (of $b$), on average $-\tfrac34$; with the baseline $-5$ they say
+# $-1 \cdot \tfrac14 = -\tfrac14$ and $3 \cdot (-\tfrac34) = -\tfrac94$, on average $-\tfrac34$ again. Without it a sample of
+# $b$, the better word, argues *against* $b$. ([09](09_rloo.ipynb) takes its time over this.)
+#
+# Nobody knows the expected reward of a real prompt. So several answers are drawn, and the baseline of each is the mean
+# reward of the **others**: *leave-one-out*.
+#
 # ## The printed loss in full
 #
-# Paper 001 (§3.3) draws a response $y$ from the [policy](glossary.md) $\pi_\theta$ and minimises
+# Paper 001 (§3.3) draws a response $y$ from the policy and minimises
 #
 # $$L = -\log \pi_\theta(y \mid x) \cdot r .$$
 #
-# Here it is, with the reward's place taken by an *advantage* $A$ so that we can mend it in a moment; with $A = r$ it
-# is the printed loss. $S(y) = \log \pi_\theta(y \mid x)$ is `policy.sample.sum`. Training below uses this function.
+# Here it is, with the reward's place taken by the advantage $A$ so that we can mend it in a moment; with $A = r$ it
+# is the printed loss. $S(y)$ is `policy.sample.sum`. Training below uses this function.
+#
+# Since $r \le 0$, the printed loss is $|r| \log \pi_\theta(y)$, and making it small makes $y$ **less** likely, the best
+# answer of a group like the worst, only less hard. A sample's own term never raises it; what rises does so because
+# something else was pushed down and probabilities add up to one. And nothing stops it: as $\pi_\theta(y) \to 0$ the
+# loss goes to minus infinity. On average it is the right gradient all the same, as the two words show; what suffers is the noise.
+#
+# (With a `kl_weight` above 0, `sampled_kl` adds a price for leaving the [reference](glossary.md), and reports how far the policy
+# is from it by two estimates. With $u_t$ = log-prob of token $t$ by the reference less that by the policy, they are
+# $\text{k1} = -\sum_t u_t$ and $\text{k3} = \sum_t (e^{u_t} - 1 - u_t)$. [10](10_grpo.ipynb) tells them apart.)
 
 # %%
+from prefnb.estimators.kl import sampled_kl
+from prefnb.methods.rloo import leave_one_out, plain, sample_metrics
+
+
 def reinforce(policy, reference=None, *, advantage, kl_weight=0.0):
     """-A(y) S(y), and if wanted a penalty for moving away from the reference; (batch,)."""
     loss, metrics = -advantage * policy.sample.sum, sample_metrics(policy)
@@ -143,64 +164,7 @@ def reinforce(policy, reference=None, *, advantage, kl_weight=0.0):
     return loss, metrics
 
 
-# %% [markdown]
-# ### Why pushing by the reward is a gradient
-#
-# A reward comes from outside and has no gradient; how likely an answer is, has one. With
-# $\nabla \pi = \pi\, \nabla \log \pi$ the slope of the expected reward is again an average over samples,
-# $\nabla \sum_y \pi(y)\, r(y) = \mathbb{E}[r\, \nabla S(y)]$: each sample pushes its own log-prob up by its reward. A
-# constant in $r$'s place averages to $\nabla \sum_y \pi(y) = \nabla 1 = 0$, so any constant may be taken off: a
-# *baseline*. Two words show both: $a$ is drawn three times in four and has $r = -6$, $b$ has $r = -2$. One weight
-# decides, $\pi(a) = \sigma(\theta)$, so $\nabla S(a) = \tfrac14$ and $\nabla S(b) = -\tfrac34$; the expected reward
-# is $-5$. ([09](09_rloo.ipynb) takes its time over this.)
-
-# %%
-often, slopes, rewards = torch.tensor([0.75, 0.25]), torch.tensor([0.25, -0.75]), torch.tensor([-6.0, -2.0])
-says = {"as printed, r": rewards * slopes, "with a baseline, r + 5": (rewards + 5) * slopes}
-mean = lambda values: (often * values).sum()
-widgets.show_table(["reward counted", "a sample of a says", "of b", "average", "variance"],
-                   *[[label, *map(float, (*v, mean(v), mean((v - mean(v)) ** 2)))] for label, v in says.items()])
-widgets.say("**Both average to the true slope, $\\tfrac34 \\cdot \\tfrac14 \\cdot (-6 + 2) = -0.75$: less of a. As "
-            "printed, a sample of b, the better word, argues against b.** The baseline ends that, and takes noise away.")
-
-# %% [markdown]
-# ### What it can and cannot do
-#
-# Since $r \le 0$, the loss is $|r| \log \pi_\theta(y)$, and making it small makes $y$ **less** likely, the best
-# answer of the group like the worst, only less hard. A sample's own term never raises it; what rises does so because
-# something else was pushed down and probabilities add up to one. And nothing stops it: as $\pi_\theta(y) \to 0$ the
-# loss goes to minus infinity.
-#
-# Is it wrong, then? On average, no. A policy over four answers shows it: a baseline, here the mean of the group's
-# *other* rewards (leave-one-out), changes nothing in the average. (Answer $i$'s logit is pushed by
-# $\pi_i \, (A_i - \sum_j \pi_j A_j)$, where a constant added to all $A$ drops out.) The noise of one draw is another
-# matter. Dots are averages, bars one standard deviation of what a single group of four samples does.
-
-# %%
-probability, reward = torch.tensor([0.4, 0.3, 0.2, 0.1]), torch.tensor([-0.5, -0.3, -0.6, -0.1])
-generator = torch.Generator().manual_seed(p.seed)
-drawn = torch.multinomial(probability.expand(4000, 4), 4, replacement=True, generator=generator)
-pushes = {}
-for label, advantages in {"as printed": plain, "leave-one-out": leave_one_out}.items():
-    score = torch.eye(4)[drawn] - probability  # d log pi(y) / d logits, for every sample of every group
-    pushes[label] = (advantages(reward[drawn])[:, :, None] * score).mean(1)
-exact = probability * (reward - (probability * reward).sum())
-toy_figure, axis = plots.subplots(figsize=(7, 2.4))
-for shift, (label, push), meaning in zip((-0.12, 0.12), pushes.items(), ("rejected", "policy")):
-    axis.errorbar(np.arange(4) + shift, push.mean(0), push.std(0), fmt="o", capsize=3, color=plots.MEANINGS[meaning],
-                  label=label)
-axis.plot(range(4), exact, "k_", markersize=22, label="exact average")
-axis.axhline(0, color="#888888", linewidth=0.8)
-axis.set_xticks(range(4), [f"$\\pi$ = {a:.1f}, r = {b:.1f}" for a, b in zip(probability, reward)])
-axis.set(ylabel="push on the logit")
-axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
-display(toy_figure)
-noise = {label: float(push.var(0).sum().sqrt()) for label, push in pushes.items()}
-longer = pushes["leave-one-out"].std(0) >= pushes["as printed"].std(0)
-widgets.say(
-    f"**The averages agree, and the baseline makes {4 - int(longer.sum())} of the four bars shorter.** All four logits "
-    f"together: the standard deviation is {noise['as printed']:.3f} as printed, {noise['leave-one-out']:.3f} with it."
-    + "".join(f" It makes that of r = {r:.1f} longer: a reward near 0 hardly pushes as it is." for r in reward[longer]))
+lesson.show_two_words(reinforce)
 
 # %% [markdown]
 # ## Data: prompts, and a judge of several parts
@@ -215,11 +179,11 @@ objectives = methods.multi_objective.parts_judge(p)  # a judge whose parts they 
 judge = methods.reward_model.judge_of(p)
 sft, tokenizer = methods.sft.starting_policy(p)
 prompts = data.Source(p.dataset).prompts("test", limit=p.test_prompts, seed=p.seed)["prompt"][:]
-answers, scores, histories = {}, {}, {}
+answers, scores = {}, {}
 
 
 def look(label, policy):
-    """Let a policy answer each test prompt `draws` times, with its own weights' seed, and keep answers and scores."""
+    """Let a policy answer each test prompt `draws` times, and keep its answers and their scores."""
     answers[label] = course.answers_of(policy, tokenizer, prompts, draws=p.draws, temperature=0.7,
                                        max_new_tokens=p.max_response_tokens)
     scores[label] = judges.score_samples(objectives, prompts, answers[label])
@@ -227,14 +191,7 @@ def look(label, policy):
 
 look("SFT", sft)
 names = list(scores["SFT"].parts)
-first, second = names[:2]
-widgets.show_table(["objective", "mean score of SFT [95% interval]", "mean gap to 1"],
-                   *[[name, evaluate.mean_and_interval(part).lstrip("+").replace("[+", "[").replace(" +", " "),
-                      float(1 - part.mean())] for name, part in scores["SFT"].parts.items()])
-gap = {name: float(1 - part.mean()) for name, part in scores["SFT"].parts.items()}
-widgets.say(f"**The largest gap is that of {max(gap, key=gap.get)} ({max(gap.values()):.2f}), the smallest that of "
-            f"{min(gap, key=gap.get)} ({min(gap.values()):.2f}).** The two objectives that training below is about are "
-            f"{first} ({gap[first]:.2f}) and {second} ({gap[second]:.2f}).")
+lesson.show_start(scores["SFT"].parts, names[:2])
 
 # %% [markdown]
 # ## As printed, and with a baseline
@@ -242,36 +199,23 @@ widgets.say(f"**The largest gap is that of {max(gap, key=gap.get)} ({max(gap.val
 # Two trainings with the same prompts, the same number of samples and the same step size. One takes the reward as it
 # is, the other takes from each reward the mean of the other rewards of its prompt. First **live**, with the function
 # above: the first `live_steps` steps, while the rate still warms up (over the first tenth of `steps`). Every step asks
-# other prompts, some harder than others, so both curves jump together; look at what lies between them.
+# other prompts, some harder than others, so both curves jump together; what counts is what lies between them.
 
 # %%
-CURVES = ["reward", "length", "entropy"]
-paper_reward = lambda s: weighted_gaps(gaps(s[:, :2]), p.weights)
-combined = judges.Combined(objectives, lambda parts: paper_reward(score_vectors(parts)))
-live, picture = {}, plots.LiveFigure()
+from prefnb.methods.multi_objective import score_vectors
+from prefnb.training import train
 
-
-def trained_live(label, advantages):
-    """A copy of SFT learns for `live_steps` steps, as a training of `steps` begins; its history is kept in `live`."""
+CURVES, live, picture = ["reward", "length", "entropy"], {}, plots.LiveFigure()
+paper_reward = lambda parts: weighted_gaps(gaps(score_vectors(parts)[:, :2]), p.weights)
+for label, advantages in (("as printed, live", plain), ("with baseline, live", leave_one_out)):
     picture.plot = lambda history: plots.plot_training({**live, label: history}, CURVES)
     policy = models.copy_model(sft)
-    source = course.rollouts(policy, tokenizer, p, combined, advantages,
-                             reference_model=sft if p.kl_weight > 0 else None)
-    live[label] = train(policy, source, partial(reinforce, kl_weight=p.kl_weight), epochs=p.live_steps / len(source),
-                        learning_rate=p.learning_rate, schedule=p.schedule,
-                        warmup=round(0.1 * p.steps) / p.live_steps, live=picture)
-
-
-trained_live("as printed, live", plain)
-trained_live("with baseline, live", leave_one_out)
-
-# %%
-widgets.show_table([f"mean over {p.live_steps} steps", *CURVES, "gradient norm"],
-                   *[[label, *(float(history[name][1].mean()) for name in (*CURVES, "grad_norm"))]
-                     for label, history in live.items()])
-norms = [history["grad_norm"][1].mean() for history in live.values()]
-widgets.say("**So few steps decide nothing about rewards; but the gradient as printed is "
-            f"{norms[0] / norms[1]:.1f} times as long as with the baseline.**")
+    source = course.rollouts(policy, tokenizer, p, judges.Combined(objectives, paper_reward),
+                             advantages, reference_model=sft if p.kl_weight > 0 else None)
+    live[label] = train(policy, source, partial(reinforce, kl_weight=p.kl_weight), live=picture,
+                        epochs=p.live_steps / len(source), learning_rate=p.learning_rate,
+                        schedule=p.schedule, warmup=round(0.1 * p.steps) / p.live_steps)
+lesson.show_live(live, CURVES)
 
 # %% [markdown]
 # Here are the two trainings over `steps` steps, by the library's own copy of the function
@@ -281,46 +225,19 @@ widgets.say("**So few steps decide nothing about rewards; but the gradient as pr
 #
 # A policy that is pushed away from whatever it says has one easy way out: to say anything, which shows as a higher
 # entropy than its rival's. Answers may also grow longer, since the end token is among what was sampled and is pushed
-# down with the rest.
+# down with the rest. The last sentence below says which of the two happened here.
 
 # %%
-def change(label, name):
-    """What became of a part of the score against SFT on the same prompts, with its interval."""
-    return evaluate.mean_and_interval(scores[label].parts[name] - scores["SFT"].parts[name])
-
-
 given = p.shared_with(methods.multi_objective.Settings)
 made = {"as printed": methods.multi_objective.recipe(**given, baseline="none"),
         "with baseline": methods.multi_objective.recipe(**given)}
-histories |= {label: one.history for label, one in made.items()}
+histories = {label: one.history for label, one in made.items()}
 for label, one in made.items():
     look(label, one.model)
-printed_figure = plots.plot_training(histories, CURVES)
-printed_figure
-
-
-# %%
-def ends(history, name):
-    """The mean of a curve over the first and over the last third of the steps; of few steps, over all of them."""
-    values = history[name][1]
-    third = len(values) // 3
-    if third < 5:
-        return f"{values.mean():.2f} throughout"
-    return f"{values[:third].mean():.2f} to {values[-third:].mean():.2f}"
-
-
 checks = {label: evaluate.collapse_check(answers[label], answers["SFT"]) for label in made}
-for label, history in histories.items():
-    reward, length, entropy = (ends(history, name) for name in CURVES)
-    widgets.say(
-        f"**{label}, {len(history.rows)} steps: reward {reward}**, length {length} tokens, entropy {entropy} nats a "
-        f"token (first third of the steps to last); the gradient norm was {history['grad_norm'][1].mean():.1f} on "
-        f"average. On the test prompts against SFT: {first} {change(label, first)}, {second} {change(label, second)}. "
-        f"{checks[label]}")
-late = lambda name: [histories[label][name][1][-len(histories[label].rows) // 3:].mean() for label in made]
-(undecided, surer), (long, short) = late("entropy"), late("length")
-widgets.say(f"**In its last third the training as printed is {'more' if undecided > surer else 'less'} undecided than "
-            f"the other ({undecided:.2f} nats a token, {surer:.2f}); its answers are {long / short:.2f} times as long.**")
+printed_figure = plots.plot_training(histories, CURVES)
+display(printed_figure)
+lesson.show_how_they_went(histories, scores, names[:2], checks)
 
 # %% [markdown]
 # ## Three ways to make one number
@@ -345,24 +262,13 @@ def soft_chebyshev(gaps, weights, tau):
     return -torch.logsumexp(tau * (gaps * torch.as_tensor(weights, dtype=gaps.dtype)), 1) / tau
 
 
-# %%
-RULES = {"linear, 0.5 and 0.5": lambda s: linear(s, [0.5, 0.5]), "linear, 0.8 and 0.2": lambda s: linear(s, [0.8, 0.2]),
-         f"soft Chebyshev, 0.5 and 0.5, tau {p.tau:g}": lambda s: soft_chebyshev(gaps(s), [0.5, 0.5], p.tau)}
-axis_of_scores = torch.linspace(0, 1, 60, dtype=torch.float64)
-plane = torch.cartesian_prod(axis_of_scores, axis_of_scores)
-rules_figure, axes = plots.subplots(1, 3, figsize=(9, 3), sharey=True, layout="constrained")
-said = []
-for axis, (label, rule) in zip(axes, RULES.items()):
-    axis.contour(axis_of_scores, axis_of_scores, rule(plane).reshape(60, 60).T, levels=9, cmap="viridis", linewidths=1)
-    best = rule(toy) >= rule(toy).max() - 1e-9
-    for name, point, is_best in zip("ABC", toy, best):
-        axis.plot(*point, "o", color="black" if is_best else "#AAAAAA")
-        axis.annotate(name, point.tolist(), xytext=(5, 4), textcoords="offset points", fontsize=9)
-    axis.set(xlabel=first, title=label.replace(", tau", ",\ntau"))
-    said.append(f"**{label}** prefers {' = '.join(name for name, is_best in zip('ABC', best) if is_best)}")
-axes[0].set_ylabel(second)
+RULES = {"linear, 0.5 and 0.5": lambda s: linear(s, [0.5, 0.5]),
+         "linear, 0.8 and 0.2": lambda s: linear(s, [0.8, 0.2]),
+         f"Chebyshev, 0.5 and 0.5, tau {p.tau:g}":
+             lambda s: soft_chebyshev(gaps(s), [0.5, 0.5], p.tau)}
+rules_figure, preferred = lesson.maps(RULES, toy, names)
 display(rules_figure)
-widgets.say("; ".join(said) + ". Lines join scores of equal reward; yellow is better.")
+widgets.say(preferred)
 
 # %% [markdown]
 # ## What a weight buys: the Pareto front
@@ -374,90 +280,35 @@ widgets.say("; ".join(said) + ". Lines join scores of equal reward; yellow is be
 # No choice is *best*. One **dominates** another if it is better in one objective and no worse in the other; what
 # nothing dominates is the *Pareto front*, and choosing among it is a matter of taste, not of arithmetic.
 # Where two rules choose alike, their points lie on one another.
+#
+# The table below the picture holds the *spreads*: by how much, within a prompt's group of answers, the reward differs, and each
+# objective **times its weight**. An objective whose weighted spread is near zero teaches nothing, whatever its ideal. A
+# reward whose spread is far below its objectives' has objectives that cancel.
 
 # %%
 asked = prompts[:p.choice_prompts]
 drawn = course.answers_of(sft, tokenizer, asked, draws=p.choice_samples, temperature=1.0,
                           max_new_tokens=p.max_response_tokens)
 judged = judges.score_samples(objectives, asked, drawn)
-vectors = torch.stack([torch.as_tensor(judged.parts[name]).double() for name in names], 2)  # (prompts, answers, k)
-
-
-def choose(rule):
-    """Mean score vectors of the answers that a rule likes best, (prompts, k), and their share, (prompts, answers)."""
-    reward = rule(vectors.flatten(0, 1)).reshape(vectors.shape[:2])
-    share = (reward >= reward.max(1, keepdim=True).values - 1e-9).double()
-    share = share / share.sum(1, keepdim=True)
-    return (vectors * share[:, :, None]).sum(1).numpy(), share.numpy()
-
-
+vectors = torch.stack([torch.as_tensor(judged.parts[name]).double() for name in names], 2)
 rules = {f"linear {a:g}": lambda s, a=a: linear(s[:, :2], [a, 1 - a]) for a in p.mixes}
 rules["Chebyshev"] = lambda s: soft_chebyshev(gaps(s[:, :2]), p.weights, p.tau)
 rules["all objectives"] = lambda s: weighted_gaps(gaps(s), p.all_weights[:len(names)])
-chosen_by = {"any answer": vectors.mean(1).numpy(), **{label: choose(rule)[0] for label, rule in rules.items()}}
-
-
-# %%
-def dominated(points):
-    """For each point (n, 2): is there another that is better in one objective and no worse in the other?"""
-    points = np.asarray(points)
-    better = (points[None] >= points[:, None]).all(2) & (points[None] > points[:, None]).any(2)
-    return better.any(1)
-
-
-def draw_front(found, hollow="dominated"):
-    """{label: (prompts, 2)}: means with 95% intervals in the plane of two objectives; dominated points are hollow."""
-    figure, axis = plots.subplots(figsize=(7, 3.8), layout="constrained")
-    points = np.array([values.mean(0) for values in found.values()])
-    beaten = dominated(points)
-    for i, ((label, values), colour) in enumerate(zip(found.items(), plt.get_cmap("tab10").colors * 2)):
-        across, up = (evaluate.bootstrap_interval(values[:, j]) for j in (0, 1))
-        (x, y), face = points[i], "white" if beaten[i] else colour
-        axis.plot(across, (y, y), (x, x), up, color=colour, linewidth=0.8)
-        axis.plot(x, y, "o", color=colour, markersize=8, label=label, markerfacecolor=face)
-    axis.plot(*zip(*sorted(points[~beaten].tolist())), "k:", linewidth=1, zorder=0)
-    axis.set(xlabel=f"{first}, mean over prompts", ylabel=f"{second}, mean over prompts")
-    axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title=f"hollow: {hollow}")
-    return figure
-
-
-# %%
-front_figure = draw_front({label: found[:, :2] for label, found in chosen_by.items()})
+chosen_by = lesson.choices(vectors, rules)
+bought = lesson.bought(chosen_by, names, p.mixes)  # what all weight on the first objective buys
+front_figure = lesson.front(chosen_by, names, bought.title)
 display(front_figure)
-most, least = (f"linear {a:g}" for a in (max(p.mixes), min(p.mixes)))
-bought = [evaluate.mean_and_interval(chosen_by[most][:, i] - chosen_by[least][:, i]) for i in (0, 1)]
-widgets.say(
-    f"**From {least} to {most} the chosen answers change by {bought[0]} in {first} and {bought[1]} in {second}** (best "
-    f"of {p.choice_samples}, {len(asked)} prompts). Bars are 95% intervals; where they overlap, \"dominated\" is a "
-    "statement about these answers and not about the rules.")
+widgets.say(f"**{bought}** (best of {p.choice_samples}, {len(asked)} prompts). Bars are 95% "
+            "intervals; where they overlap, *dominated* speaks of these answers, not of the rules.")
+lesson.show_spreads(vectors, p.mixes, names)
 
-# %% [markdown]
-# ### The spreads
-#
-# Within a prompt's group of answers, how much does the reward differ, and how much each objective **times its weight**?
-# An objective whose weighted spread is near zero teaches nothing, whatever its ideal. A reward whose spread is far
-# below its objectives' has objectives that cancel.
-
-# %%
-spread = lambda values: float(values.std(1, correction=0).mean())
-rows = []
-for a in p.mixes:
-    parts = a * vectors[:, :, 0], (1 - a) * vectors[:, :, 1]
-    rows.append([f"linear {a:g}", spread(parts[0] + parts[1]), *map(spread, parts)])
-widgets.show_table(["rule", "the reward's spread", f"{first}'s, weighted", f"{second}'s, weighted"], *rows)
-centred = (vectors[:, :, :2] - vectors[:, :, :2].mean(1, keepdim=True)).flatten(0, 1)
-together = float(torch.corrcoef(centred.T)[0, 1])
-ratio = spread(vectors[:, :, 0]) / max(spread(vectors[:, :, 1]), 1e-9)
-widgets.say(
-    f"**At equal weights {first} moves the reward {ratio:.1f} times as much as {second}.** Within a prompt's answers the "
-    f"two go together with a correlation of {together:+.2f}: "
-    + ("they hardly know of each other, so that a weighted sum loses little to cancelling." if abs(together) < 0.2 else
-       "what is good in one is good in the other, and nothing cancels." if together > 0 else
-       "what is good in one is often bad in the other, and a weighted sum cancels a part of both."))
-
-# %% [markdown]
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ## A rule that nobody set: the preference function
 #
+# Instead of weights set by hand, a rule learnt from pairs: its weights, and whether it orders new pairs, and chooses among
+# answers, better than the rules above.
+
+# %% [markdown]
 # Which weights are right? Pairs know something about it: in each, somebody preferred one answer. Paper 001 (§6.3.2)
 # proposes to learn the rule. With $\vec r$ the vector of scores and $\phi$ a list of features of it (here the scores
 # and all their products and squares, standardised),
@@ -469,70 +320,28 @@ widgets.say(
 # Newton's method finds the one minimum.
 
 # %%
+from prefnb.methods.multi_objective import fit_preference, scored_pairs
+
 chosen, rejected = scored_pairs(objectives, p.dataset, limit=p.pairs, seed=p.seed)
 f = fit_preference(score_vectors(chosen.parts), score_vectors(rejected.parts))
+lesson.show_weights(f, names)
+
+# %%
 held_out = scored_pairs(objectives, p.dataset, "test", limit=500, seed=p.seed)
-
-
-def right(rule):
-    """1 for each held-out pair that a rule on score vectors puts in order, 0.5 for a tie."""
-    difference = rule(score_vectors(held_out[0].parts)) - rule(score_vectors(held_out[1].parts))
-    return (0.5 * (1 + torch.where(difference.abs() < 1e-9, 0, difference).sign())).numpy()
-
-
-accuracy = {"learned f": right(f),
-            f"weighted sum of {first} and {second}": right(lambda s: linear(s[:, :2], p.weights)),
-            "weighted sum of all": right(lambda s: linear(s, p.all_weights[:len(names)]))}
-OWN = f"the {judge.name} score" if judge else ""
+by_hand = "weighted sum of {} and {}".format(*names)
+own = f"the {judge.name} score" if judge else ""
+by_weights = {by_hand: lambda s: linear(s[:, :2], p.weights),
+              "weighted sum of all": lambda s: linear(s, p.all_weights[:len(names)])}
+accuracy = {label: lesson.in_order(rule, held_out)
+            for label, rule in {"learned f": f, **by_weights}.items()}
 if judge:
     better, worse = scored_pairs(judge, p.dataset, "test", limit=500, seed=p.seed)
-    difference = better.total - worse.total
-    accuracy[OWN] = (np.sign(np.where(np.abs(difference) < 1e-9, 0, difference)) + 1) / 2
+    accuracy[own] = lesson.right(better.total - worse.total)
+lesson.show_accuracy(accuracy, by_hand, own)
 
 # %%
-weights_figure, axis = plots.subplots(figsize=(7, 0.25 * len(f.weights) + 0.6), layout="constrained")
-order = f.weights.abs().argsort()
-axis.barh([feature_names(names)[i] for i in order], f.weights[order], color=plots.MEANINGS["policy"])
-axis.set(xlabel="weight of the standardised feature")
-display(weights_figure)
-interval = lambda hits: "{:.3f} to {:.3f}".format(*evaluate.bootstrap_interval(hits))
-widgets.show_table(["rule", "held-out pairs in order", "95% interval"],
-                   *[[label, float(hits.mean()), interval(hits)] for label, hits in accuracy.items()])
-
-# %% [markdown]
-# Features that go together share their weight, so read the bars as a group and not one by one. No rule reaches 1: the
-# labels of pairs are noisy.
-
-# %%
-by_hand = f"weighted sum of {first} and {second}"
-gain = accuracy["learned f"] - accuracy[by_hand]
-low, high = evaluate.bootstrap_interval(gain)
-than_hand = "better than" if low > 0 else "worse than" if high < 0 else "neither better nor worse, for certain, than"
-widgets.say(f"**What was learnt from pairs orders new pairs {than_hand} the two weights set by hand**: "
-            f"{evaluate.mean_and_interval(gain)} in the share of pairs in order"
-            + (f"; {OWN} is right on {accuracy[OWN].mean():.2f}, f on {accuracy['learned f'].mean():.2f}."
-               if OWN in accuracy else "."))
-
-# %%
-rules["learned f"] = f
-chosen_by["learned f"] = choose(f)[0]
-header = ["rule", *(f"{name} of its choice" for name in names)]
-totals_of = {}
-if judge:
-    total = judges.score_samples(judge, asked, drawn).total
-    totals_of = {label: (total * choose(rule)[1]).sum(1) for label, rule in rules.items()}
-    totals_of = {"any answer": total.mean(1), **totals_of}
-    header += [OWN]
-mean_total = lambda label: [float(totals_of[label].mean())] if totals_of else []
-widgets.show_table(header, *[[label, *map(float, found.mean(0)), *mean_total(label)]
-                             for label, found in chosen_by.items()])
-if totals_of:
-    ranked = sorted(totals_of, key=lambda label: -totals_of[label].mean())
-    lead = totals_of[ranked[0]] - totals_of[ranked[1]]
-    best = f"\"{ranked[0]}\" chooses best" if evaluate.bootstrap_interval(lead)[0] > 0 else \
-        f"\"{ranked[0]}\" and \"{ranked[1]}\" choose best, and cannot be told apart"
-    widgets.say(f"**By {OWN} {best}** (the first is ahead of the second by {evaluate.mean_and_interval(lead)} "
-                "points). A rule about two objectives cannot ask for the others.")
+total = judges.score_samples(judge, asked, drawn).total if judge else None
+lesson.show_choices(vectors, {**rules, "learned f": f}, names, total, own)
 
 # %% [markdown]
 # ## Does it win?
@@ -543,31 +352,22 @@ if totals_of:
 # temperature 0.7.
 
 # %%
+from prefnb.lessons import words
+
 policies = {"SFT": sft, **{label: one.model for label, one in made.items()}}
-policies["DPO"] = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model
+policies["DPO"] = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model,
+                                     dataset=p.dataset).model
 policies["base"] = models.load_model(p.model)
 comparison = course.compare(policies, tokenizer, p, judge=judge)
-answers, scores = comparison.answers, {label: comparison.scores_by(objectives, label) for label in policies}
-shown = ("SFT", "as printed", "with baseline", "DPO")
-widgets.show_table(["policy", *names, "tokens"],
-                   *[[label, *(float(part.mean()) for part in scores[label].parts.values()),
-                      f"{evaluate.mean_length(answers[label]):.1f}"] for label in shown])
-widgets.show_table(["change against SFT", *names],
-                   *[[label, *(change(label, name) for name in names)] for label in shown[1:]])
-gain = lambda label, name: (scores[label].parts[name] - scores["SFT"].parts[name]).mean()
-most_in = {label: max(names, key=partial(gain, label)) for label in shown[1:]}
-widgets.say("**" + "; ".join(f"{label} gains most in {name}" for label, name in most_in.items()) + ".**")
-
-# %%
+scores = {label: comparison.scores_by(objectives, label) for label in policies}
+lesson.show_objectives(comparison, scores, ("as printed", "with baseline", "DPO"))
 if comparison.judge:
-    rates = {label: comparison.win_rates[label] for label in ("base", "DPO", "as printed", "with baseline")}
+    order = ("base", "DPO", "as printed", "with baseline")
+    rates = {label: comparison.win_rates[label] for label in order}
     display(plots.plot_win_rates(rates, against="SFT"))
     duel = comparison.win_rate("with baseline", "as printed")
-    widgets.say(f"By {OWN}: "
-                + "; ".join(f"**{label} {rate.beats} SFT**, {rate}" for label, rate in rates.items())
-                + f". **The policy with the baseline {duel.beats} the one as printed**, {duel}.")
-else:
-    print("Nobody judges the answers as a whole here: the tables above show the objectives themselves.")
+    widgets.say(f"By {own}: {words.each_rate(rates)}. **The policy with the baseline {duel.beats} "
+                f"the one as printed**, {duel}.")
 
 # %% [markdown]
 # ## One page of results
@@ -580,8 +380,9 @@ else:
 # %%
 from prefnb import page
 
-page.show("with baseline", policies["with baseline"], sft, tokenizer, p, history=histories["with baseline"],
-          comparison=comparison, read=("SFT", "DPO", "as printed", "with baseline"))
+page.show("with baseline", policies["with baseline"], sft, tokenizer, p,
+          history=histories["with baseline"], comparison=comparison,
+          read=("SFT", "DPO", "as printed", "with baseline"))
 
 # %% [markdown]
 # ## The long run beside this one
@@ -594,8 +395,9 @@ page.show("with baseline", policies["with baseline"], sft, tokenizer, p, history
 # %%
 from prefnb.claims import beside
 
-beside.show("multi_objective", "with baseline", p, history=histories["with baseline"], metrics=("reward", "length"),
-            live=comparison.win_rates.get("with baseline"), comparison=comparison)
+beside.show("multi_objective", "with baseline", p, history=histories["with baseline"],
+            metrics=("reward", "length"), live=comparison.win_rates.get("with baseline"),
+            comparison=comparison)
 
 # %% [markdown]
 # ## The paper says, we measured
@@ -606,24 +408,7 @@ beside.show("multi_objective", "with baseline", p, history=histories["with basel
 # measured by the `judge`, as above, claim 17 by the objectives themselves.
 
 # %%
-rows = []
-if comparison.judge:
-    base = comparison.win_rate("SFT", "base")
-    low, high = base.interval
-    told = "not contradicted" if low <= 0.5 <= high else "does not hold here"
-    rows.append(["16: SFT is about the base", ".485", base, told, (16, 0)])
-    for label, paper, other, long_run in (
-            ("DPO", ".605", "base", ("dpo", "base")), ("as printed", ".520", "base", None),
-            ("as printed", "above", "SFT", None), ("DPO", "above", "as printed", None),
-            ("with baseline", "not run", "SFT", (16, 1)), ("with baseline", "not run", "as printed", None),
-            ("DPO", "not run", "with baseline", (16, 2))):
-        rate = comparison.win_rate(label, other)
-        rows.append([f"16: {label} beats {other}", paper, rate, evaluate.verdict(rate.interval), long_run])
-for i, (name, high, low) in enumerate(((first, most, least), (second, least, most))):
-    values = chosen_by[high][:, i] - chosen_by[low][:, i]
-    rows.append([f"17: weight on {name} buys {name} (choices by {high} and {low}; nothing trained)", "finer control",
-                 evaluate.mean_and_interval(values), evaluate.verdict(evaluate.bootstrap_interval(values), 0.0)])
-beside.show_verdicts(p, rows, also=[17])
+beside.show_verdicts(p, lesson.claims(comparison, chosen_by, names, p.mixes), also=[17])
 
 # %% [markdown]
 # ## Exercises
@@ -652,32 +437,16 @@ answer_3 = None  # a number
 
 def check_exercises():
     """Hold the answers against the definitions."""
-    missing = gaps(torch.tensor([[0.6, 0.9]], dtype=torch.float64))
-    one = (weighted_gaps(missing, [2, 1]).item(), soft_chebyshev(missing, [2, 1], 1e6).item())
-    two = leave_one_out(torch.tensor([[-0.9, -0.3, -0.6]], dtype=torch.float64))[0].tolist()
-    ahead = [linear(torch.tensor([[0.9, 0.5], [0.6, 0.7]]), [a, 1 - a]).diff().item() for a in (0, 1)]
-    three = ahead[0] / (ahead[0] - ahead[1])  # where the straight line between them is 0
-    for number, given, right in ((1, answer_1, one), (2, answer_2, two), (3, answer_3, three)):
-        print(f"{number}: {exercises.of_numbers(given, right, within=1e-3)}")
+    right = lesson.solutions(gaps, weighted_gaps, linear, soft_chebyshev, leave_one_out)
+    for number, given, wanted in zip("123", (answer_1, answer_2, answer_3), right):
+        print(f"{number}: {exercises.of_numbers(given, wanted, within=1e-3)}")
 
 
 check_exercises()
 
 # %% [markdown]
 # ## What you have seen
-
-# %%
-widgets.say("**Who says how much a fluent answer may cost in helpfulness? Whoever sets the weights: from "
-            f"{least} to {most} the chosen answers change by {bought[0]} in {first} and by {bought[1]} in {second}.** "
-            "No arithmetic says which is right.")
-figures = {"book_printed": printed_figure, "book_front": front_figure, "rules": rules_figure}
-folder = course.record(p.output_dir, p, {**histories, **live}, comparison, figures,
-                       collapsed={label: check.reasons for label, check in checks.items() if check.collapsed},
-                       parts={label: {name: float(part.mean()) for name, part in found.parts.items()}
-                              for label, found in scores.items()})
-print(f"Parameters, histories, responses and figures are in {folder}.")
-
-# %% [markdown]
+#
 # - A reward made of gaps is never above zero, so the printed loss only ever pushes down what was sampled. On average
 #   it is the right gradient all the same; what a baseline changes is the noise.
 # - With a baseline, weighted gaps and the linear rule are one method. Chebyshev is another: the worst gap decides.
@@ -686,3 +455,13 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 #
 # Previous: [07_self_improvement](07_self_improvement.ipynb). Next: [09_rloo](09_rloo.ipynb), where the baseline gets
 # a notebook of its own.
+#
+# ### So, who says how much a fluent answer may cost in helpfulness?
+
+# %%
+widgets.say(f"**Whoever sets the weights. {bought}.** No arithmetic says which is right.")
+figures = {"book_printed": printed_figure, "book_front": front_figure, "rules": rules_figure}
+folder = course.record(p.output_dir, p, {**histories, **live}, comparison, figures,
+                       collapsed={one: c.reasons for one, c in checks.items() if c.collapsed},
+                       parts=lesson.means(scores))
+print(f"Parameters, histories, responses and figures are in {folder}.")

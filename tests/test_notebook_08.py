@@ -11,7 +11,7 @@ from prefnb.methods import multi_objective, rloo
 
 @pytest.fixture(scope="module")
 def notebook():
-    return load("08_multi_objective", "reinforce", "gaps", "weighted_gaps", "linear", "soft_chebyshev", "dominated",
+    return load("08_multi_objective", "reinforce", "gaps", "weighted_gaps", "linear", "soft_chebyshev",
                 "answer_1", "answer_2", "answer_3", "check_exercises")
 
 
@@ -45,12 +45,6 @@ def test_the_notebook_s_rules_are_the_library_s(notebook, k):
         rule(notebook, ours).sum().backward()
         rule(multi_objective, theirs).sum().backward()
         assert torch.equal(ours.grad, theirs.grad)
-
-
-def test_a_dominated_point_has_another_that_is_no_worse_anywhere(notebook):
-    """Equal points do not dominate each other, and one better objective is not enough if the other is worse."""
-    points = [[0.5, 0.5], [0.5, 0.5], [0.6, 0.4], [0.5, 0.4], [0.1, 0.1]]
-    assert notebook.dominated(points).tolist() == [False, False, False, True, True]
 
 
 def test_the_printed_solutions_pass_the_notebook_s_own_check(notebook, capsys):
