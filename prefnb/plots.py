@@ -1,9 +1,9 @@
 """The pictures of the course: from histories, scores and win rates to matplotlib figures.
 
 Every function returns a `Figure` that pyplot has already let go of, so that a notebook cell ending in
-`plot_training(history)` shows it once. What takes a history also takes a dict {label: history}, to compare
-runs. Colours are fixed by meaning (`MEANINGS`, `METHODS`): chosen is blue in every picture. Set the style first:
-`plt.style.use("prefnb.book")`.
+`plot_training(history)` shows it once. Its title says what it shows (`findings`), unless the caller gives one. What takes
+a history also takes a dict {label: history}, to compare runs. Colours are fixed by meaning and are all in one table,
+`COLOURS`: chosen is blue in every picture. Set the style first: `plt.style.use("prefnb.book")`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import Any, Callable, Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from prefnb import methods, widgets
+from prefnb import findings, methods, widgets
 from prefnb.evaluate import WinRate
 
 MEANINGS = {
@@ -29,6 +30,7 @@ MEANINGS = {
     "generated": "#CC79A7",
     "reference": "#888888",
     "policy": "#009E73",
+    "gold": "#7A5C00",
 }
 # Of the methods, each file in prefnb/methods says its own; the forms of some are told apart.
 METHODS = {name: method.colour for name, method in methods.listed().items()} | {
@@ -38,8 +40,22 @@ METHODS = {name: method.colour for name, method in methods.listed().items()} | {
     "contrastive": "#882255",
     "conservative_dpo": "#BBA033",
 }
+METHODS["proxy"] = METHODS["reward_model"]
+INK = {  # what belongs to the picture and not to a policy
+    "ink": "#222222",  # text, and marks of what is exact
+    "loss": "#333333",  # a loss as a function
+    "gradient": "#7F7F7F",  # and its gradient, dashed
+    "line": "#888888",  # where zero, one half or "no effect" is
+    "pale": "#BBBBBB",  # what joins two marks; the band of other runs
+    "faint": "#E4E4E4",  # what cannot be told
+    "paper": "#FFFFFF",
+}
+COLOURS = INK | METHODS | MEANINGS  # the one table: no other file of the course names a colour
 # For labels without a meaning of their own. The colours of chosen and rejected come last.
 CYCLE = ("#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#882255", "#555555", "#0072B2", "#D55E00")
+# Shares of wins, 0 to 1, as a colour: losing is the colour of rejected, winning that of chosen.
+WINS = LinearSegmentedColormap.from_list("wins", [MEANINGS["rejected"], "#F7F7F7", MEANINGS["chosen"]])
+WINS = WINS.with_extremes(bad=INK["faint"])
 
 TITLES = {
     "loss": "loss",
@@ -56,8 +72,26 @@ TITLES = {
     "kl_k1": "sampled KL, k1 (nats per response)",
     "kl_k3": "sampled KL, k3 (nats per response)",
     "finished": "share of responses that end",
+    "d_chosen": "$d(y_w)$, chosen (nats)",
+    "d_rejected": "$d(y_l)$, rejected (nats)",
+    "d_generated": "$d(y_{gen})$, own answer (nats)",
 }
-NEUTRAL = {"margin": 0.0, "accuracy": 0.5, "win_rate": 0.5}  # where "no effect" lies
+NEUTRAL = {
+    "margin": 0.0,
+    "accuracy": 0.5,
+    "win_rate": 0.5,
+    "d_chosen": 0.0,
+    "d_rejected": 0.0,
+}  # where "no effect" lies
+WHOLE = {"accuracy": (-0.02, 1.02), "win_rate": (-0.02, 1.02)}  # axes that are always shown whole
+SPAN = {"loss": 0.2, "margin": 0.5, "kl_k1": 1.0, "kl_k3": 1.0, "d_chosen": 4.0, "d_rejected": 4.0, "entropy": 0.2,
+        "length": 10.0, "reward": 1.0}  # an axis shows at least so much: what is less is no news  # fmt: skip
+ALIKE = [
+    ("logp_chosen", "logp_rejected", "logp_generated"),
+    ("d_chosen", "d_rejected", "d_generated"),
+]  # one scale for all
+FAINT = "single batches"  # what an axis need not show whole
+HELD_OUT = "heldout_"  # how the names begin of what a monitor saw on held-out pairs (`course.watched`)
 
 
 # ---------------------------------------------------------------- small parts
@@ -70,15 +104,44 @@ def _meaning(label):
 
 
 def colours(labels: Iterable[str]) -> dict[str, str]:
-    """{label: colour}: fixed where a label names a meaning or a method; up to eight labels all differ."""
-    found = {}
-    for label in sorted(labels, key=lambda label: len(str(label))):  # "DPO" before "DPO, twice the pairs"
-        colour = (MEANINGS | METHODS).get(_meaning(label))
-        if colour and colour not in found.values():
-            found[label] = colour
+    """{label: colour}: fixed where a label names a meaning or a method, its shades for several of one method ("DPO, beta 1");
+    up to eight labels all differ."""
+    labels, kinds, found = list(labels), {}, {}
+    for label in labels:
+        kinds.setdefault(_meaning(label), []).append(label)
+    for kind, members in kinds.items():
+        members = sorted(members, key=lambda label: not _is_bare(label, kind))  # "DPO" before "DPO, twice the pairs"
+        for label, colour in zip(members, _shades(COLOURS[kind], members, kind) if kind else ()):
+            if colour not in found.values():
+                found[label] = colour
     spare = [c for c in CYCLE if c not in found.values()] or list(CYCLE)
     others = [label for label in labels if label not in found]
-    return found | {label: spare[i % len(spare)] for i, label in enumerate(others)}
+    return {
+        label: (found | {label: spare[i % len(spare)] for i, label in enumerate(others)})[label] for label in labels
+    }
+
+
+def _is_bare(label, kind):
+    """Does the label say a method and nothing else?"""
+    return re.sub(r"[^a-z0-9]+", "_", str(label).lower()).strip("_") in (kind, f"dppo_{kind}")
+
+
+def _shades(colour, members, kind):
+    """A method's colour, and up to three more shades of it, in the order of its runs: from light to dark, where none of them
+    is simply the method."""
+    light, dark, darker = (
+        mixed(colour, INK["paper"], 0.45),
+        mixed(colour, INK["ink"], 0.4),
+        mixed(colour, INK["ink"], 0.75),
+    )
+    if len(members) == 1:
+        return [colour]
+    return [colour, dark, light, darker] if _is_bare(members[0], kind) else [light, colour, dark, darker]
+
+
+def mixed(colour: str, other: str, share: float) -> str:
+    """A colour with this share of another one in it."""
+    return to_hex((1 - share) * np.array(to_rgb(colour)) + share * np.array(to_rgb(other))).upper()
 
 
 def smooth(values: ArrayLike, window: int | None = None) -> np.ndarray:
@@ -101,10 +164,17 @@ def subplots(*grid: int, **options) -> tuple[Figure, np.ndarray]:
 
 
 def _figure(rows=1, columns=1, height=3.0, **options):
-    """A page-wide figure and its axes as a flat list."""
-    options |= {"figsize": (8, height), "squeeze": False, "layout": "constrained"}
+    """A page-wide figure and its axes as a flat list. Its title takes a line more."""
+    options |= {"figsize": (8, height + 0.25), "squeeze": False, "layout": "constrained"}
     figure, axes = subplots(rows, columns, **options)
     return figure, list(axes.flat)
+
+
+def say_title(figure: Figure, title: str) -> Figure:
+    """Write a figure's finding above it, from its left edge, in as many lines as it needs."""
+    width = int(figure.get_figwidth() * 11.5)
+    figure.suptitle(findings.wrapped(_plain(title), width), x=0.008, ha="left", fontsize=10, fontweight="bold")
+    return figure
 
 
 def _runs(value):
@@ -112,23 +182,74 @@ def _runs(value):
     return value if isinstance(value, dict) else {"": value}
 
 
-def _draw_curve(axis, history, name, colour, label=None):
-    """One curve: smoothed, with the raw one faint behind it; points where there are few (a monitor's)."""
-    steps, values = history[name]
+def held_out(history: Any, name: str) -> bool:
+    """Did a monitor see this on held-out pairs?"""
+    return f"{HELD_OUT}{name}" in history.names
+
+
+def draw_curve(axis: Any, history: Any, name: str, colour: str, label: str | None = None) -> None:
+    """One curve. Where held-out pairs were watched they are the strong line, with the band of their interval, and single
+    batches are faint behind it; else a moving average is; points where there are few."""
     axis.xaxis.get_major_locator().set_params(integer=True)  # there is no step 2.5
+    if held_out(history, name):
+        if name in history.names:
+            axis.plot(*history[name], color=colour, alpha=0.25, linewidth=0.7, gid=FAINT)
+        steps, values = history[f"{HELD_OUT}{name}"]
+        if f"{HELD_OUT}{name}_low" in history.names:
+            axis.fill_between(steps, *(history[f"{HELD_OUT}{name}_{end}"][1] for end in ("low", "high")), color=colour,
+                              alpha=0.18, linewidth=0)  # fmt: skip
+        axis.plot(steps, values, "o-", color=colour, label=label, markersize=4)
+        return
+    steps, values = history[name]
     if len(values) < 20:
         axis.plot(steps, values, "o-", color=colour, label=label)
         return
-    axis.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
-    axis.plot(steps, smooth(values), color=colour, label=label)
+    axis.plot(steps, values, color=colour, alpha=0.25, linewidth=0.7, gid=FAINT)
+    axis.plot(steps, smooth(values, max(1, len(values) // 8)), color=colour, label=label)
+
+
+def calm(axis: Any, name: str) -> None:
+    """An axis that does not make much of little: whole for shares, no narrower than `SPAN`, and without the outermost tenth
+    of single batches."""
+    if name in WHOLE:
+        axis.set_ylim(*WHOLE[name])
+        return
+    shown = [NEUTRAL.get(name, np.nan)]
+    for line in axis.get_lines():
+        values = np.asarray(line.get_ydata(), dtype=float)
+        shown.extend(np.nanpercentile(values, [5, 95]) if line.get_gid() == FAINT else values)
+    for band in axis.collections:
+        shown.extend(path.get_extents().ymin for path in band.get_paths())
+        shown.extend(path.get_extents().ymax for path in band.get_paths())
+    low, high = np.nanmin(shown), np.nanmax(shown)
+    room = max(0.0, SPAN.get(name, 0.0) - (high - low)) / 2 + 0.05 * (high - low) or 0.5
+    axis.set_ylim(low - room, high + room)
+
+
+def alike(axes: Sequence[Any]) -> None:
+    """The same y-limits for panels that are compared."""
+    limits = [axis.get_ylim() for axis in axes]
+    for axis in axes:
+        axis.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+
+
+def rate_limits(lows: ArrayLike, highs: ArrayLike) -> tuple[float, float]:
+    """The window of an axis of win rates, the same on either side of .5: .25 to .75 if that holds all intervals, else 0 to 1."""
+    return (0.24, 0.76) if min(lows) > 0.25 and max(highs) < 0.75 else (-0.02, 1.02)
+
+
+def _neutral(axis, name):
+    """The line of no effect."""
+    if name in NEUTRAL:
+        axis.axhline(NEUTRAL[name], color=INK["line"], linestyle=":", linewidth=1)
 
 
 def _legend(figure, axis):
-    """One legend above the figure, if there is anything to tell apart."""
+    """One legend below the figure, if there is anything to tell apart."""
     handles, names = axis.get_legend_handles_labels()
     if handles:
         fitting = 110 // (max(len(name) for name in names) + 7)  # columns that the page has room for
-        figure.legend(handles, names, loc="outside upper left", ncols=max(1, min(len(names), fitting)))
+        figure.legend(handles, names, loc="outside lower left", ncols=max(1, min(len(names), fitting)))
 
 
 def _plain(text):
@@ -144,27 +265,32 @@ def _totals(scores):
 # ---------------------------------------------------------------- training
 
 
-def plot_training(histories: Any, metrics: list[str] | None = None) -> Figure:
+def plot_training(histories: Any, metrics: list[str] | None = None, title: str | None = None) -> Figure:
     """Small multiples of a training run, or of several: {label: History}.
 
     metrics: names of columns, of the steps or of the monitor's; by default those of loss, margin, accuracy,
-    both log-probs and win rate that the histories have.
+    both log-probs and win rate that the histories have. Where held-out pairs were watched, the changes of their log-probs
+    stand in the place of log-probs of single batches, which say more of the batch than of the policy.
     """
     runs = _runs(histories)
     wanted = metrics or ["loss", "margin", "accuracy", "logp_chosen", "logp_rejected", "win_rate"]
-    names = [name for name in wanted if any(name in run.names for run in runs.values())]
+    names = list(dict.fromkeys(_as_changes(runs, name) for name in wanted))
+    names = [name for name in names if any(name in run.names or held_out(run, name) for run in runs.values())]
     if not names:
         raise ValueError(f"There is nothing to plot: no history has any of {', '.join(wanted)}.")
     columns = min(len(names), 3)
     rows = -(-len(names) // columns)
-    figure, axes = _figure(rows, columns, height=2.4 * rows + 0.3, sharex=True)
-    for axis, name in zip(axes, names):
-        for label, colour in colours(runs).items():
-            if name in runs[label].names:
-                _draw_curve(axis, runs[label], name, colour, label)
-        if name in NEUTRAL:
-            axis.axhline(NEUTRAL[name], color="#888888", linestyle=":", linewidth=1)
+    figure, axes = _figure(rows, columns, height=2.2 * rows + 0.4, sharex=True)
+    panels, shades = dict(zip(names, axes)), colours(runs)
+    for name, axis in panels.items():
+        for label, run in runs.items():
+            if name in run.names or held_out(run, name):
+                draw_curve(axis, run, name, shades[label], _told_apart(runs, label))
+        _neutral(axis, name)
+        calm(axis, name)
         axis.set_title(TITLES.get(name, name.replace("_", " ")))
+    for group in ALIKE:
+        alike([panels[name] for name in group if name in panels])
     for axis in axes[len(names) :]:
         axis.set_visible(False)
     for i in range(max(0, len(names) - columns), len(names)):  # the lowest panel of each column
@@ -172,44 +298,120 @@ def plot_training(histories: Any, metrics: list[str] | None = None) -> Figure:
         axes[i].tick_params(labelbottom=True)
     if any(runs):
         _legend(figure, max(axes, key=lambda axis: len(axis.get_legend_handles_labels()[0])))
-    return figure
+    return say_title(figure, title if title is not None else _of_training(runs, names))
 
 
-def plot_logprobs(histories: Any) -> Figure:
-    """Log-probs of chosen and rejected responses while training: often **both** fall. A panel per run."""
+def _as_changes(runs, name):
+    """d_chosen for logp_chosen, and so on, if all runs that have it have watched it on held-out pairs."""
+    change = name.replace("logp_", "d_")
+    having = [run for run in runs.values() if name in run.names]
+    return change if having and all(held_out(run, change) for run in having) else name
+
+
+def _told_apart(runs, label):
+    """A run's name for the legend; on which pairs it was seen, if runs differ in that."""
+    seen = {name: any(one.startswith(HELD_OUT) for one in run.names) for name, run in runs.items()}
+    if len(set(seen.values())) == 1:
+        return label or None
+    return f"{label} ({'held-out pairs' if seen[label] else 'training batches'})"
+
+
+def _of_training(runs, names):
+    """What curves say: of one run from where to where they go, of several where they end."""
+    if len(runs) == 1:
+        (run,) = runs.values()
+        watched = [name for name in names if held_out(run, name)]
+        return findings.of_run(
+            {name: _ends(run, name) for name in watched or names}, "held-out pairs" if watched else ""
+        )
+    return findings.of_runs({name: {label: _last(run, name) for label, run in runs.items()
+                                    if name in run.names or held_out(run, name)} for name in names})  # fmt: skip
+
+
+def _ends(run, name):
+    """(first, last, sign of the change) of a curve."""
+    if not held_out(run, name):
+        return findings.ends_of(run[name][1])
+    values = run[f"{HELD_OUT}{name}"][1]
+    if f"{HELD_OUT}{name}_low" not in run.names:
+        return values[0], values[-1], int(np.sign(values[-1] - values[0]))
+    low, high = (run[f"{HELD_OUT}{name}_{end}"][1][-1] for end in ("low", "high"))
+    return values[0], values[-1], findings.sign((low, high), values[0])
+
+
+def _last(run, name):
+    """(value, interval) at the end of a curve."""
+    if held_out(run, name):
+        value = run[f"{HELD_OUT}{name}"][1][-1]
+        known = f"{HELD_OUT}{name}_low" in run.names
+        return value, tuple(run[f"{HELD_OUT}{name}_{end}"][1][-1] for end in ("low", "high")) if known else (
+            value,
+            value,
+        )
+    values = run[name][1]
+    tail = values[-max(1, len(values) // 5) :]
+    half = 1.96 * tail.std(ddof=1) / np.sqrt(len(tail)) if len(tail) > 3 else np.inf
+    return float(tail.mean()), (tail.mean() - half, tail.mean() + half)
+
+
+def plot_logprobs(histories: Any, title: str | None = None) -> Figure:
+    """Log-probs of chosen and rejected responses while training: often **both** fall. A panel per run. Where held-out pairs
+    were watched, by how much they have changed."""
     runs = _runs(histories)
+    watched = all(held_out(run, "d_chosen") for run in runs.values())
+    prefix = "d_" if watched else "logp_"
     figure, axes = _figure(1, len(runs), sharey=True)
     for axis, (label, run) in zip(axes, runs.items()):
         for side in ("chosen", "rejected", "generated"):
-            if f"logp_{side}" in run.names:
-                _draw_curve(axis, run, f"logp_{side}", MEANINGS[side], side)
+            if f"{prefix}{side}" in run.names or held_out(run, f"{prefix}{side}"):
+                draw_curve(axis, run, f"{prefix}{side}", MEANINGS[side], side)
         axis.set(xlabel="step", title=label)
-    axes[0].set_ylabel("log-prob of the response (nats)")
+        _neutral(axis, f"{prefix}chosen")
+    calm(axes[0], f"{prefix}chosen")
+    axes[0].set_ylabel("change of log-prob (nats)" if watched else "log-prob of the response (nats)")
     _legend(figure, axes[0])
-    return figure
+    return say_title(figure, title if title is not None else _of_logprobs(runs, watched))
 
 
-def plot_kl(histories: Any, kl: str = "kl_k3", score: str = "win_rate") -> Figure:
+def _of_logprobs(runs, watched):
+    """Of held-out pairs which way both went; of single batches, whose lengths differ, only what became of the gap."""
+    told = []
+    for label, run in runs.items():
+        if watched:
+            sides = [side for side in ("chosen", "rejected") if held_out(run, f"d_{side}")]
+            said = findings.of_changes({side: _ends(run, f"d_{side}")[1:] for side in sides})
+        else:
+            first, last, clear = findings.ends_of(run["logp_chosen"][1] - run["logp_rejected"][1])
+            said = (
+                f"{findings.number(first)} to {findings.number(last)} nats" if clear else "lost in the noise of batches"
+            )
+        told.append(f"{label}: {said}" if label else said)
+    return ("" if watched else "gap between chosen and rejected: ") + "; ".join(told)
+
+
+def plot_kl(histories: Any, kl: str = "kl_k3", score: str = "win_rate", title: str | None = None) -> Figure:
     """The sampled KL while training, and what it bought: score against KL, from start (ring) to end (dot).
 
     kl, score: columns of the monitor's. A curve that bends down on the right is over-optimisation.
     """
     runs = _runs(histories)
     figure, (left, right) = _figure(1, 2)
+    bought = {}
     for label, colour in colours(runs).items():
-        _draw_curve(left, runs[label], kl, colour, label or None)
-        points = [(row[kl], row[score]) for row in runs[label].evals if kl in row and score in row]
+        draw_curve(left, runs[label], kl, colour, label or None)
+        bought[label] = points = [(row[kl], row[score]) for row in runs[label].evals if kl in row and score in row]
         if points:
             x, y = zip(*points)
             right.plot(x, y, "-", color=colour, linewidth=1.2)
-            right.plot(x[0], y[0], "o", color="white", markeredgecolor=colour, markersize=6)
+            right.plot(x[0], y[0], "o", color=INK["paper"], markeredgecolor=colour, markeredgewidth=1.2, markersize=6)
             right.plot(x[-1], y[-1], "o", color=colour, markersize=6)
     left.set(xlabel="step", title=TITLES.get(kl, kl))
     right.set(xlabel=TITLES.get(kl, kl), title=f"{TITLES.get(score, score)} against KL")
-    if score in NEUTRAL:
-        right.axhline(NEUTRAL[score], color="#888888", linestyle=":", linewidth=1)
+    _neutral(right, score)
+    calm(left, kl)
+    calm(right, score)
     _legend(figure, left)
-    return figure
+    return say_title(figure, title if title is not None else findings.of_kl(bought, score))
 
 
 class LiveFigure:
@@ -290,11 +492,17 @@ def alt_text(figure: Figure) -> str:
         if axis.get_visible() and axis.axison:
             title = " ".join(filter(None, (axis.get_title(where) for where in ("left", "center", "right"))))
             rows = [label.get_text() for label in axis.get_yticklabels() if re.search("[a-z]", label.get_text())]
+            title = title.replace("\n", " ")
             words = [title, axis.get_ylabel(), axis.get_xlabel() and f"against {axis.get_xlabel()}", ", ".join(rows)]
             panels.append(" ".join(filter(None, words)))
     curves = dict.fromkeys(name for axis in figure.axes for name in axis.get_legend_handles_labels()[1])
     told = "; ".join(filter(None, panels)) or "picture"
-    return re.sub(r"[$\\\s]+", " ", f"Figure: {told}" + (f". Curves: {', '.join(curves)}" if curves else "")).strip()
+    finding = figure.get_suptitle().rstrip(".")
+    return re.sub(
+        r"\\,|[$\\\s]+",
+        " ",
+        f"Figure: {finding}{'. ' * bool(finding)}{told}" + (f". Curves: {', '.join(curves)}" if curves else ""),
+    ).strip()
 
 
 def picture(figure: Figure) -> tuple[bytes, dict]:
@@ -351,59 +559,59 @@ def _note(axis, text):
     axis.text(1.01, 0.5, text, transform=axis.transAxes, va="center", fontsize=8.5)
 
 
-def plot_scores(scores: Mapping, name: str = "gold score") -> Figure:
+def plot_scores(scores: Mapping, name: str = "gold score", title: str | None = None) -> Figure:
     """{label: Scores}: the distribution of each policy's scores, its mean marked."""
     series = {label: _totals(values) for label, values in scores.items()}
     figure, axes = _stack(series)
     for label, axis in axes.items():
-        axis.axvline(series[label].mean(), color="black", linewidth=1.2)
+        axis.axvline(series[label].mean(), color=INK["ink"], linewidth=1.2)
         _note(axis, f"mean {series[label].mean():.2f}")
     axis.set_xlabel(f"{name} (line: mean)")
-    return figure
+    return say_title(figure, title if title is not None else findings.of_scores(series, name))
 
 
-def plot_votes(rewards: Mapping[str, ArrayLike]) -> Figure:
+def plot_votes(rewards: Mapping[str, ArrayLike], title: str | None = None) -> Figure:
     """{label: DPO rewards beta (d(yw) - d(yl)) of held-out pairs}: how policies vote (DPPO report, fig. 3B).
 
     Votes for the losing response, rewards below 0, are in the colour of rejected.
     """
     figure, axes = _stack(rewards, split=0.0)
     for label, axis in axes.items():
-        axis.axvline(0, color="black", linewidth=1)
+        axis.axvline(0, color=INK["ink"], linewidth=1)
         _note(axis, f"{(np.asarray(rewards[label]) < 0).mean():.0%} below 0")
     axis.set_xlabel("DPO reward  $\\beta\\,(d(y_w) - d(y_l))$ of held-out pairs")
-    return figure
+    return say_title(figure, title if title is not None else findings.of_votes(rewards))
 
 
-def plot_lengths(lengths: Mapping[str, ArrayLike], cut: int | None = None) -> Figure:
+def plot_lengths(lengths: Mapping[str, ArrayLike], cut: int | None = None, title: str | None = None) -> Figure:
     """{label: lengths in tokens}; median and 95th percentile noted, and a line where `cut` truncates."""
     figure, axes = _stack(lengths, integers=True)
     for label, axis in axes.items():
         if cut is not None:
-            axis.axvline(cut, color="black", linewidth=1.2)
+            axis.axvline(cut, color=INK["ink"], linewidth=1.2)
         median, high = np.percentile(lengths[label], [50, 95])
         _note(axis, f"median {median:.0f}\n95%: {high:.0f}")
     axis.set_xlabel("tokens" + ("" if cut is None else f" (line: cut at {cut})"))
-    return figure
+    return say_title(figure, title if title is not None else findings.of_lengths(lengths, cut))
 
 
-def plot_rewards(before: Mapping[str, ArrayLike], after: Mapping[str, ArrayLike]) -> Figure:
+def plot_rewards(before: Mapping[str, ArrayLike], after: Mapping[str, ArrayLike], title: str | None = None) -> Figure:
     """Implicit rewards beta d(y) of chosen and rejected on the same pairs, before and after training.
 
     before, after: {"chosen": (n,), "rejected": (n,)}. Before DPO they are all 0: the policy is the reference.
     """
     edges = _edges([*before.values(), *after.values()])
     figure, axes = _figure(1, 2, sharex=True)
-    for axis, rewards, title in zip(axes, (before, after), ("before", "after")):
+    for axis, rewards, which in zip(axes, (before, after), ("before", "after")):
         chosen, rejected = np.asarray(rewards["chosen"]), np.asarray(rewards["rejected"])
         for side, values in (("chosen", chosen), ("rejected", rejected)):
             axis.hist(np.clip(values, edges[0], edges[-1]), edges, color=MEANINGS[side], alpha=0.55, label=side)
         equal, share = (chosen == rejected).all(), (chosen > rejected).mean()
         verdict = "all equal" if equal else f"chosen above rejected in {share:.0%}"
-        axis.set(title=f"{title}: {verdict}", xlabel="implicit reward  $\\beta\\,d(y)$")
+        axis.set(title=f"{which}: {verdict}", xlabel="implicit reward  $\\beta\\,d(y)$")
     axes[0].set_ylabel("responses")
     _legend(figure, axes[0])
-    return figure
+    return say_title(figure, title if title is not None else findings.of_rewards(after["chosen"], after["rejected"]))
 
 
 def _edges(series, bins=40):
@@ -429,14 +637,16 @@ def _draw_rates(axis, results, positions, colour, strict, label=None):
 
 def _rate_axis(axis, strict, against):
     """Shared look of the win-rate axes: 0 to 1, a line at one half."""
-    axis.axvline(0.5, color="#888888", linestyle=":", linewidth=1.2, zorder=0)
+    axis.axvline(0.5, color=INK["line"], linestyle=":", linewidth=1.2, zorder=0)
     name = f"win rate against {against}" if against else "win rate"
     axis.set(xlim=(-0.02, 1.02), xlabel=f"{name} ({'ties lose' if strict else 'a tie is half'})")
     axis.grid(True, axis="x")
     axis.grid(False, axis="y")
 
 
-def plot_win_rates(results: dict[str, WinRate], against: str = "", strict: bool = False) -> Figure:
+def plot_win_rates(
+    results: dict[str, WinRate], against: str = "", strict: bool = False, title: str | None = None
+) -> Figure:
     """{label: WinRate}: a dot and its 95% interval per label, and the line at .5 where neither is better.
 
     against: the baseline's name, for the axis. strict: ties as losses; then .5 is not where equals meet.
@@ -452,10 +662,10 @@ def plot_win_rates(results: dict[str, WinRate], against: str = "", strict: bool 
     axis.set_yticks(positions, list(results))
     axis.set_ylim(-0.6, len(results) - 0.4)
     _rate_axis(axis, strict, against)
-    return figure
+    return say_title(figure, title if title is not None else findings.of_rates(results, against, strict))
 
 
-def plot_categories(results: dict, against: str = "", strict: bool = False) -> Figure:
+def plot_categories(results: dict, against: str = "", strict: bool = False, title: str | None = None) -> Figure:
     """{category: WinRate}, or {label: {category: WinRate}} to compare; the first policy's best on top."""
     policies = results if isinstance(next(iter(results.values())), dict) else {"": results}
     first = next(iter(policies.values()))
@@ -471,7 +681,7 @@ def plot_categories(results: dict, against: str = "", strict: bool = False) -> F
     axis.set_ylim(-0.6, len(categories) - 0.4)
     _rate_axis(axis, strict, against)
     _legend(figure, axis)
-    return figure
+    return say_title(figure, title if title is not None else findings.of_categories(policies, strict))
 
 
 def plot_sweep(
@@ -480,6 +690,7 @@ def plot_sweep(
     label: str,
     against: str = "",
     strict: bool = False,
+    title: str | None = None,
 ) -> Figure:
     """Win rate against a hyper-parameter: `values` (k,), 0 or more, on a log axis with 0 at its left end.
 
@@ -502,14 +713,15 @@ def plot_sweep(
         rate, low, high = np.array([_rate(result, strict) for result in curve]).T
         axis.vlines(x + shift, low, high, color=palette[name], linewidth=1.6)
         axis.plot(x + shift, rate, "o-", color=palette[name], label=name or None)
-    axis.axhline(0.5, color="#888888", linestyle=":", linewidth=1.2, zorder=0)
+    axis.axhline(0.5, color=INK["line"], linestyle=":", linewidth=1.2, zorder=0)
     axis.set_xticks(x, [f"{value:g}" for value in values])
     axis.set(xlabel=f"{label} (log scale)", ylabel=f"win rate against {against}" if against else "win rate")
+    axis.set_ylim(*WHOLE["win_rate"])
     _legend(figure, axis)
-    return figure
+    return say_title(figure, title if title is not None else findings.of_sweep(values, curves, label, strict))
 
 
-def plot_parts(scores: Mapping) -> Figure:
+def plot_parts(scores: Mapping, title: str | None = None) -> Figure:
     """{label: Scores}: the mean of each part of the judge's score, 0 to 1, with bootstrap 95% intervals."""
     from prefnb.evaluate import bootstrap_interval
 
@@ -527,4 +739,4 @@ def plot_parts(scores: Mapping) -> Figure:
     axis.grid(True, axis="x")
     axis.grid(False, axis="y")
     _legend(figure, axis)
-    return figure
+    return say_title(figure, title if title is not None else findings.of_parts(scores))

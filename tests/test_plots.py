@@ -1,4 +1,5 @@
 import base64
+from functools import partial
 from types import SimpleNamespace
 
 import matplotlib
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib import cbook
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from nbclient import NotebookClient
 
 from prefnb import plots
@@ -89,6 +90,59 @@ def test_nothing_is_clipped_or_empty(name):
     assert all(legend.get_texts() for legend in figure.legends)
     drawn, (width, height) = figure.get_tightbbox(canvas.get_renderer()), figure.get_size_inches()
     assert drawn.x0 >= 0 and drawn.y0 >= 0 and drawn.x1 <= width and drawn.y1 <= height
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_has_a_title_and_the_callers_wins(name, monkeypatch):
+    """A figure without a finding; a caller's words written over."""
+    said = FIGURES[name]().get_suptitle()
+    assert len(said) > 12
+    wrapped = {one: getattr(plots, one) for one in vars(plots) if one.startswith("plot_")}
+    for one, plot in wrapped.items():
+        monkeypatch.setattr(plots, one, partial(plot, title="what the caller says"))
+    assert FIGURES[name]().get_suptitle() == "what the caller says"
+
+
+def watched(steps=24):
+    """A run with batches that jump, and held-out pairs of which the rejected response falls from 0 to -4."""
+    rows = [{"step": i + 1, "margin": float(RNG.normal(0, 9)), "logp_chosen": -9.0, "logp_rejected": -9.0} for i in range(steps)]
+    evals = [
+        {"step": i, **{f"heldout_{name}{end}": value + more for name, value in
+                       (("margin", i / 10), ("d_chosen", 0.0), ("d_rejected", -i / 6)) for end, more in
+                       (("", 0.0), ("_low", -0.5), ("_high", 0.5))}}
+        for i in range(0, steps + 1, 6)
+    ]  # fmt: skip
+    return History(rows, evals)
+
+
+def test_held_out_pairs_are_the_strong_curve():
+    """A strong curve of single batches; log-probs of batches where changes of held-out pairs were seen; a mixture that looks
+    like one thing."""
+    figure = plots.plot_training(watched())
+    titles = [axis.get_title(loc="left") for axis in figure.axes if axis.get_visible()]
+    faint, strong = (line for line in figure.axes[0].get_lines() if len(line.get_xdata()) > 2)
+    assert faint.get_alpha() < 0.5 and strong.get_ydata().tolist() == [0, 0.6, 1.2, 1.8, 2.4]
+    assert "d(y_w)" in titles[1] and figure.axes[1].get_ylim() == figure.axes[2].get_ylim()
+    assert figure.get_suptitle().startswith("held-out pairs: margin 0 to 2.40")
+    assert plots.plot_logprobs(watched()).get_suptitle() == "rejected falls 4.0 nats, chosen +0.0 (cannot be told)"
+    mixed = plots.plot_training({"A": watched(), "B": history()}, ["margin"])
+    assert [text.get_text() for text in mixed.legends[0].get_texts()] == ["A (held-out pairs)", "B (training batches)"]
+
+
+def test_axes_do_not_make_much_of_little():
+    """Wiggles of a hundredth that fill a panel; one wild batch that flattens a curve; shares on a part of their axis."""
+    quiet = [{"step": i + 1, "margin": 0.01 * (-1) ** i, "accuracy": 0.7, "loss": 50.0 if i == 9 else 0.5} for i in range(60)]
+    margin, accuracy, loss = plots.plot_training(History(quiet), ["margin", "accuracy", "loss"]).axes
+    assert np.ptp(margin.get_ylim()) >= 0.5 and accuracy.get_ylim() == (-0.02, 1.02) and loss.get_ylim()[1] < 20
+    assert plots.rate_limits([0.4], [0.7]) == (0.24, 0.76) and plots.rate_limits([0.1], [0.7]) == (-0.02, 1.02)
+
+
+def test_runs_of_one_method_have_its_shades():
+    """DPO in DPO's colour in one figure and in another's in the next."""
+    found = plots.colours(["DPO, beta 0.02", "DPO, beta 0.1", "DPO, beta 0.5", "SimPO"])
+    red, green, blue = (np.array([to_rgb(found[f"DPO, beta {beta}"])[i] for beta in (0.02, 0.1, 0.5)]) for i in range(3))
+    assert found["DPO, beta 0.1"] == plots.METHODS["dpo"] and (np.diff(green) < 0).all() and (blue > red).all()
+    assert plots.colours(["DPO, twice the pairs", "DPO"])["DPO"] == plots.METHODS["dpo"]
 
 
 def test_labels_never_share_a_colour():
@@ -198,7 +252,7 @@ def test_each_picture_is_in_the_saved_notebook_once():
         assert "image/png" in output.data
     seen = output.metadata["image/png"]  # sharp, as wide as the page, and with words for those who do not see it
     assert seen["width"] < 850 and base64.b64decode(output.data["image/png"])[16:20] >= (1500).to_bytes(4, "big")
-    assert seen["alt"] == "Figure: loss against step"
+    assert seen["alt"] == "Figure: loss: no trend that is clear of the noise. loss against step"
 
 
 @pytest.mark.parametrize("name", ["$\\undefinedmacro$", "$^$", "${$", "a $3 and $4 b", "\\$", "half \ud800", "a_b"])
