@@ -49,33 +49,34 @@ judge: str = None  # who scores the answers (None: the data's own judge): 'gold'
 output_dir: str = "runs/13_relatives"  # where the results go: a folder
 
 # %%
-from prefnb import course, methods, parameters
+from prefnb import course, data, explorer, methods, parameters, plots, widgets
 
 p = parameters.check(globals(), methods.dpo.Settings, course.Judging,
-                     tau=parameters.Number(above=0, high=1000), wrong=parameters.Number(above=0, high=0.49))
+                     tau=parameters.Number(above=0, high=1000),
+                     wrong=parameters.Number(above=0, high=0.49))
 
-# %%
 import random
 from dataclasses import replace
 from functools import partial
 
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
 from IPython.display import display
-from prefnb import data, evaluate, plots, widgets
+from torch.nn.functional import logsigmoid
+
+from prefnb.lessons import relatives as lesson, tables
 from prefnb.logprobs import DatasetLogprobs, from_tokens
 from prefnb.methods.dpo import dpo, pair_metrics, rewards
-from torch.nn.functional import logsigmoid
 
 plt.style.use("prefnb.book")
 
 # %% [markdown]
 # ## One margin, five opinions
 #
-# For a response $y$ to a prompt, $S(y)$ is the sum of its token log-probabilities under the [policy](glossary.md), $S_{\text{ref}}(y)$
-# under the [reference](glossary.md) (the model that training starts from), and $d(y) = S(y) - S_{\text{ref}}(y)$ says how much
-# likelier the policy has made it. A pair has a chosen response $y_w$ and a rejected one $y_l$. DPO looks at the
+# For a response $y$ to a prompt, $S(y)$ is the sum of its token log-probabilities under the [policy](glossary.md),
+# $S_{\text{ref}}(y)$ under the [reference](glossary.md) (the model that training starts from), and
+# $d(y) = S(y) - S_{\text{ref}}(y)$ says how much likelier the policy has made it.
+# A pair has a chosen response $y_w$ and a rejected one $y_l$. DPO looks at the
 # **margin** $m = \beta\,(d(y_w) - d(y_l))$ and charges $-\log\sigma(m)$, with $\sigma(z) = 1/(1 + e^{-z})$.
 #
 # That never reaches 0. However large the margin, a larger one is cheaper, and if a label is *wrong*, the loss goes on
@@ -95,13 +96,14 @@ plt.style.use("prefnb.book")
 
 # %%
 def ipo(policy, reference, *, tau):
-    """The squared distance of the margin per token from the one that is wanted, 1 / (2 tau); (batch,)."""
+    """The squared distance of the margin per token from the one wanted, 1 / (2 tau); (batch,)."""
     reward_chosen = policy.chosen.mean - reference.chosen.mean
     reward_rejected = policy.rejected.mean - reference.rejected.mean
     loss = (reward_chosen - reward_rejected - 1 / (2 * tau)) ** 2
     return loss, pair_metrics(policy, reward_chosen, reward_rejected)
 
 
+# %%
 def conservative_dpo(policy, reference, *, beta, flipped):
     """What DPO charges on average if a share `flipped` of the labels is exchanged; (batch,)."""
     reward_chosen, reward_rejected = rewards(policy, reference, beta)
@@ -111,7 +113,7 @@ def conservative_dpo(policy, reference, *, beta, flipped):
 
 
 def robust_dpo(policy, reference, *, beta, flipped):
-    """What is DPO's loss on the right labels, averaged over labels of which `flipped` are exchanged; (batch,)."""
+    """DPO's loss on right labels, averaged over labels of which `flipped` are wrong; (batch,)."""
     reward_chosen, reward_rejected = rewards(policy, reference, beta)
     margin = reward_chosen - reward_rejected
     loss = (-(1 - flipped) * logsigmoid(margin) + flipped * logsigmoid(-margin)) / (1 - 2 * flipped)
@@ -119,54 +121,30 @@ def robust_dpo(policy, reference, *, beta, flipped):
 
 
 # %% [markdown]
-# ### By hand
-#
-# Take $\beta = 1$, a reference that gives every response 0 nats, and responses of one token, so that sums and means are
-# the same. With $S(y_w) = 1$ and $S(y_l) = -1$ the margin is 2. DPO charges $-\log\sigma(2) = 0.13$. IPO with
+# **By hand.** Take $\beta = 1$, a reference that gives every response 0 nats, and responses of one token, so that sums and
+# means are the same. With $S(y_w) = 1$ and $S(y_l) = -1$ the margin is 2. DPO charges $-\log\sigma(2) = 0.13$. IPO with
 # $\tau = 0.5$ wants 1 and charges $(2 - 1)^2 = 1$: this pair has gone *too far*. With $\varepsilon = 0.2$ conservative
 # DPO charges $0.8 \cdot 0.13 + 0.2 \cdot 2.13 = 0.53$. Work out robust DPO's number, then look.
+#
+# Below the numbers are the curves. DPO flattens out and never turns. Where a curve turns, the loss pulls a pair back that
+# has gone further. Robust DPO goes below 0 and on: a pair that is right by far *earns* something, to pay for the wrong
+# labels among the others. Last come all four with sliders. There the gap is in nats a response; IPO takes it per token, so
+# move the tokens too. $\varepsilon$ is `flipped`. Where a gradient changes its sign, the loss pulls the pair *back*.
 
 # %%
-toy_margins = torch.tensor([-2.0, 0.0, 1.0, 2.0, 4.0])
-toy_reference = from_tokens(chosen=[[0.0]] * 5, rejected=[[0.0]] * 5)
-toy_policy = from_tokens(chosen=(toy_margins / 2)[:, None], rejected=(-toy_margins / 2)[:, None])
 TOY = {"DPO": partial(dpo, beta=1.0), "IPO": partial(ipo, tau=0.5),
        "conservative DPO": partial(conservative_dpo, beta=1.0, flipped=0.2),
        "robust DPO": partial(robust_dpo, beta=1.0, flipped=0.2)}
+toy_margins = torch.tensor([-2.0, 0.0, 1.0, 2.0, 4.0])
 widgets.show_table(["margin", *(f"{m:g}" for m in toy_margins.tolist())],
-                   *[[label, *loss(toy_policy, toy_reference)[0].tolist()] for label, loss in TOY.items()])
-widgets.say("**At a margin of 2 DPO still gains by more, IPO has gone too far, conservative DPO is just past its best, "
-            "and robust DPO is below 0.**")
-
-# %%
-line = torch.linspace(-4, 6, 300)
-line_policy = from_tokens(chosen=(line / 2)[:, None], rejected=(-line / 2)[:, None])
-line_reference = from_tokens(chosen=[[0.0]] * 300, rejected=[[0.0]] * 300)
-loss_figure, axis = plots.subplots(figsize=(8, 3.2), layout="constrained")
-for label, loss in TOY.items():
-    colour = plots.colours(TOY)[label]
-    values = loss(line_policy, line_reference)[0]
-    axis.plot(line, values, color=colour, label=label)
-    if values.argmin() < 299:
-        axis.plot(line[values.argmin()], values.min(), "o", color=colour)
-axis.set(xlabel="margin", ylabel="loss", ylim=(-1.6, 4), title="Two of the four want no more than a certain margin")
-axis.legend(loc="upper right")
+                   *[[label, *lesson.costs(loss, toy_margins).tolist()]
+                     for label, loss in TOY.items()])
+loss_figure = lesson.plot_losses(TOY)
 display(loss_figure)
-
-# %% [markdown]
-# **Dots mark where a curve is lowest.** IPO and conservative DPO have such a place, and beyond it they pull back. DPO
-# flattens out and never turns. Robust DPO goes below 0 and on: a pair that is right by far *earns* something, to pay
-# for the wrong labels among the others.
-
-# %% [markdown]
-# All four with sliders. Here the gap is in nats a response; IPO takes it per token, so move the tokens too. $\varepsilon$ is
-# `flipped`. Where a gradient changes its sign, the loss pulls the pair *back*.
-
-# %%
-from prefnb import explorer
-
-explorer.show({"DPO": dpo, "IPO": ipo, "conservative DPO": conservative_dpo, "robust DPO": robust_dpo},
-              beta=(0.05, 2.0, 0.5, 0.05), tau=(0.05, 2.0, 0.5, 0.05), flipped=(0.0, 0.45, 0.2, 0.05))
+lesson.say_turns(TOY)
+four = {label: loss.func for label, loss in TOY.items()}
+explorer.show(four, beta=(0.05, 2.0, 0.5, 0.05), tau=(0.05, 2.0, 0.5, 0.05),
+              flipped=(0.0, 0.45, 0.2, 0.05))
 
 # %% [markdown]
 # ## Without pairs: KTO
@@ -182,22 +160,26 @@ explorer.show({"DPO": dpo, "IPO": ipo, "conservative DPO": conservative_dpo, "ro
 
 # %%
 def kto(policy, reference, *, good, beta):
-    """1 - sigma(beta (d - z)) of a good response and 1 - sigma(beta (z - d)) of a bad one; (batch,)."""
+    """1 - sigma(beta (d - z)) of a good response, 1 - sigma(beta (z - d)) of a bad one."""
     d = policy.response.sum - reference.response.sum
     z = (policy.other.sum - reference.other.sum).mean().clamp(min=0).detach()
     sign = torch.where(good.bool(), 1.0, -1.0)
     loss = 1 - torch.sigmoid(sign * beta * (d - z))
-    metrics = {"reward": beta * d, "accuracy": (sign * (d - z) > 0).to(d.dtype), "z": z.expand(len(d)),
-               "logp": policy.response.sum}
+    metrics = {"reward": beta * d, "accuracy": (sign * (d - z) > 0).to(d.dtype),
+               "z": z.expand(len(d)), "logp": policy.response.sum}
     return loss, {name: value.detach() for name, value in metrics.items()}
 
 
 # %% [markdown]
-# ## The data, and how wrong they are
+# ## Data and training
 #
 # The pairs are those of [02](02_dpo.ipynb). Annotators err, and in the pocket world we can say how often: a program
 # grades every response. For KTO each pair is taken apart into a good and a bad response, which then go their own ways.
 # So it has twice as many examples, and in one pass over them takes twice as many steps as the others.
+#
+# IPO trains before your eyes, on the pairs as they are. The others come ready-made at the defaults, and are trained
+# anew after an edit or with other parameters. Each has the learning rate that one rule chose for every method (the
+# lowest within a standard error of the best, on prompts of the training split: `python -m prefnb.learning_rates`).
 
 # %%
 judge = methods.reward_model.judge_of(p)
@@ -205,85 +187,26 @@ gold = data.Source(p.dataset).judge
 sft, tokenizer = methods.sft.starting_policy(p)
 examples = course.pair_examples(p, tokenizer)
 held_out = course.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
-known_wrong = 0.1  # what robust and conservative DPO are told, where nobody knows
-if gold:
-    rows = data.Source(p.dataset).pairs(limit=p.pairs, seed=p.seed).select(examples.kept)
-    scores_of = {side: gold(rows["prompt"][:], rows[side][:]).total for side in ("chosen", "rejected")}
-    is_wrong = scores_of["chosen"] < scores_of["rejected"]
-    known_wrong = float(is_wrong.mean())
-    low, high = evaluate.wilson_interval(int(is_wrong.sum()), len(is_wrong))
-    widgets.say(f"**In {known_wrong:.1%} [{low:.1%}, {high:.1%}] of the {len(examples)} pairs the chosen response is "
-                "the worse one.** That is the share that conservative and robust DPO are told, so that they get "
-                "their best chance.")
 held_reference = course.reference(sft, held_out).all()
-
-
-def margins(policy):
-    """(d(yw)/|yw| - d(yl)/|yl|) of every held-out pair, in nats per token."""
-    now = DatasetLogprobs.compute(policy, held_out).all()
-    with torch.no_grad():
-        return ipo(now, held_reference, tau=1.0)[1]["margin"].numpy()
-
-# %% [markdown]
-# ## Training
-#
-# IPO trains before your eyes, on the pairs as they are. The others come ready-made at the defaults, and are trained
-# anew after an edit or with other parameters. Each has the learning rate that one rule chose for every method (the
-# lowest within a standard error of the best, on prompts of the training split: `python -m prefnb.learning_rates`).
+known_wrong = lesson.known_wrong(gold, p, examples)
 
 # %%
-def rate_of(method):
-    """The learning rate that the preset has for a method."""
-    return getattr(methods, method).Settings.of(p.preset)["learning_rate"]
-
-
-def losses(wrong_share):
-    """{label: (loss, learning rate)} of the methods on pairs, told that this share of the labels is wrong."""
-    return {
-        "DPO": (partial(dpo, beta=p.beta), p.learning_rate),
-        "IPO": (partial(ipo, tau=p.tau), rate_of("ipo")),
-        "conservative DPO": (partial(conservative_dpo, beta=p.beta, flipped=wrong_share), rate_of("robust_dpo")),
-        "robust DPO": (partial(robust_dpo, beta=p.beta, flipped=wrong_share), rate_of("robust_dpo")),
-    }
-
-
-def train_all(pairs_here, wrong_share, live=None):
-    """{label: (policy, history)} of all five losses on these pairs; with a live figure, IPO is trained in it."""
-    made = {label: course.fit(sft, pairs_here, loss, p, learning_rate=rate, live=live if label == "IPO" else None)
-            for label, (loss, rate) in losses(wrong_share).items()}
-    apart = methods.kto.unpaired(pairs_here, p.seed)
-    made["KTO"] = course.fit(sft, apart, partial(kto, beta=p.beta), p, learning_rate=rate_of("kto"))
+def train_all(pairs_here, share, live=None):
+    """{label: (policy, history)} of all five losses, told that this share of labels is wrong."""
+    told, its_rate = dict(beta=p.beta, flipped=share), lesson.rate_of("robust_dpo", p)
+    losses = {"DPO": (partial(dpo, beta=p.beta), p.learning_rate),
+              "IPO": (partial(ipo, tau=p.tau), lesson.rate_of("ipo", p)),
+              "conservative DPO": (partial(conservative_dpo, **told), its_rate),
+              "robust DPO": (partial(robust_dpo, **told), its_rate)}
+    made = {label: course.fit(sft, pairs_here, loss, p, learning_rate=rate,
+                              live=live if label == "IPO" else None)
+            for label, (loss, rate) in losses.items()}
+    apart, rate = methods.kto.unpaired(pairs_here, p.seed), lesson.rate_of("kto", p)
+    made["KTO"] = course.fit(sft, apart, partial(kto, beta=p.beta), p, learning_rate=rate)
     return made
 
 
 clean = train_all(examples, known_wrong, live=plots.LiveFigure())
-
-# %% [markdown]
-# ### How far does each go?
-#
-# First the margins of held-out pairs; answers come later. All are shown in one currency, the difference of $d$ per
-# token, because the losses speak different ones.
-
-# %%
-found = {label: margins(policy) for label, (policy, _) in clean.items()}
-margin_figure, axis = plots.subplots(figsize=(8, 3), layout="constrained")
-for label, values in found.items():
-    axis.hist(np.clip(values, -1, 1.5), np.linspace(-1, 1.5, 51), histtype="step", linewidth=1.5,
-              color=plots.colours(found)[label], label=label)
-axis.axvline(1 / (2 * p.tau), color="#888888", linestyle=":", label="what IPO wants")
-axis.axvline(0, color="black", linewidth=0.8)
-spread = {label: float(values.std()) for label, values in found.items()}
-axis.set(xlabel="margin per token (nats)", ylabel="held-out pairs",
-         title=f"{min(spread, key=spread.get)} spreads its margins least, {max(spread, key=spread.get)} most")
-axis.legend(loc="upper right")
-display(margin_figure)
-widgets.show_table(["loss", "held-out accuracy", "mean margin per token (nats)", "their standard deviation"],
-                   *[[label, float((values > 0).mean()), evaluate.mean_and_interval(values), spread[label]]
-                     for label, values in found.items()])
-wanted, reached = 1 / (2 * p.tau), found["IPO"].mean()
-widgets.say(f"**The margin per token that IPO wants is {wanted:.2f} nats; it is at {reached:.2f} on average.** " + (
-    "As far from its target as that, it pushes nearly every pair with the same strength, right or wrong, like DPO."
-    if reached < wanted / 2 else "That is near enough for pairs to be let go, or pulled back."))
 
 # %% [markdown]
 # ## Wrong labels
@@ -301,7 +224,8 @@ widgets.say(f"**The margin per token that IPO wants is {wanted:.2f} nats; it is 
 # %%
 def exchange(pairs_here, share, seed):
     """The pairs with chosen and rejected exchanged in a share of them."""
-    places = random.Random(seed).sample(range(len(pairs_here)), round(share * len(pairs_here)))
+    many = round(share * len(pairs_here))
+    places = random.Random(seed).sample(range(len(pairs_here)), many)
     chosen, rejected = (list(pairs_here.responses[side]) for side in ("chosen", "rejected"))
     for i in places:
         chosen[i], rejected[i] = rejected[i], chosen[i]
@@ -310,11 +234,7 @@ def exchange(pairs_here, share, seed):
 
 now_wrong = known_wrong * (1 - p.wrong) + (1 - known_wrong) * p.wrong
 noisy = train_all(exchange(examples, p.wrong, p.seed), now_wrong)
-twice = 2 * now_wrong * (1 - now_wrong)
-stops = [float(np.log((1 - share) / share)) for share in (now_wrong, twice)]
-widgets.say(f"**{now_wrong:.0%} of the labels are wrong now**; the losses were told {known_wrong:.1%} before. On "
-            f"average DPO then asks for a margin of {stops[0]:.2f}, conservative DPO for {stops[1]:.2f}, and robust DPO for "
-            "as much as ever.")
+lesson.say_wrong(known_wrong, now_wrong)
 
 # %% [markdown]
 # ## Does it win?
@@ -323,53 +243,42 @@ widgets.say(f"**{now_wrong:.0%} of the labels are wrong now**; the losses were t
 # labels cost it, prompt by prompt.
 
 # %%
-labels = list(clean)
-policies = {"SFT": sft, **{label: clean[label][0] for label in labels},
-            **{f"{label}, wrong labels": noisy[label][0] for label in labels}}
+labels, rates_figure = list(clean), None
+policies = {"SFT": sft} | {label: clean[label][0] for label in labels}
+policies |= {label + lesson.WRONG: noisy[label][0] for label in labels}
 comparison = course.compare(policies, tokenizer, p, judge=judge)
-rates_figure = None
 if judge:
-    rates_figure = plots.plot_categories({which: {label: comparison.win_rates[f"{label}{suffix}"] for label in labels}
-                                          for which, suffix in (("labels as they are", ""),
-                                                                (f"{p.wrong:.0%} exchanged", ", wrong labels"))},
-                                         against="SFT")
+    rates_figure = lesson.plot_rates(comparison, labels, p.wrong)
     display(rates_figure)
-
-# %%
-lost, than_dpo = {}, {}
-if judge:
     outcomes = {label: comparison.outcomes(label) for label in policies}
-    lost = {label: outcomes[f"{label}, wrong labels"] - outcomes[label] for label in labels}
-    than_dpo = {label: outcomes[label] - outcomes["DPO"] for label in labels if label != "DPO"}
-    than_dpo |= {f"{label}, wrong labels": outcomes[f"{label}, wrong labels"] - outcomes["DPO, wrong labels"]
-               for label in labels if label != "DPO"}
-    widgets.show_table(["loss", f"rate, {known_wrong:.0%} wrong", f"rate, {now_wrong:.0%} wrong", "what that cost it",
-                        "against DPO, before", "against DPO, after"],
-                       *[[label, comparison.win_rates[label], comparison.win_rates[f"{label}, wrong labels"],
-                          evaluate.mean_and_interval(lost[label]),
-                          evaluate.mean_and_interval(than_dpo[label]) if label in than_dpo else "",
-                          evaluate.mean_and_interval(than_dpo[f"{label}, wrong labels"]) if label in than_dpo else ""]
-                         for label in labels])
-    best = max(labels, key=lambda label: comparison.win_rates[label].rate)
-    least = max(labels, key=lambda label: lost[label].mean())
-    most = min(labels, key=lambda label: lost[label].mean())
-    ends = lost["KTO"] - lost["DPO"]
-    widgets.say(f"**By the {judge.name} judge {best} has the highest rate before "
-                f"({comparison.win_rates[best]}). Wrong labels cost {most} most "
-                f"({evaluate.mean_and_interval(lost[most])}) and {least} least "
-                f"({evaluate.mean_and_interval(lost[least])}). The flat ends of KTO's curve did "
-                f"{'save it some of that' if evaluate.bootstrap_interval(ends)[0] > 0 else 'not save it'}: less DPO's, its "
-                f"loss is {evaluate.mean_and_interval(ends)}.**")
+    lost, than_dpo = lesson.leads_of(outcomes, labels)
+    lesson.show_costs(comparison, lost, than_dpo, (known_wrong, now_wrong))
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ### What lies behind the rates
+#
+# How far each loss has moved the margins of held-out pairs, which flaws its answers have, and whether any has collapsed.
+
+# %% [markdown]
+# First the margins, of the policies that saw the labels as they are. All are shown in one currency, the difference of $d$
+# per token, because the losses speak different ones. Then the flaws of all ten.
 
 # %%
+def margins(policy):
+    """(d(yw)/|yw| - d(yl)/|yl|) of every held-out pair, in nats per token."""
+    now = DatasetLogprobs.compute(policy, held_out).all()
+    with torch.no_grad():
+        return ipo(now, held_reference, tau=1.0)[1]["margin"].numpy()
+
+
+wanted = 1 / (2 * p.tau)
+found = {label: margins(policy) for label, (policy, _) in clean.items()}
+margin_figure = lesson.plot_margins(found, wanted)
+display(margin_figure)
+lesson.show_margins(found, wanted)
+lesson.say_flaws(tables.show_flaws(comparison), labels)
 checks = {label: comparison.collapse(label) for label in policies if label != "SFT"}
-fallen = {label: check.reasons for label, check in checks.items() if check.collapsed}
-if gold:
-    flaws = {label: comparison.flaws(label) for label in policies}
-    widgets.show_table(["flaws, share of answers", *flaws["SFT"]],
-                       *[[label, *(f"{hits.mean():.0%}" for hits in seen.values())] for label, seen in flaws.items()])
-widgets.say("**" + ("; ".join(f"{label} has collapsed: {', '.join(reasons)}" for label, reasons in fallen.items())
-                    or "No policy has collapsed") + ".**")
+fallen = lesson.say_collapse(checks)
 
 # %% [markdown]
 # ## One page of results
@@ -407,24 +316,11 @@ for arm, label in (("kto", "KTO"), ("ipo", "IPO"), ("robust_dpo", "robust DPO"))
 
 # %%
 if judge:
-    def line_of(claim, differences, long_run=None):
-        """A claim that these differences, one a prompt, are above 0 on average."""
-        verdict = evaluate.verdict(evaluate.bootstrap_interval(differences), null=0.0)
-        return [claim, "", evaluate.mean_and_interval(differences), verdict, long_run]
-
-    after = {label: outcomes[f"{label}, wrong labels"] for label in labels}
-    beside.show_verdicts(p, [
-        line_of("IPO is better than DPO on the labels as they are", outcomes["IPO"] - outcomes["DPO"], ("ipo", "dpo")),
-        line_of("KTO does without pairs what DPO does with them, or better", outcomes["KTO"] - outcomes["DPO"], ("kto", "dpo")),
-        line_of("robust DPO is better than DPO on the labels as they are", outcomes["robust DPO"] - outcomes["DPO"],
-                ("robust_dpo", "dpo")),
-        line_of("robust DPO is better than DPO on wrong labels", after["robust DPO"] - after["DPO"]),
-        line_of("conservative DPO is better than DPO on wrong labels", after["conservative DPO"] - after["DPO"]),
-        line_of("robust DPO is better than conservative on wrong labels", after["robust DPO"] - after["conservative DPO"]),
-        line_of("wrong labels cost DPO more than robust DPO", lost["robust DPO"] - lost["DPO"]),
-        line_of("wrong labels cost DPO more than KTO", lost["KTO"] - lost["DPO"])], ours="this run: difference in rate over SFT")
+    rows, measured = lesson.claims(outcomes, lost)
+    beside.show_verdicts(p, rows, ours="this run: difference in rate over SFT")
+    tables.say_what_decides(p, rows, measured)
 else:
-    print("Nobody judges answers here (see the parameter judge); the table of margins above is what there is.")
+    print("Nobody judges answers here (see the parameter judge): margins are what there is.")
 
 # %% [markdown]
 # ## Your turn
@@ -445,7 +341,6 @@ def my_loss(policy, reference):
     """Conservative DPO and KTO's idea in one: a loss that no pair can make larger than 1."""
     gap = policy.chosen.sum - reference.chosen.sum - policy.rejected.sum + reference.rejected.sum
     return torch.sigmoid(-p.beta * gap)
-
 
 
 # try_it(my_loss, "my loss")
@@ -474,9 +369,11 @@ answer_2 = None  # a number
 def check_exercises():
     """Hold the answers against the definitions."""
     places = torch.linspace(0, 4, 4001)
-    toy = lambda margin: from_tokens(chosen=margin[:, None], rejected=torch.zeros(len(margin), 1))  # noqa: E731
+    level = torch.zeros(4001, 1)
+    toy = lambda m: from_tokens(chosen=m[:, None], rejected=level[:len(m)])  # noqa: E731
     cost = conservative_dpo(toy(places), toy(0 * places), beta=1.0, flipped=0.1)[0]
-    lowest, at_once = places[cost.argmin()].item(), ipo(toy(places[:1]), toy(places[:1]), tau=0.25)[0].item()
+    lowest = places[cost.argmin()].item()
+    at_once = ipo(toy(places[:1]), toy(places[:1]), tau=0.25)[0].item()
     for number, given, right in ((1, answer_1, lowest), (2, answer_2, at_once)):
         print(f"{number}: {exercises.of_numbers(given, right, within=0.01)}")
 
@@ -485,25 +382,7 @@ check_exercises()
 
 # %% [markdown]
 # ## What you have seen
-
-# %%
-if judge:
-    words = {"holds here": "is better than DPO", "does not hold here": "is worse than DPO",
-             "cannot be told": "cannot be told from DPO"}
-    told = lambda suffix: "; ".join(  # noqa: E731
-        f"{label} {words[evaluate.verdict(evaluate.bootstrap_interval(than_dpo[label + suffix]), null=0.0)]}"
-        for label in labels if label != "DPO")
-    widgets.say(f"**What does a different loss buy? On the labels as they are, {told('')}. With {now_wrong:.0%} of them "
-                f"wrong, {told(', wrong labels')}.** KTO took {len(clean['KTO'][1].rows)} steps, the others "
-                f"{len(clean['DPO'][1].rows)}.")
-histories = {label: history for label, (_, history) in clean.items()}
-histories |= {f"{label}, wrong labels": history for label, (_, history) in noisy.items()}
-figures = {"losses": loss_figure, "margins": margin_figure}
-figures |= {"book_wrong_labels": rates_figure} if rates_figure else {}
-folder = course.record(p.output_dir, p, histories, comparison, figures, collapsed=fallen, wrong=[known_wrong, now_wrong])
-print(f"Parameters, histories, responses with scores, summary and figures are in {folder}.")
-
-# %% [markdown]
+#
 # - A loss on pairs is a curve over the margin. Where it turns decides how far a policy goes, and what a wrong label can
 #   do.
 # - IPO and conservative DPO stop at a margin of their own; DPO flattens; robust DPO never stops, and is right on
@@ -516,3 +395,18 @@ print(f"Parameters, histories, responses with scores, summary and figures are in
 #
 # Previous: [11_leaderboard](11_leaderboard.ipynb). The loss they all come from: [02_dpo](02_dpo.ipynb). Next:
 # [14_questions](14_questions.ipynb), on eight things that look like bugs and are none.
+#
+# ### So, what does a different loss buy, and what do wrong labels do to each?
+
+# %%
+if judge:
+    widgets.say(f"**On the labels as they are, {lesson.against_dpo(than_dpo)}. With "
+                f"{now_wrong:.0%} of them wrong, {lesson.against_dpo(than_dpo, lesson.WRONG)}.** "
+                f"KTO took {len(clean['KTO'][1].rows)} steps, DPO {len(clean['DPO'][1].rows)}.")
+histories = {label: history for label, (_, history) in clean.items()}
+histories |= {label + lesson.WRONG: history for label, (_, history) in noisy.items()}
+figures = {"losses": loss_figure, "margins": margin_figure}
+figures |= {"book_wrong_labels": rates_figure} if rates_figure else {}
+folder = course.record(p.output_dir, p, histories, comparison, figures, collapsed=fallen,
+                       wrong=[known_wrong, now_wrong])
+print(f"Parameters, histories, responses with scores, summary and figures are in {folder}.")

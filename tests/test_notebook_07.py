@@ -9,8 +9,7 @@ from prefnb import pairs as library
 
 @pytest.fixture(scope="module")
 def notebook():
-    return load("07_self_improvement", "best_and_worst", "TOY", "toy_pair", "in_words", "agreement",
-                "answer_1", "answer_2", "check_exercises")
+    return load("07_self_improvement", "best_and_worst", "TOY", "toy_pair", "answer_1", "answer_2", "check_exercises")
 
 
 @pytest.mark.parametrize("distinct", [2, 5, 1000])
@@ -39,23 +38,6 @@ def test_the_toy_is_what_its_text_says(notebook):
     assert {notebook.toy_pair("ABCD", seed) for seed in range(30)} == {"B over A", "B over C", "B over D"}
     assert notebook.toy_pair("ABBA") == "B over A"
     assert "No prompt gives a pair" in notebook.toy_pair("BBBB")
-
-
-@pytest.mark.parametrize("added, words", [(np.full(9, 0.2), "still rise"), (np.full(9, -0.2), "decay"),
-                                          (np.array([-1.0, 1.0] * 9), "no change"), (None, "only one round")])
-def test_later_rounds_are_put_in_words_by_their_interval(notebook, added, words):
-    """Guards against "they decay" where the interval holds no change."""
-    assert words in notebook.in_words(added)
-
-
-def test_agreement_is_the_rank_correlation_of_every_prompt(notebook):
-    """By hand: one prompt ranked alike, one reversed, one without spread (left out); level samples share a rank."""
-    one = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
-    other = np.array([[10.0, 20.0, 90.0], [3.0, 2.0, 1.0], [5.0, 5.0, 5.0]])
-    assert notebook.agreement(one, other) == pytest.approx([1.0, -1.0])
-    assert len(notebook.agreement(one[2:], other[2:])) == 0
-    level = np.array([[1.0, 1.0, 2.0, 3.0]]), np.array([[5.0, 5.0, 7.0, 7.0]])  # ranks 1.5 1.5 3 4 and 1.5 1.5 3.5 3.5
-    assert notebook.agreement(*level) == pytest.approx([np.corrcoef([1.5, 1.5, 3, 4], [1.5, 1.5, 3.5, 3.5])[0, 1]])
 
 
 def test_the_printed_solutions_pass_the_notebook_s_own_check(notebook, capsys):
