@@ -26,8 +26,8 @@
 # - the noise of the gradient with and without it, *measured* on the same samples of a real policy;
 # - REINFORCE and RLOO in training, a few steps live, and RLOO over many: reward, KL, entropy and length;
 # - whether the trained policy wins against SFT, and how DPO does beside it;
-# - what a policy does that follows a learnt judge instead of the true one, with nothing to hold it back;
-# - what happens at the edges: equal rewards, two samples, one token, no sample that ends.
+# - folded: what a policy does that follows a learnt judge instead of the true one, with nothing to hold it back, and what
+#   happens at the edges: equal rewards, two samples, one token, no sample that ends.
 #
 # Nothing has to be run first. Pairs instead of rewards are in [02 · DPO](02_dpo.ipynb), the learnt judge in
 # [05 · Reward models](05_reward_model.ipynb).
@@ -54,40 +54,29 @@ judge: str = None  # who scores the answers (None: the data's own judge): 'gold'
 output_dir: str = "runs/09_rloo"  # where the results go: a folder
 
 # %%
-from prefnb import course, data, methods, parameters
-
-p = parameters.check(globals(), methods.rloo.Settings, course.Judging,
-                     live_steps=parameters.Whole(2, 1_000_000),
-                     variance_prompts=parameters.Whole(1, 1000),
-                     variance_samples=parameters.Whole(8, 4096))
-gold = data.Source(p.dataset).judge
-if reward is None and not gold:
-    p.reward = "proxy"  # no program knows the answers of other data
-teacher, judge = methods.rloo.judge_for(p), methods.reward_model.judge_of(p)  # who rewards, and who compares in the end
-
-# %%
 from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from IPython.display import display
+from prefnb import course, data, evaluate, judges, methods, models, parameters, plots, widgets
 
-from prefnb import evaluate, judges, models, plots, widgets
-from prefnb.batches import from_samples, prompt_ids
-from prefnb.logprobs import Scorer, from_tokens
-from prefnb.estimators.kl import sampled_kl
-from prefnb.methods.rloo import sample_metrics
-from prefnb.rollouts import Rollouts
-from prefnb.training import train
-
+p = parameters.check(globals(), methods.rloo.Settings, course.Judging,
+                     live_steps=parameters.Whole(2, 1_000_000),
+                     variance_prompts=parameters.Whole(1, 1000),
+                     variance_samples=parameters.Whole(8, 4096))
+if reward is None and not data.Source(p.dataset).judge:
+    p.reward = "proxy"  # no program knows the answers of other data
+teacher = methods.rloo.judge_for(p)  # who rewards
+judge = methods.reward_model.judge_of(p)  # who compares in the end
 plt.style.use("prefnb.book")
 
 # %% [markdown]
 # ## From pairs to rewards
 #
-# A [policy](glossary.md) $\pi_\theta$ draws an answer $y$ to a prompt $x$; a judge gives it a reward $R(y)$. We want the *expected*
-# reward to grow:
+# A [policy](glossary.md) $\pi_\theta$ draws an answer $y$ to a prompt $x$; a judge gives it a reward $R(y)$. We want the
+# *expected* reward to grow:
 #
 # $$J(\theta) = \mathbb{E}_{y \sim \pi_\theta}[R(y)] = \sum_y \pi_\theta(y)\, R(y).$$
 #
@@ -119,20 +108,20 @@ plt.style.use("prefnb.book")
 
 # %%
 toy_rewards = torch.tensor([2.0, 6.0])
-probabilities = lambda theta: torch.stack([theta.sigmoid(), (-theta).sigmoid()])  # noqa: E731
-expected = lambda theta: (probabilities(theta) * toy_rewards).sum()  # noqa: E731
+probabilities = lambda theta: torch.stack([theta.sigmoid(), (-theta).sigmoid()])
+expected = lambda theta: (probabilities(theta) * toy_rewards).sum()
 theta = torch.tensor(3.0).log()
-differences = (expected(theta + 1e-2) - expected(theta - 1e-2)) / 2e-2  # no calculus in it
+slope = (expected(theta + 1e-2) - expected(theta - 1e-2)) / 2e-2  # no calculus in it
 pi = probabilities(theta)
 grad_log = torch.stack([1 - pi[0], -pi[0]])  # of S(a) and S(b)
 rows = [["reward counted as", "a sample of a says", "a sample of b says", "average", "variance"]]
 for name, baseline in (("R", 0.0), ("R - 3", expected(theta))):
     says = (toy_rewards - baseline) * grad_log
     mean = (pi * says).sum()
-    rows.append([name, *(float(x) for x in (*says, mean, (pi * (says - mean) ** 2).sum()))])
+    rows.append([name, *map(float, (*says, mean, (pi * (says - mean) ** 2).sum()))])
 widgets.show_table(*rows)
-widgets.say(f"**Both average to the slope of the expected reward, {differences:.3f} by finite differences; with the "
-            f"baseline the variance is {rows[1][-1] / rows[2][-1]:.1f} times smaller.**")
+widgets.say(f"**Both average to the slope of the expected reward, {slope:.3f} by finite differences,"
+            f" and the baseline makes the variance {rows[1][-1] / rows[2][-1]:.1f} times smaller.**")
 
 # %% [markdown]
 # ## A baseline, and whose reward must not be in it
@@ -150,8 +139,15 @@ widgets.say(f"**Both average to the slope of the expected reward, {differences:.
 #
 # Paper 001 (§6.3.1) prints no baseline at all; that is `plain` here. Below are both, and four answers to one prompt,
 # with rewards 1, 2, 3 and 6. Work out the first [advantage](glossary.md) before you look: the others' mean is $11/3$.
+#
+# Then back to the two words: many gradients, each estimated from ten samples, without a baseline and with the
+# leave-one-out one. Ten samples can hold $b$ none to ten times, so the estimates take a few values only. Both average
+# to the line, which is the exact gradient.
 
 # %%
+from prefnb.lessons import rloo as lesson, words
+
+
 def plain(rewards):
     """The reward itself: REINFORCE, (prompts, K)."""
     return rewards
@@ -164,38 +160,11 @@ def leave_one_out(rewards):
 
 
 four = torch.tensor([[1.0, 2.0, 3.0, 6.0]])
-widgets.show_table(["", *(f"R = {r:g}" for r in four[0])],
-                   ["mean of the others", *map(float, (four - leave_one_out(four))[0])],
-                   ["advantage, leave-one-out", *map(float, leave_one_out(four)[0])],
-                   ["with the mean of all", *map(float, (four - four.mean(1, keepdim=True))[0])],
-                   ["and 4/3 of that", *map(float, (4 / 3 * (four - four.mean(1, keepdim=True)))[0])])
-widgets.say("**With the mean of all, every advantage is three quarters of the leave-one-out one: the same direction, a "
-            "shorter step.**")
-
-# %% [markdown]
-# Back to the two words: here are many gradients, each estimated from ten samples, without a baseline and with the
-# leave-one-out one. Ten samples can hold $b$ none to ten times, so the estimates take a few values only. Both average
-# to the line, which is the exact gradient.
-
-# %%
-chance = torch.Generator().manual_seed(p.seed)
-tens = torch.multinomial(pi, 10 * 20_000, replacement=True, generator=chance).view(-1, 10)
-toy = {"plain": plain, "leave-one-out": leave_one_out}
-toy = {name: (how(toy_rewards[tens]) * grad_log[tens]).mean(1) for name, how in toy.items()}
-toy_figure, axis = plots.subplots(figsize=(7, 2.6))
-for (name, found), colour in zip(toy.items(), ("#555555", "#009E73")):
-    values, counts = np.unique(found.numpy().round(3), return_counts=True)
-    axis.bar(values, counts / counts.sum(), 0.07, color=colour,
-             label=f"{name}: mean {found.mean():.2f}, variance {found.var():.2f}")
-axis.axvline(float(differences), color="black", linewidth=1)
-axis.set(xlabel="gradient estimated from ten samples (line: exact)", ylabel="share of estimates")
-axis.legend(loc="upper left")
+lesson.show_four(four, leave_one_out(four))
+both = {"plain": plain, "leave-one-out": leave_one_out}
+toy_figure, how_near = lesson.ten_samples(both, toy_rewards, pi, grad_log, p.seed)
 display(toy_figure)
-near = {name: float((found - differences).abs().lt(0.4).float().mean()) for name, found in toy.items()}
-widgets.say(
-    f"**The leave-one-out estimates lie closer to the truth**: {near['leave-one-out']:.0%} of them within 0.4 of it, "
-    f"against {near['plain']:.0%} of the plain ones. The plain variance is "
-    f"{toy['plain'].var() / toy['leave-one-out'].var():.1f} times theirs.")
+widgets.say(how_near)
 
 # %% [markdown]
 # ## The loss in full
@@ -203,12 +172,23 @@ widgets.say(
 # Training below uses this function; change it and run on. Autograd wants a loss, so we give it one whose gradient
 # is $-A\,\nabla S$. Its *number* means nothing: it is no cost that should fall.
 #
-# The second term keeps the policy near SFT, $\pi_\text{ref}$: the KL, "how much likelier the policy finds its own
-# answers than SFT does", in nats. It is an expectation over the policy's own samples, too, so its gradient is estimated
-# in the same way, with $S(y) - S_\text{ref}(y)$ as what a sample costs and the other samples as baseline;
-# `sampled_kl` (in `prefnb/estimators/kl.py`) does that, and reports the KL itself.
+# The second term keeps the policy near SFT, the [reference](glossary.md) $\pi_\text{ref}$: the KL,
+# $\mathbb{E}_{y \sim \pi_\theta}[S(y) - S_\text{ref}(y)]$, "how much likelier the policy finds its own answers than SFT does", in
+# nats. A sample estimates it in two ways. With $u_t = \log \pi_\text{ref} - \log \pi_\theta$ of its token $t$,
+#
+# $$\text{k1} = \sum_t -u_t = S(y) - S_\text{ref}(y), \qquad \text{k3} = \sum_t \big(e^{u_t} - 1 - u_t\big).$$
+#
+# Both average to the KL. k1 is below 0 for many a sample; k3 never is, and is much quieter, so the curves below show k3
+# (`kl_k3`). To *report* the KL and to *lower* it are two things: neither has, differentiated, the KL's gradient on average
+# ([10](10_grpo.ipynb) shows that on three words). But the KL is an expectation over the policy's own samples, as the expected
+# reward is. So its gradient is estimated in the same way, with k1 as what a sample costs and the other samples as baseline;
+# `sampled_kl` (in `prefnb/estimators/kl.py`) does that.
 
 # %%
+from prefnb.estimators.kl import sampled_kl
+from prefnb.methods.rloo import sample_metrics
+
+
 def reinforce(policy, reference=None, *, advantage, kl_weight=0.0):
     """-A(y) * S(y) + kl_weight * KL(policy || reference), one number per sample."""
     loss = -advantage * policy.sample.sum
@@ -229,14 +209,13 @@ def reinforce(policy, reference=None, *, advantage, kl_weight=0.0):
 # %%
 sft, tokenizer = methods.sft.starting_policy(p)
 asked, k = course.training_prompts(p, tokenizer)[:p.variance_prompts], p.variance_samples
-drawn = course.answers_of(sft, tokenizer, asked, draws=k, temperature=1.0, max_new_tokens=p.max_response_tokens)
+drawn = course.answers_of(sft, tokenizer, asked, draws=k, temperature=1.0,
+                          max_new_tokens=p.max_response_tokens)
 all_rewards = judges.score_samples(teacher, asked, drawn).total  # (prompts, answers)
-widgets.say(
-    f"{len(asked)} prompts were answered {k} times each. Rewards average **{all_rewards.mean():.2f}**; within a prompt "
-    f"they lie **{all_rewards.std(1, ddof=1).mean():.2f}** around their mean, and the prompts' means "
-    f"**{all_rewards.mean(1).std():.2f}** around theirs.")
-widgets.show_responses(asked, {f"answer {i + 1}": drawn[i::k] for i in range(3)},
-                       {f"answer {i + 1}": judges.Scores(all_rewards[:, i]) for i in range(3)}, rows=(0, 1))
+lesson.say_spreads(all_rewards)
+three = {f"answer {i + 1}": drawn[i::k] for i in range(3)}
+widgets.show_responses(asked, three, {name: judges.Scores(all_rewards[:, i])
+                                      for i, name in enumerate(three)}, rows=(0, 1))
 
 # %% [markdown]
 # ## How noisy is the gradient? Measured
@@ -244,88 +223,22 @@ widgets.show_responses(asked, {f"answer {i + 1}": drawn[i::k] for i in range(3)}
 # A gradient has as many entries as the model has weights. Take the gradient of $S(y)$ for every single sample, once.
 # Every estimator is a weighted sum of those same vectors, with the advantages for weights, so all of them can be
 # compared on the **same samples**, and only inner products of the vectors are needed.
-
-# %%
-def inner_products(policy, asked, drawn):
-    """<grad S(y_i), grad S(y_j)> of all samples, (n, n), over all weights; of a large model only over its vectors."""
-    small = sum(weight.numel() for weight in policy.parameters()) < 5e6
-    weights = [weight for weight in policy.parameters() if small or weight.ndim == 1]
-    scorer, k, gradients = Scorer(policy.eval()), len(drawn) // len(asked), []
-    for i, one in enumerate(drawn):
-        batch = from_samples([prompt_ids(tokenizer, asked[i // k])], [one.ids]).to(policy.device)
-        parts = torch.autograd.grad(scorer(batch).sample.sum.sum(), weights)
-        gradients.append(torch.cat([part.flatten() for part in parts]).half())  # half the memory is precise enough
-    columns = torch.stack(gradients).split(50_000, dim=1)
-    return sum(part.float() @ part.float().T for part in columns).double().cpu().numpy()
-
-
-products = inner_products(sft, asked, drawn)
-
-# %% [markdown]
+#
 # An estimate uses $K$ samples of each prompt. To see how noisy it is, make two from *different* samples of the same
 # prompts: half their mean squared distance is the variance (the sum over all weights). And to see how well
 # it points, take its cosine with the gradient from all the samples that it has *not* seen. Both are averages over
 # many ways to choose the samples. `batch mean` takes the same number from all rewards: their mean over all prompts.
 
 # %%
-ESTIMATORS = {"plain": plain, "batch mean": lambda rewards: rewards - rewards.mean(), "leave-one-out": leave_one_out}
-
-
-def noise(products, rewards, advantages, k, repeats=200, seed=0):
-    """(variance, cosine) of gradients from k samples a prompt; rewards: (prompts, all samples)."""
-    prompts, total = rewards.shape
-    random, found = np.random.default_rng(seed), []
-    for _ in range(repeats):
-        order = np.stack([random.permutation(total) for _ in range(prompts)])
-        weights = np.zeros((3, prompts, total))  # of the two estimates, and of what the first has not seen
-        for row, (how, part) in zip(weights, ((advantages, order[:, :k]), (advantages, order[:, k:2 * k]),
-                                              (leave_one_out, order[:, k:]))):
-            chosen = how(torch.tensor(np.take_along_axis(rewards, part, 1))).numpy()
-            np.put_along_axis(row, part, chosen / chosen.size, 1)
-        one, two, unseen = weights.reshape(3, -1)
-        inner = lambda a, b: a @ products @ b  # noqa: E731
-        found.append([inner(one - two, one - two) / 2,
-                      inner(one, unseen) / max(np.sqrt(inner(one, one) * inner(unseen, unseen)), 1e-30)])
-    return np.mean(found, 0)
-
-
-# %%
+ESTIMATORS = {"plain": plain, "batch mean": lambda rewards: rewards - rewards.mean(),
+              "leave-one-out": leave_one_out}
+products = lesson.inner_products(sft, tokenizer, asked, drawn)  # of the samples' gradients of S
 ks = [k for k in (2, 4, 8, 16) if 2 * k <= p.variance_samples]
-measured = {name: np.array([noise(products, all_rewards, how, k, seed=p.seed) for k in ks])
+measured = {name: np.array([lesson.noise(products, all_rewards, how, k, seed=p.seed) for k in ks])
             for name, how in ESTIMATORS.items()}
-variance_figure, axes = plots.subplots(1, 2, figsize=(8, 3))
-for (name, values), colour in zip(measured.items(), ("#555555", "#E69F00", "#009E73")):
-    axes[0].loglog(ks, values[:, 0], "o-", color=colour, label=name)
-    axes[1].semilogx(ks, values[:, 1], "o-", color=colour)
-for axis in axes:
-    axis.set_xticks(ks, [str(k) for k in ks])
-    axis.minorticks_off()
-    axis.set_xlabel("K, samples of each prompt")
-axes[0].set_title("variance of the gradient (log scale)")
-axes[1].set_title("cosine with the gradient of unseen samples")
-axes[0].legend()
+variance_figure = lesson.variance_figure(ks, measured)
 display(variance_figure)
-rows = [["variance", *(f"K = {k}" for k in ks)]] + [[name, *map(float, v[:, 0])] for name, v in measured.items()]
-widgets.show_table(*rows)
-
-# %%
-ratio = measured["plain"][:, 0] / measured["leave-one-out"][:, 0]
-said = "as noisy as" if 0.95 < ratio[-1] < 1.05 else f"**{max(ratio[-1], 1 / ratio[-1]):.1f} times** " + (
-    "noisier than" if ratio[-1] > 1 else "less noisy than")
-widgets.say(
-    f"With K = {ks[-1]} the plain estimate is {said} the leave-one-out one, on the same samples "
-    f"({', '.join(f'{r:.1f} at K = {k}' for r, k in zip(ratio, ks))}). Variance falls as the number of samples grows: "
-    "that ratio is how many times as many the noisier one would need.")
-other = measured["batch mean"][:, 0] / measured["leave-one-out"][:, 0]
-widgets.say("**The batch's mean as a baseline has "
-            + ", ".join(f"{r:.2f} times the leave-one-out variance at K = {k}" for r, k in zip(other, ks)) + ".**")
-pointing = {name: values[-1, 1] for name, values in measured.items()}
-widgets.say(
-    "**Every one of these gradients is mostly noise**: its cosine with that of the other samples, at K = "
-    f"{ks[-1]}, is " + ", ".join(f"{value:.3f} ({name})" for name, value in pointing.items())
-    + f", where 1 is the same direction and 0 a right angle. Two random directions among so many weights would have "
-    f"{sum(weight.numel() for weight in sft.parameters()) ** -0.5:.3f} or so either way. A step goes a little in the "
-    "right direction at best, and many steps add up.")
+lesson.show_variance(ks, measured, sum(weight.numel() for weight in sft.parameters()))
 
 # %% [markdown]
 # Where does the difference come from? Plain rewards push **every** answer, good or bad, and the pushes cancel only on
@@ -341,77 +254,55 @@ widgets.say(
 # **Live**, with the function above, the first `live_steps` steps of two trainings: the same number of samples for both,
 # the same prompts, the same rates; the advantage is the only difference. The rate warms up over the first tenth of
 # `steps`. Rewards are those of the judge that you chose by `reward`.
+#
+# So few steps, all or most of them warm-up, show that something moves, and no more. Below them is RLOO over
+# `steps` steps, by the library's own copy of the function above; unless you edited yours, or the `schedule`, what
+# you watched was its beginning. At the defaults it comes **ready-made** with the package, otherwise it is made now (a
+# second or two a step). This is the policy that is compared further down. What as many steps *without* a baseline come
+# to, on another reward, is in [08](08_multi_objective.ipynb).
+#
+# How to read the curves. **Reward** should rise, if anything is learnt: it is the mean over the samples of a step, and each
+# step has other prompts, so single steps jump. **KL** says how far the policy has moved for it. **Entropy** (the mean
+# surprise of a token, in nats) falls when the policy becomes surer; answers that were possible before are no longer
+# drawn. **Length** tells whether the reward is bought by saying more or less. **Spread** is how much rewards differ
+# within a group; with no spread there is nothing to learn. (A group of equal rewards is *dead*: all its samples were paid
+# for and none of them teaches. The table counts them.) The **gradient norm** is taken before it is clipped to 1. Where it
+# is large, the clip throws the size away and only the direction remains, and the direction is what you have seen the noise of.
 
 # %%
+from prefnb.training import train
+
 WATCHED = ["reward", "kl_k3", "entropy", "length", "spread", "grad_norm"]
 histories, picture = {}, plots.LiveFigure()
-
-
-def trained_live(label, advantages):
-    """A copy of SFT learns for `live_steps` steps, as one of `steps` begins; its history goes into `histories`."""
+for label, advantages in (("REINFORCE, live", plain), ("RLOO, live", leave_one_out)):
     picture.plot = lambda history: plots.plot_training({**histories, label: history}, WATCHED)
     policy = models.copy_model(sft)
     source = course.rollouts(policy, tokenizer, p, teacher, advantages, reference_model=sft)
     histories[label] = train(policy, source, partial(reinforce, kl_weight=p.kl_weight),
-                             epochs=p.live_steps / len(source), learning_rate=p.learning_rate, schedule=p.schedule,
-                             warmup=round(0.1 * p.steps) / p.live_steps, live=picture)
-
-
-trained_live("REINFORCE, live", plain)
-trained_live("RLOO, live", leave_one_out)
-
-
-# %%
-def change(history, name):
-    """The mean of `name` over the first and over the last quarter of the steps; of few steps, over all of them."""
-    values = history[name][1]
-    size = len(values) // 4
-    if size < 5:
-        return f"{values.mean():.2f} throughout"
-    return f"{values[:size].mean():.2f} to {values[-size:].mean():.2f}"
-
-
-widgets.show_table([f"mean over {p.live_steps} steps", *histories],
-                   *[[name.replace("_", " "), *(float(history[name][1].mean()) for history in histories.values())]
-                     for name in (*WATCHED, "dead_groups", "unfinished") if name in histories["RLOO, live"].names])
-norms = [history["grad_norm"][1].mean() for history in histories.values()]
-widgets.say(f"**Without a baseline the gradient is {norms[0] / norms[1]:.1f} times as long; which of the two learns "
-            f"more, {p.live_steps} steps cannot tell.**")
-
-# %% [markdown]
-# How to read it. **Reward** should rise, if anything is learnt: it is the mean over the samples of a step, and each
-# step has other prompts, so single steps jump. **KL** says how far the policy has moved for it. **Entropy** (the mean
-# surprise of a token, in nats) falls when the policy becomes surer; answers that were possible before are no longer
-# drawn. **Length** tells whether the reward is bought by saying more or less. **Spread** is how much rewards differ
-# within a group; with no spread there is nothing to learn.
-#
-# The **gradient norm** is taken before it is clipped to 1. Where it is large, the clip throws the size away and only
-# the direction remains, and the direction is what you have seen the noise of.
-#
-# So few steps, all or most of them warm-up, show that something moves, and no more. Here is RLOO over
-# `steps` steps, by the library's own copy of the function above; unless you edited yours, or the `schedule`, what
-# you watched was its beginning. At the defaults it comes **ready-made** with the package, otherwise it is made now (a
-# second or two a step). This is the policy that is compared below. What as many steps *without* a baseline come to,
-# on another reward, is in [08](08_multi_objective.ipynb).
+                             epochs=p.live_steps / len(source), learning_rate=p.learning_rate,
+                             schedule=p.schedule, warmup=round(0.1 * p.steps) / p.live_steps,
+                             live=picture)
+lesson.show_live(histories, (*WATCHED, "dead_groups", "unfinished"))
 
 # %%
 given = p.shared_with(methods.rloo.Settings)
 rloo = methods.rloo.recipe(**given)
 policies, histories["RLOO"] = {"SFT": sft, "RLOO": rloo.model}, rloo.history
 display(plots.plot_training(rloo.history, WATCHED))
-moves = [f"{name.replace('_', ' ')} {change(rloo.history, name)}"
-         for name in ("kl_k3", "entropy", "length") if name in rloo.history.names]
-widgets.say(
-    f"**The reward over {len(rloo.history.rows)} steps: {change(rloo.history, 'reward')}** (first quarter of the steps "
-    f"to last); {', '.join(moves)}.")
+widgets.say(lesson.reward_in_words(rloo.history, also=("kl_k3", "entropy", "length")))
 
-# %% [markdown]
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ## Training on a learnt judge
 #
-# The true judge is a luxury of the pocket world. Usually there is a [reward model](glossary.md) that learnt from pairs, the *proxy*.
+# The same training once more, on the rewards of a proxy and without a KL; out comes a second policy, the *proxy's pupil*, which
+# the comparison below shows beside RLOO.
+
+# %% [markdown]
+# The true judge is a luxury of the pocket world. Usually there is a [reward model](glossary.md) that learnt from pairs, the
+# *proxy*.
 # It is right about answers like those that it has seen. A policy that follows it moves away from those, to wherever
-# the [proxy](glossary.md)'s scores are high, for good reasons or not. The KL would hold it back. So: the same training on the proxy,
-# with **no** KL, to see where it goes; **ready-made** as well at the defaults.
+# the [proxy](glossary.md)'s scores are high, for good reasons or not. The KL would hold it back. So: the same training on the
+# proxy, with **no** KL, to see where it goes; **ready-made** as well at the defaults.
 
 # %%
 proxy = methods.reward_model.proxy(p)
@@ -419,9 +310,8 @@ PUPIL = "proxy's pupil"
 pupil = methods.rloo.recipe(**{**given, "reward": "proxy", "kl_weight": 0.0})
 policies[PUPIL], histories[PUPIL] = pupil.model, pupil.history
 display(plots.plot_training(pupil.history, ["reward", "entropy", "length"]))
-widgets.say(
-    f"**The proxy's own score of the samples over {len(pupil.history.rows)} steps: "
-    f"{change(pupil.history, 'reward')}.** Whether the truth went with it is measured on the test prompts, below.")
+widgets.say(lesson.reward_in_words(pupil.history, "The proxy's own score of the samples")
+            + " Whether the truth went with it is measured on the test prompts, below.")
 
 # %% [markdown]
 # ## Do they win?
@@ -435,32 +325,16 @@ widgets.say(
 # in training is not yet a win here.
 
 # %%
-policies["DPO"] = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset).model
+policies["DPO"] = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model,
+                                     dataset=p.dataset).model
 comparison = course.compare(policies, tokenizer, p, judge=judge)
 rates = comparison.win_rates
-believed = {label: proxy(comparison.prompts, comparison.texts(label)).total for label in policies}  # of first answers
+believed = {label: proxy(comparison.prompts, comparison.texts(label)).total for label in policies}
 checks = {label: comparison.collapse(label) for label in policies if label != "SFT"}
-plots.plot_win_rates(rates, against="SFT") if comparison.judge else None
-
-# %%
-rows = [["policy", "win rate against SFT", f"{comparison.judge.name} score" if rates else "no judge",
-         "proxy score, first answers", "tokens", "collapsed?"]]
-for label, answers in comparison.answers.items():
-    rows.append([label, rates.get(label, "-"), float(comparison.scores[label].total.mean()) if rates else "-",
-                 float(believed[label].mean()), f"{evaluate.mean_length(answers):.1f}",
-                 "; ".join(checks[label].reasons) or "no" if label in checks else "-"])
-widgets.show_table(*rows)
-if rates:
-    widgets.say(" ".join(f"**{label} {rate.beats} SFT**, {rate}." for label, rate in rates.items())
-                + f" The judge is {comparison.judge.name}; RLOO learnt from the {p.reward} reward.")
-if gold:
-    flaws = {label: comparison.flaws(label) for label in policies}
-    widgets.show_table(["share of answers with the flaw", *flaws],
-                       *[[name, *(f"{np.mean(found[name]):.0%}" for found in flaws.values())] for name in flaws["SFT"]])
-    rises = lambda label, name: np.mean(flaws[label][name]) - np.mean(flaws["SFT"][name])
-    most = {label: max(flaws["SFT"], key=lambda name: abs(rises(label, name))) for label in ("RLOO", PUPIL)}
-    widgets.say("**Against SFT the flaw that changes most is " + ", and ".join(
-        f"*{name}* with {label} ({100 * rises(label, name):+.0f} points)" for label, name in most.items()) + ".**")
+if comparison.judge:
+    display(plots.plot_win_rates(rates, against="SFT"))
+lesson.show_winners(comparison, believed, checks, p.reward)
+lesson.show_flaws(comparison, ("RLOO", PUPIL))
 
 # %% [markdown]
 # ## One page of results
@@ -476,6 +350,12 @@ from prefnb import page
 page.show("RLOO", policies["RLOO"], sft, tokenizer, p, history=rloo.history,
           comparison=comparison, read=("SFT", "DPO", "RLOO", PUPIL))
 
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ## Side questions: which tasks, the proxy's pupil, and the edges
+#
+# Three short studies: in which of its tasks and in what RLOO got better, whether the proxy's pupil found the truth or the proxy's
+# mistakes, and what comes out of four inputs that break careless code.
+
 # %% [markdown]
 # ### In which of its tasks, and in what?
 #
@@ -484,102 +364,53 @@ page.show("RLOO", policies["RLOO"], sft, tokenizer, p, history=rloo.history,
 # what this model is weakest at.
 
 # %%
-if gold:
-    known = {label: comparison.scores_by(gold, label) for label in ("SFT", "DPO", "RLOO")}
-    display(plots.plot_parts(known))
-    moved = {name: evaluate.mean_and_interval(known["RLOO"].parts[name] - part)
-             for name, part in known["SFT"].parts.items()}
-    widgets.say(
-        "**RLOO against SFT, part by part: " + ", ".join(f"{name} {value}" for name, value in moved.items()) + ".**")
-else:
-    print("No gold judge knows the right answers here, so there are no parts to show.")
-if rates and all(comparison.categories):
-    per_category = {label: comparison.by_category(label) for label in ("DPO", "RLOO")}
-    display(plots.plot_categories(per_category, against="SFT"))
-    ranked = sorted(per_category["RLOO"], key=lambda name: -per_category["RLOO"][name].rate)
-    best, least = (f"{widgets.escaped(name.replace('_', ' '))} ({per_category['RLOO'][name]})"
-                   for name in (ranked[0], ranked[-1]))
-    widgets.say(f"**Against SFT it does best in {best} and worst in {least}, by the {comparison.judge.name} score.**")
+lesson.show_tasks(comparison)
 
 # %% [markdown]
 # ### And the proxy's pupil?
 #
 # What the proxy believes against what is true (as far as the `judge` knows), and against how far the policy has gone
 # from SFT: the KL, on fresh samples at temperature 1. *Over-optimisation* is a point far to the right that lies lower
-# than a nearer one. The proxy reads one answer to each prompt. (The check for [collapse](glossary.md) counts lengths, repeated words
-# and answers that never end. It does not read: nonsense of the right length passes it.)
+# than a nearer one. The proxy reads one answer to each prompt. (The check for [collapse](glossary.md) counts lengths, repeated
+# words and answers that never end. It does not read: nonsense of the right length passes it.)
 
 # %%
-kls = {label: course.sampled_kl(model, sft, tokenizer, comparison.prompts[:128], max_new_tokens=p.max_response_tokens)
+kls = {label: course.sampled_kl(model, sft, tokenizer, comparison.prompts[:128],
+                                max_new_tokens=p.max_response_tokens)
        for label, model in policies.items()}
-second = comparison.judge if p.judge != "proxy" else None  # a judge that the pupil did not learn from
+second = comparison.judge if p.judge != "proxy" else None  # one that the pupil did not learn from
+name = second.name if second else "proxy"
 true = {label: comparison.scores[label].total if second else believed[label] for label in policies}
-proxy_figure, axes = plots.subplots(1, 2, figsize=(8, 3), sharey=True)
-for label, colour in plots.colours(policies).items():
-    for axis, x in zip(axes, (believed[label].mean(), max(0.0, kls[label]["k3"]) ** 0.5)):
-        axis.vlines(x, *evaluate.bootstrap_interval(true[label]), color=colour, linewidth=2)
-        axis.plot(x, true[label].mean(), "o", color=colour, label=label)
-axes[0].set(xlabel="proxy score of the test answers", ylabel=f"{second.name if second else 'proxy'} score of the same")
-axes[1].set(xlabel=r"$\sqrt{KL}$ from SFT ($\sqrt{nats}$)")
-axes[1].legend()
-proxy_figure
-
-
-# %%
-def direction(differences):
-    """How paired differences, (n,) or (n, K), went, in words, with their interval."""
-    return f"{evaluate.change(differences)} ({evaluate.mean_and_interval(differences)})"
-
-
+proxy_figure = lesson.proxy_figure(believed, true, kls, PUPIL, name)
+display(proxy_figure)
 for label in (PUPIL, "RLOO"):
-    text = f"**{label}** (KL from SFT: {kls[label]['k3']:.1f} nats). Against SFT's answers the proxy's score " \
-           f"{direction(believed[label] - believed['SFT'])}"
-    if second:
-        text += f"; the {second.name} score {direction(true[label] - true['SFT'])}"
-    widgets.say(f"{text}. {checks[label]}")
-if second:
-    low, high = evaluate.bootstrap_interval(true[PUPIL] - true["SFT"])
-    widgets.say(
-        f"**The pupil has found what the proxy likes and the {second.name} judge does not: over-optimised.**"
-        if high < 0 else
-        f"**What the proxy likes is, on the whole, what the {second.name} judge likes: following it over this distance "
-        "paid.**" if low > 0 else
-        f"**Whether what the pupil gained with the proxy is a gain with the {second.name} judge, too, these answers "
-        "cannot tell.**")
-else:
-    widgets.say(
-        "Nobody but the proxy judges here, and it is what the pupil learnt from: whether the truth went with it, this "
-        "run cannot tell.")
+    gain = true[label] - true["SFT"] if second else None
+    widgets.say(lesson.gained(label, kls[label], believed[label] - believed["SFT"], gain, name,
+                              checks[label]))
+widgets.say(lesson.over_optimised(true[PUPIL] - true["SFT"] if second else None, name))
 
 # %% [markdown]
-# ## At the edges
+# ### At the edges
 #
-# Four cases that break careless code, where you might fear a NaN.
+# Four cases that break careless code, where you might fear a NaN. An answer that was cut is still judged, as it stands.
 
 # %%
 import warnings
+from prefnb.logprobs import from_tokens
+from prefnb.rollouts import Rollouts
 
-equal, pair, one_token = torch.full((1, 4), 3.0), torch.tensor([[3.0, 7.0]]), from_tokens(sample=[[-0.5], [-1.5]])
+equal, pair = torch.full((1, 4), 3.0), torch.tensor([[3.0, 7.0]])
+one_token = from_tokens(sample=[[-0.5], [-1.5]])
 loss, metrics = reinforce(one_token, advantage=leave_one_out(pair).flatten())
-never_ends = Rollouts(sft, tokenizer, asked[:2], teacher, leave_one_out, samples=2, max_new_tokens=1,
-                      seed=p.seed)
+never_ends = Rollouts(sft, tokenizer, asked[:2], teacher, leave_one_out, samples=2,
+                      max_new_tokens=1, seed=p.seed)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     short = never_ends.draw(range(len(never_ends.prompts)), p.seed)
-widgets.show_table(["case", "what comes out"],
-                   ["equal rewards 3, 3, 3, 3", f"advantages {leave_one_out(equal).tolist()[0]}: no push"],
-                   ["K = 2, rewards 3 and 7", f"advantages {leave_one_out(pair).tolist()[0]}: the difference"],
-                   ["answers of one token", f"losses {loss.tolist()}, lengths {metrics['length'].tolist()}"],
-                   ["answers cut after one token", f"ended: {sum(one.finished for one in short.samples)} of "
-                                                   f"{len(short.samples)}; warnings: {len(caught)}"])
-print(*(str(one.message) for one in caught), sep="\n")
-fine = all(torch.isfinite(one).all() for one in (leave_one_out(equal), leave_one_out(pair), loss))
-widgets.say(f"**{'Every number is finite' if fine else 'Some number is not finite'}, and what cannot teach says so.**")
+lesson.show_edges(leave_one_out(equal), leave_one_out(pair), loss, metrics["length"], short.samples,
+                  caught)
 
 # %% [markdown]
-# A group of equal rewards is *dead*: all its samples were paid for and none of them teaches. The table after the
-# first training says how many there were. An answer that was cut is still judged, as it stands.
-#
 # ## The long run beside this one
 #
 # Everything above is one seed, and a short training. The *long runs* are of RLOO over 200 steps: several seeds, with
@@ -590,8 +421,8 @@ widgets.say(f"**{'Every number is finite' if fine else 'Some number is not finit
 # %%
 from prefnb.claims import beside
 
-beside.show("rloo", "RLOO", p, history=rloo.history, metrics=("reward", "length"), live=rates.get("RLOO"),
-            comparison=comparison)
+beside.show("rloo", "RLOO", p, history=rloo.history, metrics=("reward", "length"),
+            live=rates.get("RLOO"), comparison=comparison)
 
 # %% [markdown]
 # ## The paper says, we measured
@@ -601,19 +432,11 @@ beside.show("rloo", "RLOO", p, history=rloo.history, metrics=("reward", "length"
 # smaller world unless you changed the preset. Compare directions, not digits.
 
 # %%
-rows = [["001 eq. in §6.3.1 has no baseline: is its gradient noisier?", "not measured",
-         f"variance {ratio[-1]:.1f} times leave-one-out's at K = {ks[-1]}", "so it was" if ratio[-1] > 1 else "not so"]]
-against_dpo = None
+beside.show_verdicts(p, lesson.claims(comparison, lesson.ratios(measured, "plain")[-1], ks[-1]))
 if rates:
-    against_dpo = comparison.win_rate("DPO", "RLOO")
-    rows += [["RLOO improves on SFT", "hoped for (§7)", rates["RLOO"],
-              evaluate.verdict(rates["RLOO"].interval), ("rloo", "sft")],
-             ["16: DPO is best (here: DPO beats RLOO)", ".605 against the base; SFT .485, reward-weighted .520",
-              against_dpo, evaluate.verdict(against_dpo.interval), ("dpo", "rloo")]]
-beside.show_verdicts(p, rows)
-if rates:
-    widgets.say(f"The last row is not an even match: RLOO was trained on the {p.reward} reward"
-                f"{', which is also the judge here' if p.reward == comparison.judge.name else ''}, DPO on noisy pairs.")
+    same = ", which is also the judge here" if p.reward == comparison.judge.name else ""
+    widgets.say(f"The last row is not an even match: RLOO learnt from the {p.reward} reward{same}, "
+                "DPO from noisy pairs.")
 
 # %% [markdown]
 # ## Exercises
@@ -633,38 +456,6 @@ if rates:
 # 3. By 1, that is, not at all: the 100 is in the sample's reward and in the others' mean. The plain variance grows
 #    enormously.
 # </details>
-
-# %%
-from prefnb import exercises
-
-answer_1 = None  # two numbers, such as (1, 2)
-answer_2 = None  # a number
-answer_3 = None  # a number
-
-
-def check_exercises():
-    """Hold the answers against the definitions."""
-    one = leave_one_out(torch.tensor([[4.0, 4.0, 4.0, 8.0]]))[0, [0, 3]].tolist()
-    weight = torch.zeros(1, requires_grad=True)
-    two = torch.autograd.grad((weight.sigmoid() * 1 + (1 - weight.sigmoid()) * 3).sum(), weight)[0].item()
-    random = np.random.default_rng(0)
-    inner, rewards = np.cov(random.normal(size=(32, 99))), random.normal(size=(2, 16))
-    before, after = (noise(inner, rewards + offset, leave_one_out, 4, repeats=20)[0] for offset in (0, 100))
-    for number, given, right in ((1, answer_1, one), (2, answer_2, two), (3, answer_3, after / before)):
-        print(f"{number}: {exercises.of_numbers(given, right, within=0.01)}")
-
-
-check_exercises()
-
-# %%
-def my_advantages(rewards):
-    """(prompts, K) to the same shape."""
-    return None  # exercise 4
-
-
-print("4:", exercises.of_advantages(my_advantages, methods.rloo.leave_one_out))
-
-# %% [markdown]
 # <details><summary>Solution 4</summary>
 #
 # ```python
@@ -674,23 +465,31 @@ print("4:", exercises.of_advantages(my_advantages, methods.rloo.leave_one_out))
 # ```
 # </details>
 
+# %%
+from prefnb import exercises
+
+answer_1 = None  # two numbers, such as (1, 2)
+answer_2 = None  # a number
+answer_3 = None  # a number
+
+
+def my_advantages(rewards):
+    """(prompts, K) to the same shape."""
+    return None  # exercise 4
+
+
+def check_exercises():
+    """Hold the answers against the definitions."""
+    for number, given, right in zip("123", (answer_1, answer_2, answer_3), lesson.solutions()):
+        print(f"{number}: {exercises.of_numbers(given, right, within=0.01)}")
+
+
+check_exercises()
+print("4:", exercises.of_advantages(my_advantages, methods.rloo.leave_one_out))
+
 # %% [markdown]
 # ## What you have seen
-
-# %%
-rate = rates.get("RLOO")
-widgets.say("**How does a model learn from a number that has no gradient? It samples, and makes likelier what scored "
-            f"better than its group: over {len(rloo.history.rows)} steps the reward went {change(rloo.history, 'reward')}"
-            + (f", and RLOO {rate.beats} SFT.**" if rate else ".**"))
-figures = {"toy": toy_figure, "book_variance": variance_figure, "book_proxy": proxy_figure}
-folder = course.record(p.output_dir, p, histories, comparison, figures, reward=p.reward,
-                       variance={name: dict(zip(map(str, ks), v[:, 0].tolist())) for name, v in measured.items()},
-                       proxy={label: float(values.mean()) for label, values in believed.items()},
-                       dpo_against_rloo=None if against_dpo is None else against_dpo.rate,
-                       collapsed={label: check.reasons for label, check in checks.items() if check.collapsed})
-print(f"Parameters, histories, responses and figures are in {folder}.")
-
-# %% [markdown]
+#
 # - A reward needs no gradient: samples weighted by their rewards give one, exact on average.
 # - A baseline takes nothing from that average and much from the noise. Leaving a sample out of its own baseline keeps
 #   the average exact.
@@ -699,3 +498,19 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 #
 # Previous: [08 · Multi-objective](08_multi_objective.ipynb). Next: [10 · GRPO](10_grpo.ipynb), which divides by the
 # group's spread and goes several steps on the same samples.
+#
+# ### So, how does a model learn from a number that has no gradient?
+
+# %%
+widgets.say("**It samples, and makes likelier what scored better than its group: over "
+            f"{len(rloo.history.rows)} steps the reward went "
+            + words.first_to_last(rloo.history, "reward")
+            + (f", and RLOO {rates['RLOO'].beats} SFT ({rates['RLOO']}).**" if rates else ".**"))
+figures = {"toy": toy_figure, "book_variance": variance_figure, "book_proxy": proxy_figure}
+folder = course.record(p.output_dir, p, histories, comparison, figures,
+                       reward=p.reward, proxy={one: float(v.mean()) for one, v in believed.items()},
+                       variance={name: dict(zip(map(str, ks), v[:, 0].tolist()))
+                                 for name, v in measured.items()},
+                       dpo_against_rloo=comparison.win_rate("DPO", "RLOO").rate if rates else None,
+                       collapsed={one: c.reasons for one, c in checks.items() if c.collapsed})
+print(f"Parameters, histories, responses and figures are in {folder}.")

@@ -22,11 +22,11 @@
 #
 # - the printed equation and the cited one, symbol by symbol, and what tells them apart;
 # - what dividing by the group's spread does to easy and to hard prompts, and groups that teach nothing;
-# - how the denominator of the loss prefers long or short answers;
-# - the cited form in training, live, and both forms over many steps; whether that is less smooth than DPO;
-# - samples at several temperatures, and what goes wrong if the log-probs forget them;
-# - several updates on one batch of samples, with the clip at work;
-# - win rates, BLEU and perplexity beside the paper's.
+# - two estimators of the KL that agree as numbers and differ as losses, exactly, on three words;
+# - the cited form in training, live, and both forms over many steps;
+# - win rates, BLEU and perplexity beside the paper's;
+# - folded: how the denominator of the loss prefers long or short answers; whether GRPO trains less smoothly than DPO; samples
+#   at several temperatures; several updates on one batch of samples, with the clip at work.
 #
 # Nothing has to be run first. The gradient used here is built step by step in [09 · RLOO](09_rloo.ipynb); what is
 # needed of it is recalled below. For the rival see [02 · DPO](02_dpo.ipynb).
@@ -56,7 +56,12 @@ judge: str = None  # who scores the answers (None: the data's own judge): 'gold'
 output_dir: str = "runs/10_grpo"  # where the results go: a folder
 
 # %%
-from prefnb import course, methods, parameters
+from functools import partial
+
+import matplotlib.pyplot as plt
+import torch
+from IPython.display import display
+from prefnb import course, data, evaluate, judges, methods, models, parameters, plots, widgets
 
 p = parameters.check(globals(), methods.grpo.Settings, course.Judging,
                      live_steps=parameters.Whole(2, 1_000_000),
@@ -65,31 +70,9 @@ p = parameters.check(globals(), methods.grpo.Settings, course.Judging,
                      update_batches=parameters.Whole(1, 1_000_000))
 for name in ("temperatures", "varied"):
     if p.samples % len(getattr(p, name)):
-        raise parameters.ParameterError(f"{p.samples} samples cannot be shared evenly among {len(getattr(p, name))} "
-                                        f"temperatures ('{name}'); make 'samples' a multiple of their number.")
-
-# %%
-import math
-from dataclasses import replace
-from functools import partial
-
-import matplotlib.pyplot as plt
-import numpy as np
-import torch
-from IPython.display import display
-
-from prefnb import data, evaluate, judges, models, plots, widgets
-from prefnb.batches import from_samples, prompt_ids
-from prefnb.logprobs import DatasetLogprobs, Scorer, from_tokens
-from prefnb.estimators.groups import dead_groups
-from prefnb.methods import grpo as library, rloo
-from prefnb.training import train
-
+        raise parameters.ParameterError(f"'samples' ({p.samples}) must be a multiple of the number "
+                                        f"of temperatures in '{name}' ({len(getattr(p, name))}).")
 plt.style.use("prefnb.book")
-if reward is None and not data.Source(p.dataset).judge:
-    p.reward = "proxy"
-    widgets.say(
-        "No gold judge knows the answers to these prompts, so a trained reward model (the proxy) gives the rewards.")
 
 # %% [markdown]
 # ## The idea
@@ -102,7 +85,8 @@ if reward is None and not data.Source(p.dataset).judge:
 #
 # Put into words: make each sample likelier in proportion to its reward. Any number that does not depend on $y$ may be
 # taken off the reward without changing the average, because $\mathbb{E}[\nabla \log \pi_\theta] = 0$. What is left,
-# "how much better than was to be expected", is the [**advantage**](glossary.md) $A$, and with a good choice the estimate is far less
+# "how much better than was to be expected", is the [**advantage**](glossary.md) $A$, and with a good choice the estimate is
+# far less
 # noisy.
 #
 # ### What paper 003 prints
@@ -115,7 +99,8 @@ if reward is None and not data.Source(p.dataset).judge:
 # - $\pi_\text{ref}$: the frozen policy that training started from, and $\lambda$ (`kl_weight`) the price of leaving it.
 #
 # A loss cannot hold a gradient; read $\log \pi_\theta$ for $\nabla \log \pi_\theta$, and the gradient of $L$ is what is
-# meant. This is RLOO, REINFORCE with a leave-one-out [baseline](glossary.md), plus a KL. It divides by no deviation, has no ratio and
+# meant. This is RLOO, REINFORCE with a leave-one-out [baseline](glossary.md), plus a KL. It divides by no deviation, has no
+# ratio and
 # no clip. So wherever "printed" stands below, it is the policy of [09 · RLOO](09_rloo.ipynb). (The steps that the paper
 # lists before it also sort the answers. The equation uses no order.)
 #
@@ -132,59 +117,56 @@ if reward is None and not data.Source(p.dataset).judge:
 #   much likelier the token has become since it was drawn;
 # - $\epsilon$ (`clip`): beyond $1 \pm \epsilon$ there is nothing more to gain from a token;
 # - $\text{k3} = e^{r} - 1 - r$ with $r = \log \pi_\text{ref} - \log \pi_\theta$ of the token: never negative, zero
-#   where the two agree, and on average over the policy's samples the KL.
+#   where the two agree, and on average over the policy's samples the KL. So is $\text{k1} = -r$, which the printed form uses.
+#   What the two are as *losses* comes below.
 #
 # ### Four rewards by hand
 #
 # Four answers score $1, 4, 4$ and $7$. The first one's others have mean $(4 + 4 + 7)/3 = 5$, so its leave-one-out
 # advantage is $1 - 5 = -4$. The mean of the whole group is $4$, so it lies $-3$ from that. Work out the last one, then
-# look.
+# look. The function below is the advantage that training uses: `rewards` is (prompts, $k$), a row being a group.
 
 # %%
-toy_rewards = torch.tensor([[1.0, 4.0, 4.0, 7.0]])
-k = toy_rewards.shape[1]
-toy = {"leave one out (printed)": rloo.leave_one_out(toy_rewards),
-       "less the group's mean": toy_rewards - toy_rewards.mean(1, keepdim=True),
-       "... over its deviation (cited)": library.group_relative(toy_rewards)}
-rows = [[label, *values[0].tolist()] for label, values in toy.items()]
-widgets.show_table(["advantage", *(f"reward {value:g}" for value in toy_rewards[0])], *rows)
-logits, answers = torch.zeros(5, requires_grad=True), torch.tensor([0, 2, 2, 4])  # a policy over five answers
+from prefnb.lessons import grpo as lesson
+from prefnb.methods import grpo as library, rloo
 
 
-def toy_gradient(advantage):
-    """Of -sum_i A_i log pi(y_i) with respect to the five logits."""
-    return torch.autograd.grad(-(advantage[0] * logits.log_softmax(0)[answers]).sum(), logits)[0]
-
-
-print("gradient, leave one out:        ", toy_gradient(toy["leave one out (printed)"]).numpy().round(3))
-print("gradient, less the group's mean:", toy_gradient(toy["less the group's mean"]).numpy().round(3))
-
-# %% [markdown]
-# **The first two gradients point the same way**; one is $k/(k-1)$ times the other, here $4/3$, a matter of step size. So
-# "less the group's mean" is as good as "leave one out". The third row is the same direction *within this group*. What
-# its division changes is how much this group counts beside others.
-#
-# ## The loss in full
-#
-# Training below uses these two functions. Change them and run on. `rewards` is (prompts, $k$), a row being a group;
-# `advantage` comes flat, one number per sample.
-
-# %%
 def group_relative(rewards, *, scale_rewards="group", eps=1e-4):
     """(R - mean of the group) / deviation of the group, of the batch, or 1."""
     centred = rewards - rewards.mean(1, keepdim=True)
-    dead = (rewards == rewards[:, :1]).all(1, keepdim=True)  # equal rewards: exactly nothing, not rounding's leftovers
+    # Equal rewards: exactly nothing, not rounding's leftovers.
+    dead = (rewards == rewards[:, :1]).all(1, keepdim=True)
     centred = torch.where(dead, torch.zeros_like(centred), centred)
     if scale_rewards == "none":
         return centred
-    return centred / ((rewards.std(1, keepdim=True) if scale_rewards == "group" else rewards.std()) + eps)
+    return centred / ((rewards.std(1, keepdim=True) if scale_rewards == "group"
+                       else rewards.std()) + eps)
 
 
-def grpo(policy, reference=None, *, advantage, old=None, clip=0.2, kl_weight=0.0, loss_type="sequence",
-         max_length=None):
-    """-min(ratio * A, clipped ratio * A) + kl_weight * k3, summed over a sample's tokens and divided; (batch,)."""
+four = torch.tensor([[1.0, 4.0, 4.0, 7.0]])
+lesson.show_advantages(four, {"leave one out (printed)": rloo.leave_one_out(four),
+                              "less the group's mean": group_relative(four, scale_rewards="none"),
+                              "... over its deviation (cited)": group_relative(four)})
+
+# %% [markdown]
+# One is $k/(k-1)$ times the other, here $4/3$, a matter of step size. So "less the group's mean" is as good as "leave one
+# out". The third row is the same direction *within this group*. What its division changes is how much this group counts
+# beside others.
+#
+# ## The loss in full
+#
+# Training below uses this function with the advantages above. Change it and run on. `advantage` comes flat, one number per
+# sample; the result is one number per sample too: $-\min(\rho A, \text{clipped}\ \rho A) + \lambda\,\text{k3}$, summed over
+# the sample's tokens and divided. Without `old`, the log-probs of when the samples were drawn, every ratio is 1, with the
+# right gradient. `loss_type` says what the sum is divided by: `"sequence"` the sample's own length, as cited; `"constant"`
+# the most tokens that it may have; `"token"` nothing here: the training loop then averages over the tokens of the whole
+# batch. (What that does to long answers is in the folded section on denominators.)
+
+# %%
+def grpo(policy, reference=None, *, advantage, old=None, clip=0.2, kl_weight=0.0,
+         loss_type="sequence", max_length=None):
     token, mask, length = policy.sample.token, policy.sample.mask, policy.sample.length.clamp(min=1)
-    ratio = torch.exp(token - (token.detach() if old is None else old))  # without `old`: 1, with the right gradient
+    ratio = torch.exp(token - (token.detach() if old is None else old))
     free = ratio * advantage[:, None]
     bounded = ratio.clamp(1 - clip, 1 + clip) * advantage[:, None]
     metrics = {**rloo.sample_metrics(policy), "clipped": ((bounded < free) & mask).sum(1) / length}
@@ -199,116 +181,92 @@ def grpo(policy, reference=None, *, advantage, old=None, clip=0.2, kl_weight=0.0
 
 
 # %% [markdown]
-# `loss_type="token"` divides by nothing here: the training loop then averages over the tokens of the whole batch.
+# ### The clip, and a KL to report or to follow
 #
-# ### The clip
+# **The clip.** The two panels show what one token brings, against its ratio, for a good and a bad sample.
 #
-# What one token brings, against its ratio, for a good and a bad sample.
+# **The KL.** How far the policy has gone is the KL, $\sum_y \pi_\theta(y) \log \frac{\pi_\theta(y)}{\pi_\text{ref}(y)}$. Samples
+# estimate it by k1 $= -r$ or by k3 $= e^r - 1 - r$, with $r = \log\pi_\text{ref} - \log\pi_\theta$. **An estimator of a number is
+# not yet an estimator of its slope.** The KL depends on the weights twice: through the log-ratio, and through *which* answers
+# are drawn. Differentiate a sample's k1 or k3, and only the first is counted.
+#
+# Let a policy know three words, $\pi = (0.5, 0.3, 0.2)$, while the reference has $(0.2, 0.3, 0.5)$. Then every average is a sum
+# of three terms, exact. By hand: $\nabla\,\text{k1} = \nabla \log\pi$, whose average is $\nabla \sum \pi = 0$; and
+# $\nabla\,\text{k3} = (1 - e^r)\, \nabla\log\pi$ averages to $-\sum_y \pi_\text{ref}(y)\, \nabla \log \pi(y)$, the slope of
+# $\text{KL}(\pi_\text{ref} \,\|\, \pi)$, the KL the other way round. What counts both is the gradient of the start: k1 as the
+# *cost*
+# of a sample, times $\nabla \log\pi$.
 
 # %%
-line = torch.linspace(0.4, 1.6, 241)
-clip_figure, axes = plots.subplots(1, 2, figsize=(7, 2.5), sharex=True)
-for axis, a, title in zip(axes, (1.0, -1.0), ("better than its group: A = +1", "worse than its group: A = -1")):
-    at = from_tokens(sample=line.log()[:, None])
-    loss, _ = grpo(at, advantage=torch.full_like(line, a), old=torch.zeros(len(line), 1), clip=p.clip)
-    axis.plot(line, line * a, ":", color=plots.MEANINGS["reference"], label="without the clip")
-    axis.plot(line, -loss, color=plots.MEANINGS["policy"], label="with it")
-    axis.axvspan(1 - p.clip, 1 + p.clip, color="#888888", alpha=0.15)
-    axis.set(xlabel="ratio  $\\pi_\\theta / \\pi_{old}$", title=title)
-axes[0].set_ylabel("gain of the token")
-axes[0].legend(loc="upper left")
+clip_figure, level = lesson.clip_figure(grpo, p.clip)
 display(clip_figure)
-widgets.say(f"**A good token has nothing more to gain beyond a ratio of {1 + p.clip:g}, a bad one nothing below "
-            f"{1 - p.clip:g}: there the curve is level, without a gradient.** Its sample has moved by enough *for this "
-            "batch of samples*. The other side is never level: a good token that became less likely by mistake is always "
-            "pulled back.")
+widgets.say(level)
+logits = torch.tensor([0.5, 0.3, 0.2]).log().requires_grad_()  # of the policy's three words
+logp, ref = logits.log_softmax(0), torch.tensor([0.2, 0.3, 0.5]).log()
+pi, r = logp.exp().detach(), ref - logp  # how often each word is drawn, and its r
+k1, k3 = (pi * -r).sum(), (pi * (torch.expm1(r) - r)).sum()  # averages over what is drawn
+kl, other = (logp.exp() * -r).sum(), (ref.exp() * r).sum()
+as_a_cost = (pi * (-r).detach() * logp).sum()
+rows = lesson.show_slopes(logits, {
+    "KL(policy || reference)": (kl, kl), "k1, differentiated": (k1, k1),
+    "k3, differentiated": (k3, k3), "k1 as a cost": (k1, as_a_cost),
+    "KL(reference || policy)": (other, other)})
+widgets.say(lesson.kl_in_words(rows))
 
 # %% [markdown]
+# So the two forms differ in their penalty as well: the printed one (by `sampled_kl`, see [09](09_rloo.ipynb)) takes k1 as a
+# cost and lowers the KL; the cited one, `grpo` above, differentiates k3 and lowers, token by token, the KL the other way round.
+# Close to the reference both are alike; the further away, the less.
+#
 # ## What the deviation divides away
 #
 # Three prompts. On the easy one nearly every answer is as good as it gets; on the hard one nearly every one is bad; on
-# the third the answers differ a lot. The weight of a prompt is the mean size of its advantages.
+# the third the answers differ a lot. The weight of a prompt is the mean size of its advantages. With the batch's deviation
+# (`scale_rewards="batch"`), or with none, prompts keep their proportions. That is the first table.
+#
+# Then **real groups**: the starting policy (made now if the cache does not have it), the teacher, a judge whose scores are
+# the rewards (gold, or where no program knows the answers a trained proxy), and groups of answers. (The `judge` says at the
+# end who wins.)
+#
+# If all rewards of a group are equal, every advantage is 0 and the group teaches nothing: it is **dead**. It is counted in the
+# history as `dead_groups`. It happens where rewards are coarse, as in mathematics (right or wrong): the prompts that
+# are too easy and those that are too hard both drop out. What stands in the two shaded columns on the right is dead. The
+# second table has the share of such groups, by size (the first answers of each).
 
 # %%
-three = torch.tensor([[9.0, 9.0, 9.0, 8.8], [2.0, 4.0, 6.0, 8.0], [2.0, 2.0, 2.0, 2.2]])
-rows = [["scale_rewards", "easy: 9, 9, 9, 8.8", "open: 2, 4, 6, 8", "hard: 2, 2, 2, 2.2"]]
-for scale in ("group", "batch", "none"):
-    weights = group_relative(three, scale_rewards=scale).abs().mean(1)
-    rows.append([scale, *(f"weight {w:.2f}, {w / weights.sum():.0%} of all" for w in weights)])
-widgets.show_table(*rows)
-
-# %% [markdown]
-# **Divided by its own deviation, a difference of 0.2 counts about as much as one of 6**: a prompt's weight no longer knows
-# how much is at stake. That helps where small differences matter and hurts where they are noise. With the batch's
-# deviation, or with none, prompts keep their proportions.
-#
-# ### On real groups
-#
-# Here are the starting policy (made now if the cache does not have it), the teacher, a judge whose scores are the
-# rewards, and groups of answers. (The `judge` says at the end who wins.)
-
-# %%
-sft, tokenizer = methods.sft.starting_policy(p)
+lesson.show_three(group_relative)
+p.reward = "proxy" if reward is None and not data.Source(p.dataset).judge else p.reward
 teacher, judge = methods.rloo.judge_for(p), methods.reward_model.judge_of(p)
+sft, tokenizer = methods.sft.starting_policy(p)
 asked = course.training_prompts(p, tokenizer)
 few = asked[:2 * p.batch_size]
-drawn = course.answers_of(sft, tokenizer, few, draws=p.samples, temperature=1.0, max_new_tokens=p.max_response_tokens)
+drawn = course.answers_of(sft, tokenizer, few, draws=p.samples, temperature=1.0,
+                          max_new_tokens=p.max_response_tokens)
 judged = judges.score_samples(teacher, few, drawn)
 rewards = torch.tensor(judged.total).float()  # (prompts, k)
-spread = rewards.std(1)
-coarse = {"1 if above the median of all": rewards > rewards.median()}  # rewards of all or nothing
-if "helpfulness" in judged.parts:
-    right = torch.tensor(judged.parts["helpfulness"])
-    coarse = {"1 if at least half is right": right >= 0.5, "1 if all of it is right": right == 1}
-
-# %%
-groups_figure, (left, right) = plots.subplots(1, 2, figsize=(8, 2.9))
-for scale, label, colour in (("group", "group", plots.CYCLE[0]), ("none", "batch or none", plots.CYCLE[1])):
-    weight = group_relative(rewards, scale_rewards=scale).abs().mean(1)
-    left.plot(spread, weight / weight.mean(), "o", markersize=4, color=colour, label=label)
-left.set(xlabel="deviation of a prompt's rewards", ylabel="its weight (mean 1)", title="who is listened to")
-left.legend(title="scale_rewards")
-for number, (label, ones) in enumerate(coarse.items()):
-    counts = np.bincount(ones.sum(1), minlength=p.samples + 1)
-    right.bar(np.arange(p.samples + 1) + 0.4 * number, counts, 0.4, color=plots.CYCLE[number], label=label)
-for end in (0, p.samples):
-    right.axvspan(end - 0.25, end + 0.65, color=plots.MEANINGS["rejected"], alpha=0.15)
-right.set(xlabel=f"answers of {p.samples} with reward 1", ylabel="prompts", title="all or nothing: dead at both ends")
-right.legend()
+coarse = lesson.all_or_nothing(judged, rewards)
+groups_figure = lesson.groups_figure(group_relative, rewards, coarse)
 display(groups_figure)
-narrow, wide = (float(np.quantile(spread, q)) for q in (0.1, 0.9))
-widgets.say(
-    f"Among these {len(few)} prompts deviations run from {narrow:.2f} (one in ten is below) to {wide:.2f} "
-    "(one in ten above): **divided by their own deviation they all weigh about the same; undivided, the widest weigh "
-    f"{wide / max(narrow, 1e-9):.1f} times as much as the narrowest.**")
+lesson.say_weights(rewards)
+dead = lesson.show_dead(p.reward, rewards, coarse)
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ## The denominators: who is it divided by?
+#
+# What each `loss_type` gives to a token of a short and of a long answer, which of them prefers long bad answers, and four inputs
+# at the edges of the formula.
 
 # %% [markdown]
-# ### Dead groups
-#
-# If all rewards of a group are equal, every advantage is 0 and the group teaches nothing. It is counted in the
-# history as `dead_groups`. It happens where rewards are coarse, as in mathematics (right or wrong): the prompts that
-# are too easy and those that are too hard both drop out, the more of them the smaller the groups. What stands in the
-# two shaded columns on the right above is dead. Here is the share of such groups, by size (the first answers of each).
-
-# %%
-sizes = sorted({size for size in (2, 4, 8, p.samples) if size <= p.samples})
-dead = {name: [dead_groups(values[:, :size].float()).float().mean().item() for size in sizes]
-        for name, values in {f"the {p.reward} reward": rewards, **coarse}.items()}
-widgets.show_table(["share of groups that are dead", *(f"k = {size}" for size in sizes)],
-                   *[[name, *(f"{share:.0%}" for share in shares)] for name, shares in dead.items()])
-told = ", ".join(f"{shares[-1]:.0%} by *{name}*" for name, shares in dead.items())
-widgets.say(f"**Of groups of {sizes[-1]} are dead: {told}.** The coarser the reward and the smaller the group, the more.")
-
-# %% [markdown]
-# ## Who is it divided by? The length bias
-#
 # Two answers have the same advantage. One has 2 tokens, the other 8, and at most 10 are allowed. `sequence` gives each
 # *answer* the same total push, so a token of the long one gets less. `token` and `constant` give each *token* the same
 # push, so the long answer gets more in total. The numbers are the gradient on the log-probs, computed.
 
 # %%
+from prefnb.logprobs import from_tokens
+
+
 def push(loss_type, advantage, lengths=(2, 8), max_length=10):
-    """Minus the gradient on each sample's log-probs: (per token, of the whole sample), each a list."""
+    """Minus the gradient on each sample's log-probs: per token, and of the whole sample."""
     tokens = [torch.full((n,), -1.0, requires_grad=True) for n in lengths]
     loss, _ = grpo(from_tokens(sample=tokens), advantage=torch.full((len(lengths),), advantage),
                    loss_type=loss_type, max_length=max_length)
@@ -316,11 +274,10 @@ def push(loss_type, advantage, lengths=(2, 8), max_length=10):
     return [-one.grad[0].item() for one in tokens], [-one.grad.sum().item() for one in tokens]
 
 
-TYPES = ("sequence", "token", "constant")
-rows = [["loss_type", "advantage", "a token of the short", "a token of the long", "the whole short", "the whole long"]]
-rows += [[kind, f"{a:+g}", *(f"{v:+.3f}" for part in push(kind, a) for v in part)]
-         for kind in TYPES for a in (1.0, -1.0)]
-widgets.show_table(*rows)
+rows = [[kind, f"{a:+g}", *(f"{v:+.3f}" for part in push(kind, a) for v in part)]
+        for kind in ("sequence", "token", "constant") for a in (1.0, -1.0)]
+widgets.show_table(["loss_type", "advantage", "a token of the short", "a token of the long",
+                    "the whole short", "the whole long"], *rows)
 
 # %% [markdown]
 # **With `sequence` a good short answer is pushed up harder per token than a good long one, and a bad long answer is pushed
@@ -330,88 +287,71 @@ widgets.show_table(*rows)
 #
 # There is a second price. $\mathbb{E}[\nabla \log \pi(y)] = 0$ is what lets a baseline be taken off without changing
 # the average. $\nabla \log \pi(y) / |y|$ is **not** zero on average, because the length depends on the sample: with
-# `sequence` the average gradient is no longer exactly that of the expected reward. Whether it shows is measured below,
-# in one direction (*Several temperatures*).
+# `sequence` the average gradient is no longer exactly that of the expected reward. Whether it shows is measured in one direction,
+# in the folded *Several temperatures*.
 #
+# ### At the edges
+#
+# Four cases that a formula must survive. *Equal rewards*: the deviation is 0, yet the advantages are exactly 0 and
+# not 0/0. *$k = 2$*: the advantages are a number and its negative; divided by the deviation they are $\pm 1/\sqrt2$
+# whatever the rewards, if they differ: only who is better counts, not by how much. *One-token responses*: all three
+# denominators see the same thing up to a constant. *All unfinished*: no sample holds an end token, so only the reward
+# can tell the policy to stop, and if all are as bad for it, the group is dead; the history's `unfinished` shows it, and
+# a warning is printed.
+
+# %%
+lesson.show_edges(group_relative, grpo)
+
+# %% [markdown]
 # ## Training
 #
 # **Live**, by the two functions above: the first `live_steps` steps of the very training that comes ready-made below,
 # with the same prompts in the same order, the same seed, and a rate that warms up over as many steps. (With an edited
 # loss, or another `schedule` than a constant rate, it is a training of its own.) A **step** is one step of the
 # optimiser throughout; with one update for every batch of samples, as here and below, that is one batch a step.
-# `reward` is that of the samples trained on; `entropy` says how undecided the policy is, per token.
+# `reward` is that of the samples trained on; `entropy` says how undecided the policy is, per token; `kl_k3` is k3, summed
+# over the tokens of a sample. So few steps, most of them warm-up, show that something moves, and no more.
+#
+# Then **both forms over `steps` steps**, from the same weights and on the same prompts: "printed" is RLOO ($-A \cdot \log \pi$
+# with leave-one-out advantages, plus the KL), "cited" the loss above, both by the library's own copies of the functions. At the
+# defaults they come **ready-made** with the package; with other parameters they are made now, which takes a second or two a step.
+# These are the policies that are compared further down.
 
 # %%
-WARM_UP = round(0.1 * p.steps)  # steps, as many as in the ready-made trainings
+from prefnb.training import train
 
 
-def source(policy, **settings):
-    """The policy's own samples, judged, as the training loop's batches."""
-    return course.rollouts(policy, tokenizer, p, teacher, partial(group_relative, scale_rewards=p.scale_rewards),
-                           reference_model=sft if p.kl_weight > 0 else None, **settings)
+def trained(objective, steps, live=None, **settings):
+    policy = models.copy_model(sft)  # it learns from its own samples, judged
+    batches = course.rollouts(policy, tokenizer, p, teacher,
+                              partial(group_relative, scale_rewards=p.scale_rewards),
+                              reference_model=sft if p.kl_weight > 0 else None, **settings)
+    return train(policy, batches, objective, epochs=steps / len(batches), schedule=p.schedule,
+                 learning_rate=p.learning_rate, warmup=round(0.1 * p.steps) / steps, live=live,
+                 average="token" if p.loss_type == "token" else "example")
 
 
-def trained(objective, steps, average="example", live=None, **settings):
-    """A copy of the SFT policy learns from its own samples for `steps` optimiser steps; the history."""
-    policy = models.copy_model(sft)
-    batches = source(policy, **settings)
-    return train(policy, batches, objective, epochs=steps / len(batches), learning_rate=p.learning_rate,
-                 schedule=p.schedule, warmup=WARM_UP / steps, average=average, live=live)
-
-
-averaged = {"sequence": "example", "token": "token", "constant": "example"}[p.loss_type]
-cited = partial(grpo, clip=p.clip, kl_weight=p.kl_weight, loss_type=p.loss_type, max_length=p.max_response_tokens)
+cited = partial(grpo, clip=p.clip, kl_weight=p.kl_weight, loss_type=p.loss_type,
+                max_length=p.max_response_tokens)
 CURVES = ["reward", "kl_k3", "entropy", "length", "grad_norm", "clipped"]
-histories = {}
 figure = plots.LiveFigure(lambda history: plots.plot_training(history, CURVES))
-histories["cited, live"] = trained(cited, p.live_steps, averaged, live=figure, updates=p.updates)
-
-# %% [markdown]
-# **So few steps, most of them warm-up, show that something moves, and no more.** Below are both forms over `steps` steps,
-# from the same weights and on the same prompts: "printed" is RLOO ($-A \cdot \log \pi$ with leave-one-out advantages,
-# plus the KL), "cited" the loss above, both by the library's own copies of the functions. At the defaults they come
-# **ready-made** with the package; with other parameters they are made now, which takes a second or two a step. These
-# are the policies that are compared further down.
+histories = {"cited, live": trained(cited, p.live_steps, live=figure, updates=p.updates)}
 
 # %%
 made = {"printed": methods.rloo.recipe(**p.shared_with(methods.rloo.Settings)),
         "cited": methods.grpo.recipe(**p.shared_with(methods.grpo.Settings))}
-policies = {label: one.model for label, one in made.items()}
-histories |= {label: one.history for label, one in made.items()}
-curves_figure = plots.plot_training({label: one.history for label, one in made.items()}, CURVES)
-curves_figure
+forms = {label: one.history for label, one in made.items()}
+histories |= forms
+curves_figure = plots.plot_training(forms, CURVES)
+display(curves_figure)
+lesson.show_two_forms(forms, float(rewards.std(1).mean()), p.updates)
 
-
-# %%
-def change(history, name):
-    """The mean of a curve's first and last quarter, in words; of few steps, where a quarter says nothing, one mean."""
-    values = history[name][1]
-    quarter = len(values) // 4
-    if quarter < 5:
-        return f"{values.mean():.2f} throughout"
-    return f"{values[:quarter].mean():.2f} to {values[-quarter:].mean():.2f}"
-
-
-shown = [name for name in ("reward", "kl_k3", "entropy", "length", "spread", "dead_groups", "clipped", "unfinished")
-         if name in histories["cited"].names]
-rows = [["first quarter of the steps to last", *made]]
-rows += [[name, *(change(one.history, name) if name in one.history.names else "" for one in made.values())]
-         for name in shown]
-widgets.show_table(*rows)
-share = histories["cited"]["clipped"][1].mean()
-widgets.say(
-    "**The reward of the samples: " + " and ".join(f"{change(histories[label], 'reward')} ({label})" for label in made)
-    + f"**, first quarter of the steps to last. The clip held {share:.1%} of the tokens of the cited form"
-    + (": with one update per batch of samples every ratio is 1 when the gradient is taken, so the clip has nothing to "
-       "do. Further below it has." if p.updates == 1 else "."))
-widgets.say(
-    "Not a race on equal terms: the same `kl_weight` is another strength in the two. The cited form divides the "
-    f"differences in reward by their deviation (here {spread.mean():.2f} points on average), the KL by nothing. The "
-    "gradient's length (`grad_norm`) matters little: the loop cuts it to at most 1, and Adam rescales the rest.")
-
-# %% [markdown]
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### Does GRPO train less smoothly than DPO?
 #
+# A measure of smoothness, and the three trainings by it: paper 003 says that GRPO is the rougher one.
+
+# %% [markdown]
 # Paper 003 says so of its figure 5. Smoothness needs a measure: the noise of a curve from one step to the next (the
 # deviation of the differences, over $\sqrt2$) against how far the curve gets (its last third's mean against its
 # first's). 0 is a smooth rise; at 1 one step's noise is as large as all progress. The curves are of different things:
@@ -424,8 +364,12 @@ widgets.say(
 # step that were easy or hard, not the method.
 
 # %%
+import math
+import numpy as np
+
+
 def roughness(values):
-    """Step-to-step noise over progress; the lower, the smoother. Not a number for fewer than 6 steps."""
+    """Step-to-step noise over progress; the lower, the smoother. NaN for fewer than 6 steps."""
     values = np.asarray(values, dtype=float)
     if len(values) < 6:
         return math.nan
@@ -436,56 +380,52 @@ def roughness(values):
 
 dpo = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model, dataset=p.dataset, sft=p.sft)
 histories["DPO"] = dpo.history
-curves_of = {"DPO": ("margin", "loss"), "printed": ("reward", "loss"), "cited": ("reward", "loss")}
-rough = {label: {name: roughness(histories[label][name][1]) for name in names} for label, names in curves_of.items()}
-widgets.show_table(["roughness", "of what is to rise", "of the loss", "steps"],
-                   *[[label, *(f"{value:.2f} ({name})" for name, value in found.items()), len(histories[label].rows)]
-                     for label, found in rough.items()])
+rough = {label: {name: roughness(histories[label][name][1]) for name in (rises, "loss")}
+         for label, rises in (("DPO", "margin"), ("printed", "reward"), ("cited", "reward"))}
+lesson.show_roughness(rough, histories)
 
 # %%
-smooth_figure, axes = plots.subplots(1, 3, figsize=(8, 2.4))
-for axis, (label, names) in zip(axes, rough.items()):
-    steps_of, values = histories[label][list(names)[0]]
-    axis.plot(steps_of, values, color="#888888", linewidth=0.9)
-    axis.plot(steps_of, plots.smooth(values, max(1, len(values) // 5)), color=plots.colours(rough)[label])
-    axis.set(title=f"{label}: {list(names)[0]}", xlabel="step")
-    axis.xaxis.get_major_locator().set_params(integer=True)
-display(smooth_figure)
-rises = {label: next(iter(found.values())) for label, found in rough.items()}
-same = [histories["printed"]["reward"][1], histories["cited"]["reward"][1][::p.updates]]  # one value a batch of samples
-batches_of_both = min(map(len, same))
-together = np.corrcoef(*(values[:batches_of_both] for values in same))[0, 1]
-if any(map(math.isnan, rises.values())):
-    widgets.say("**Of fewer than 6 steps nobody can tell how smooth they are.**")
-else:
-    widgets.say(
-        "**By what is to rise, " + " < ".join(f"{label} ({rises[label]:.2f})" for label in sorted(rises, key=rises.get))
-        + f"**, the smoothest first. The two reward curves go together with a correlation of {together:.2f}"
-        + (": most of what shakes them is the prompts." if together > 0.7 else "."))
+display(lesson.smooth_figure(rough, histories))
+widgets.say(lesson.smoothest(rough, histories, p.updates))
 
-# %% [markdown]
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ## Several temperatures in one group
 #
-# Paper 003 draws each group at varied temperatures, for a richer choice of answers. At temperature $T$ the logits are
+# Paper 003 draws each group at varied temperatures; here is what goes wrong if the log-probs forget them, measured on SFT's own
+# samples without any training.
+
+# %% [markdown]
+# A richer choice of answers is the reason. At temperature $T$ the logits are
 # divided by $T$ before the softmax: below 1 likely tokens become likelier still, above 1 the rare ones have a better
 # chance. So a sample at $T = 0.7$ was **not** drawn from $\pi_\theta$ but from $\pi_\theta^{(T)}$, and that is whose
 # log-prob belongs in the loss: each sample's own.
 #
 # What goes wrong otherwise can be measured without any training, on SFT's own samples, where policy, old policy and
-# [reference](glossary.md) are the same model, so that every ratio must be 1 and every KL 0. If one side remembers the temperature and
+# [reference](glossary.md) are the same model, so that every ratio must be 1 and every KL 0. If one side remembers the
+# temperature and
 # the other does not:
 
 # %%
-many, each = asked[:4 * p.batch_size], p.samples // len(p.varied)  # prompts; answers at every temperature
+from prefnb.batches import from_samples, prompt_ids
+
+many = asked[:4 * p.batch_size]
+each = p.samples // len(p.varied)  # answers at every temperature
 ids = [prompt_ids(tokenizer, prompt) for prompt in many]
-drawn = [course.samples_of(sft, tokenizer, ids, samples=each, temperature=t, max_new_tokens=p.max_response_tokens,
-                           seed=p.seed + 1 + number) for number, t in enumerate(p.varied)]
-# Every prompt's first answer, then every prompt's second, and so on: so they share the computation of the prompt.
+drawn = [course.samples_of(sft, tokenizer, ids, samples=each, temperature=t,
+                           max_new_tokens=p.max_response_tokens, seed=p.seed + 1 + number)
+         for number, t in enumerate(p.varied)]
+# Every prompt's first answer, then every prompt's second, and so on: so they share the prompt.
 mixed = [answers[i * each + j] for answers in drawn for j in range(each) for i in range(len(many))]
 scored = teacher(many * p.samples, [one.text for one in mixed]).total.reshape(p.samples, len(many))
-advantage = group_relative(torch.tensor(scored).float().T, scale_rewards=p.scale_rewards).T.flatten()
-batch = from_samples(ids, [one.ids for one in mixed],
-                     temperature=[t for t in p.varied for _ in range(each * len(many))]).to(sft.device)
+scored = torch.tensor(scored).float().T  # (prompts, samples)
+advantage = group_relative(scored, scale_rewards=p.scale_rewards).T.flatten()
+warmth = [t for t in p.varied for _ in range(each * len(many))]
+batch = from_samples(ids, [one.ids for one in mixed], temperature=warmth).to(sft.device)
+
+# %%
+from dataclasses import replace
+
+from prefnb.logprobs import DatasetLogprobs, Scorer
 
 
 @torch.no_grad()
@@ -495,29 +435,15 @@ def logprobs(temperature):
 
 
 def sharpness(temperature, h=0.02):
-    """The derivative of each sample's log-prob when the distribution is sharpened (in log 1/T), and its length."""
+    """The derivative of each sample's log-prob when the distribution is sharpened (in log 1/T)."""
     wider, narrower = logprobs(temperature * math.exp(h)), logprobs(temperature * math.exp(-h))
-    return ((narrower.sum - wider.sum) / (2 * h)).cpu().numpy(), narrower.length.cpu().numpy()
+    return ((narrower.sum - wider.sum) / (2 * h)).cpu().numpy()
 
-# %%
+
 own, at_one = logprobs(batch.temperature), logprobs(None)
-(score_own, length), (score_ignored, _) = sharpness(batch.temperature), sharpness(torch.ones_like(batch.temperature))
-ratio, advantage = (at_one.token - own.token).exp(), advantage.numpy()
-rows = [["drawn at", "mean advantage", "tokens outside the clip at step 0", "\"KL\" at step 0 (nats)",
-         "towards sharper, own temperature", "temperature ignored"]]
-for t in sorted(set(p.varied)):
-    here = (batch.temperature == t).cpu()
-    tokens_here = ratio[here][own.mask[here]]
-    found = [evaluate.mean_and_interval(values[here.numpy()])
-             for values in ((own.sum - at_one.sum).cpu().numpy(), score_own, score_ignored)]
-    rows.append([f"T = {t:g}", f"{advantage[here.numpy()].mean():+.2f}",
-                 f"{((tokens_here - 1).abs() > p.clip).float().mean():.0%}", *found])
-widgets.show_table(*rows)
-zero = lambda values: "its interval holds 0" if np.prod(evaluate.bootstrap_interval(values)) <= 0 else "it is not 0"
-said = lambda values: f"{evaluate.mean_and_interval(values)}: {zero(values)}"
-widgets.say(
-    f"**Own temperature, all samples: {said(score_own)}. Temperature ignored: {said(score_ignored)}.** Divided by the "
-    f"sample's length, as `sequence` does, the right one becomes {said(score_own / length)}.")
+scores = sharpness(batch.temperature), sharpness(torch.ones_like(batch.temperature))
+lesson.show_temperatures(batch.temperature, advantage.numpy(), own, at_one, p.clip, scores,
+                         own.length.cpu().numpy())
 
 # %% [markdown]
 # The two columns on the right are $\nabla \log \pi$ in one direction, "make the distribution sharper", averaged over
@@ -529,9 +455,14 @@ widgets.say(
 # and where the cool samples are also the better ones (their mean advantage is above 0), both push the same way: cool
 # ones pull, hot ones push away. A ratio between the two kinds of log-probs is wrong at once: the clip holds tokens
 # before anything was learnt.
-#
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ## Several updates on one batch of samples
 #
+# The clip at work: a third live training uses every batch of samples several times, and shows how many tokens the clip then holds
+# and how far the ratios spread.
+
+# %% [markdown]
 # Drawing samples is the dear part; why not use them more than once? After the first update the policy is no longer
 # the one that drew them. The ratio corrects for that, exactly in expectation per token, but its noise grows with the
 # distance. The clip ends the reward for going further. Below, live again and with the same warm-up, each of
@@ -548,36 +479,19 @@ def watched(policy, reference=None, *, old, **given):
 
 
 several = f"{p.more_updates} updates"
-histories[several] = trained(partial(watched, **cited.keywords), p.update_batches * p.more_updates, averaged,
+histories[several] = trained(partial(watched, **cited.keywords), p.update_batches * p.more_updates,
                              updates=p.more_updates)
 held = histories[several]["clipped"][1].reshape(-1, p.more_updates)  # (batches of samples, updates)
 micro_batches = len(ratios) // len(histories[several].rows)  # of a step
 last_ratios = torch.cat(ratios[-micro_batches:]).numpy()
 
 # %%
-updates_figure, (left, middle) = plots.subplots(1, 2, figsize=(8, 2.7))
-left.plot(range(1, p.more_updates + 1), held.mean(0), "o-", color=plots.MEANINGS["policy"])
-left.set(xlabel="update on the same samples", ylabel="tokens that the clip holds", xticks=range(1, p.more_updates + 1))
-low, high = min(0.5, 1 - 1.5 * p.clip), max(1.5, 1 + 1.5 * p.clip)
-middle.hist(np.clip(last_ratios, low, high), np.linspace(low, high, 50), color=plots.MEANINGS["policy"])
-middle.axvspan(1 - p.clip, 1 + p.clip, color="#888888", alpha=0.2)
-middle.set(xlabel=f"ratio at update {p.more_updates}", ylabel="tokens (log scale)", yscale="log")
-updates_figure
-
-# %%
-outside = (np.abs(last_ratios - 1) > p.clip).mean()
-low, high = np.quantile(last_ratios, [0.05, 0.95])
-widgets.say(
-    f"**Over all batches the clip held {held[:, 0].mean():.1%} of the tokens at the first update and "
-    f"{held[:, -1].mean():.1%} at the last.** At the last update of the last batch {outside:.1%} have a ratio outside "
-    f"1 ± {p.clip:g}; nine in ten lie between {low:.2f} and {high:.2f}. A token outside is not always held: the clip acts "
-    "only on the side where more was to be gained.")
-if p.kl_weight > 0:  # only a batch's first update sees samples of the policy as it is: later, k3's mean is no KL
-    kl = {name: histories[name]["kl_k3"][1][::updates]
-          for name, updates in (("cited, live", p.updates), (several, p.more_updates))}
-    last = min(map(len, kl.values()))
-    widgets.say(f"KL from SFT when batch {last} was drawn: "
-                + ", ".join(f"{name} {values[last - 1]:.2f}" for name, values in kl.items()) + " nats.")
+updates_figure = lesson.updates_figure(held, last_ratios, p.clip)
+display(updates_figure)
+widgets.say(lesson.updates_in_words(held, last_ratios, p.clip))
+if p.kl_weight > 0:
+    widgets.say(lesson.kl_when_drawn({"cited, live": (histories["cited, live"], p.updates),
+                                      several: (histories[several], p.more_updates)}))
 
 # %% [markdown]
 # ## Does it win?
@@ -587,31 +501,16 @@ if p.kl_weight > 0:  # only a batch's first update sees samples of the policy as
 # every answer with every one of SFT's to the same prompt. A tie counts half; the bars are 95% intervals.
 
 # %%
-base = models.load_model(p.model)
-long = {"base": base, "SFT": sft, "DPO": dpo.model,
-        "GRPO, printed": policies["printed"], "GRPO, cited": policies["cited"]}
+long = {"base": models.load_model(p.model), "SFT": sft, "DPO": dpo.model,
+        "GRPO, printed": made["printed"].model, "GRPO, cited": made["cited"].model}
 comparison = course.compare(long, tokenizer, p, judge=judge)
-rates_figure = plots.plot_win_rates(comparison.win_rates, against="SFT") if comparison.judge else None
+figures = {"book_training": curves_figure, "book_updates": updates_figure, "groups": groups_figure,
+           "clip": clip_figure}
 if comparison.judge:
-    display(rates_figure)
-    duel = comparison.win_rate("GRPO, cited", "GRPO, printed")
-    widgets.say(
-        f"By the {comparison.judge.name} score: "
-        + "; ".join(f"**{name} {rate.beats} SFT**, {rate}" for name, rate in comparison.win_rates.items())
-        + f". The cited form **{duel.beats}** the printed one, {duel}. Both learnt from the {p.reward} reward"
-        + (", which is the judge here, too; DPO learnt from noisy pairs." if p.reward == comparison.judge.name else
-           "."))
-
-# %%
-tuned = [name for name in comparison.answers if name not in ("SFT", "base")]
-checks = {name: comparison.collapse(name) for name in tuned}
-rows = [["policy", f"{comparison.judge.name} score" if comparison.judge else "score", "tokens", "collapsed?"]]
-rows += [[name, f"{comparison.scores[name].total.mean():.2f}" if comparison.judge else "no judge",
-          f"{evaluate.mean_length(comparison.answers[name]):.1f}",
-          "; ".join(checks[name].reasons) or "no" if name in checks else ""] for name in comparison.answers]
-widgets.show_table(*rows)
-fallen = [name for name, check in checks.items() if check.collapsed]
-widgets.say(f"**{', '.join(fallen) + ': collapsed' if fallen else 'None of the trained policies has collapsed'}.**")
+    figures["win_rates"] = plots.plot_win_rates(comparison.win_rates, against="SFT")
+    display(figures["win_rates"])
+    lesson.show_winners(comparison, p.reward)
+checks = lesson.show_collapse(comparison)
 
 # %% [markdown]
 # ## One page of results
@@ -645,105 +544,29 @@ beside.show("grpo", "GRPO, cited", p, history=made["cited"].history, metrics=("r
 # ## The paper says, we measured
 #
 # Paper 003's table 1 has three measures. BLEU-4 (0 to 100) counts the runs of up to four words that an answer shares
-# with a reference answer. Perplexity is $e$ to the mean negative log-prob per token of held-out *chosen* responses;
-# less is better. The paper's win rates are against Instruct, ours against SFT, and its SFT has a length penalty (see
+# with a reference answer. [Perplexity](glossary.md) is $e$ to the mean negative log-prob per token of held-out *chosen*
+# responses;
+# less is better. The paper's [win rates](glossary.md) are against Instruct, ours against SFT, and its SFT has a length penalty
+# (see
 # [01 · SFT](01_sft.ipynb)). Ours is a far smaller world: compare orders, not
-# digits. And this is one seed.
+# digits. And this is one seed. That is the first table.
+#
+# The claim is "base < SFT < DPO < GRPO". Even in the paper's own table that holds for the win rate only: GRPO's
+# BLEU-4 lies below DPO's, and SFT's perplexity is worse than the base model's. So in the second table each step is held against
+# the direction that the paper's table prints, with a verdict where there is an interval. The third is about smoothness (the
+# measure is in the folded section above). One run cannot give a verdict on either claim; the long runs, in the last table, can.
 
 # %%
-PAPER = {"base": (0.500, 16.3, 19.8), "SFT": (0.549, 18.1, 20.7),
-         "DPO": (0.593, 19.7, 18.9), "GRPO": (0.611, 19.4, 18.4)}
 held_out = course.pair_examples(p, tokenizer, "test", limit=200)
 held_out = replace(held_out, responses={"chosen": held_out.responses["chosen"]})
-chosen = {name: DatasetLogprobs.compute(model, held_out).all().chosen for name, model in long.items()}
+chosen = {name: DatasetLogprobs.compute(one, held_out).all().chosen for name, one in long.items()}
 perplexity = {name: evaluate.perplexity(found.sum, found.length) for name, found in chosen.items()}
-has_references = all(comparison.references)
-bleu = {name: evaluate.bleu(comparison.texts(name), comparison.references)["bleu4"] if has_references else math.nan
-        for name in long}
-rows = [["policy", "win rate: paper", "here, against SFT", "BLEU-4: paper", "here", "perplexity: paper", "here"]]
-for name in long:
-    paper = PAPER[name.split(",")[0]] if name != "GRPO, cited" else ("", "", "")
-    won = comparison.win_rates.get(name, "0.5 by definition" if name == "SFT" and comparison.judge else "no judge")
-    win, four, perplexed = map(str, paper)
-    rows.append([name, win, won, four, f"{bleu[name]:.1f}", perplexed, f"{perplexity[name]:.2f}"])
-widgets.show_table(*rows)
-
-# %% [markdown]
-# The claim is "base < SFT < DPO < GRPO". Even in the paper's own table that holds for the [win rate](glossary.md) only: GRPO's
-# BLEU-4 lies below DPO's, and SFT's [perplexity](glossary.md) is worse than the base model's. So each step below is held against the
-# direction that the table prints, with a verdict where there is an interval.
-
-# %%
-def step_up(worse, better):
-    """Verdicts on one step of the paper's table: wins, BLEU-4, and log-prob of the held-out responses."""
-    first, second = (PAPER[name.split(",")[0]] for name in (worse, better))
-    won = "no judge"
-    if comparison.judge:
-        rate = comparison.win_rate(better, worse)
-        won = f"{rate}: {evaluate.verdict(rate.interval)}"
-    same = (bleu[better] > bleu[worse]) == (second[1] > first[1])
-    bleu_said = f"{bleu[better] - bleu[worse]:+.1f}: {'the same' if same else 'the other'} direction"
-    bleu_said = bleu_said if has_references else "no references"
-    sign = 1 if second[2] < first[2] else -1  # likelier responses are a lower perplexity
-    gain = sign * (chosen[better].sum - chosen[worse].sum).cpu().numpy()
-    return [f"{worse} to {better}", won, f"{second[1] - first[1]:+.1f}; {bleu_said}",
-            f"{second[2] - first[2]:+.1f}; {perplexity[better] - perplexity[worse]:+.2f}: "
-            + evaluate.verdict(evaluate.bootstrap_interval(gain), 0.0)]
-
-
-pairs_of = (("base", "SFT"), ("SFT", "DPO"), ("DPO", "GRPO, printed"), ("DPO", "GRPO, cited"))
-steps_up = [step_up(*pair) for pair in pairs_of]
-widgets.show_table(["14: step (one seed)", "wins against the one before", "BLEU-4: paper; here",
-                    "perplexity: paper; here"], *steps_up)
-agrees = lambda column, word: sum(word in row[column] for row in steps_up)  # noqa: E731
-widgets.say(f"**Of the {len(steps_up)} steps {agrees(1, 'holds here')} go the paper's way in wins, {agrees(2, 'the same')} "
-            f"in BLEU-4 and {agrees(3, 'holds here')} in perplexity.**")
-
-# %%
-def rougher(name, than):
-    """Is a curve of the printed and of the cited form rougher than one of DPO? In words, and the verdict."""
-    found = [rough[form][name] > rough["DPO"][than] for form in ("printed", "cited")]
-    if any(math.isnan(value) for of in rough.values() for value in of.values()):
-        return ["too few steps", "cannot be told"]
-    verdict = {2: "so it was in this run", 0: "not so in this run"}.get(sum(found), "of one form only")
-    return [", ".join("yes" if one else "no" for one in found), verdict]
-
-
-widgets.show_table(["15: GRPO trains less smoothly than DPO (printed, cited)", "rougher?", "one run each, no interval"],
-                   ["by what is to rise", *rougher("reward", "margin")], ["by the loss", *rougher("loss", "loss")])
-widgets.say(f"**Does GRPO train less smoothly than DPO? By what is to rise, {rougher('reward', 'margin')[1]}; by the "
-            f"loss, {rougher('loss', 'loss')[1]}.** One run each: no interval, no verdict.")
-
-# %% [markdown]
-# One run cannot give a verdict on either claim. The long runs can.
-
-# %%
+bleu = lesson.bleu(comparison)
+lesson.show_table_1(comparison, bleu, perplexity)
+lesson.show_steps_up(comparison, bleu, perplexity,
+                     {name: found.sum.cpu().numpy() for name, found in chosen.items()})
+lesson.show_rougher(rough)
 beside.show_verdicts(p, [], also=[14, 15])
-
-# %% [markdown]
-# ## At the edges
-#
-# Four cases that a formula must survive. *Equal rewards*: the deviation is 0, yet the advantages are exactly 0 and
-# not 0/0. *$k = 2$*: the advantages are a number and its negative; divided by the deviation they are $\pm 1/\sqrt2$
-# whatever the rewards, if they differ: only who is better counts, not by how much. *One-token responses*: all three
-# denominators see the same thing up to a constant. *All unfinished*: no sample holds an end token, so only the reward
-# can tell the policy to stop, and if all are as bad for it, the group is dead; the history's `unfinished` shows it, and
-# a warning is printed.
-
-# %%
-group_of = lambda *values: group_relative(torch.tensor([values]))[0]
-cases = {"equal rewards": (group_of(5.0, 5.0, 5.0), [3, 4, 2]), "k = 2": (group_of(5.0, 5.1), [3, 4]),
-         "one token each": (group_of(1.0, 4.0, 7.0), [1, 1, 1]),
-         "all unfinished": (group_of(1.0, 1.0, 1.0), [10, 10, 10])}
-rows = [["case", "advantages", "loss", "largest gradient"]]
-for name, (advantage, tokens) in cases.items():
-    token = [torch.full((n,), -1.0, requires_grad=True) for n in tokens]
-    loss = grpo(from_tokens(sample=token), advantage=advantage)[0].mean()
-    largest = max(g.abs().max() for g in torch.autograd.grad(loss, token))
-    rows.append([name, ", ".join(f"{a:+.3f}" for a in advantage), f"{loss:+.3f}", f"{largest:.3f}"])
-widgets.show_table(*rows)
-fine = not any("nan" in cell or "inf" in cell for row in rows[1:] for cell in row[1:])
-widgets.say(f"**{'Every number is finite' if fine else 'Some number is not finite'}; a group of equal rewards moves nothing.**")
 
 # %% [markdown]
 # ## Exercises
@@ -774,7 +597,8 @@ def check_exercises():
     """Hold the answers against the definitions."""
     one = rloo.leave_one_out(torch.tensor([[2.0, 5.0, 8.0]]))[0, -1].item()
     token = torch.tensor([[0.7], [1.3]]).log().requires_grad_()
-    loss, _ = library.grpo(from_tokens(sample=token), advantage=-torch.ones(2), old=torch.zeros(2, 1))
+    loss, _ = library.grpo(from_tokens(sample=token), advantage=-torch.ones(2),
+                           old=torch.zeros(2, 1))
     three = sum(math.comb(8, k) * 0.9**k * 0.1 ** (8 - k) for k in (0, 8))
     two = (-torch.autograd.grad(loss.sum(), token)[0][:, 0]).tolist()
     for number, given, right in ((1, answer_1, one), (2, answer_2, two), (3, answer_3, three)):
@@ -785,23 +609,10 @@ check_exercises()
 
 # %% [markdown]
 # ## What you have seen
-
-# %%
-forms = ("GRPO, printed", "GRPO, cited")
-told = " and ".join(f"{name} {comparison.win_rates[name].beats} SFT" for name in forms) if comparison.judge else ""
-widgets.say("**What does a group of answers teach that one answer cannot? How good an answer is beside what else the "
-            f"policy says to this prompt.** {told and f'Taught by that, {told}.'}")
-collapsed = {name: check.reasons for name, check in checks.items() if check.collapsed}
-figures = {"book_training": curves_figure, "book_updates": updates_figure, "groups": groups_figure, "clip": clip_figure}
-if comparison.judge:
-    figures["win_rates"] = rates_figure
-folder = course.record(p.output_dir, p, histories, comparison, figures, roughness=rough, dead_groups=dead,
-                       collapsed=collapsed, perplexity=perplexity, bleu4=bleu if has_references else {})
-print(f"Parameters, histories, responses and figures are in {folder}.")
-
-# %% [markdown]
+#
 # - Paper 003's equation is RLOO with a KL; the method that it cites divides by the group's deviation, clips the ratio
 #   to the policy that drew the samples, and adds k3.
+# - k1 and k3 both estimate the KL. Differentiated, k1 has no slope on average and k3 that of another divergence.
 # - Dividing by a group's deviation makes prompts with little at stake count as much as others; groups of equal
 #   rewards teach nothing, and coarse rewards make many of them.
 # - The denominator decides what a token of a long answer gets; per-sequence means are gentle to long bad ones.
@@ -809,3 +620,16 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 # - Several updates use samples again; the clip says when they are used up.
 #
 # Previous: [09_rloo](09_rloo.ipynb). The loss on pairs: [02_dpo](02_dpo.ipynb).
+#
+# ### So, what does a group of answers teach that one answer cannot?
+
+# %%
+told = [f"{name} {comparison.win_rates[name].beats} SFT ({comparison.win_rates[name]})"
+        for name in ("GRPO, printed", "GRPO, cited") if comparison.judge]
+widgets.say("**How good an answer is beside what else the policy says to this prompt."
+            + (f" Taught by that, {' and '.join(told)}.**" if told else "**"))
+folder = course.record(p.output_dir, p, histories, comparison, figures, roughness=rough,
+                       dead_groups=dead, perplexity=perplexity,
+                       bleu4=bleu if all(comparison.references) else {},
+                       collapsed={one: c.reasons for one, c in checks.items() if c.collapsed})
+print(f"Parameters, histories, responses and figures are in {folder}.")

@@ -5,13 +5,14 @@ import pytest
 import torch
 from notebook_source import load
 
+from prefnb.lessons.grpo import rougher
 from prefnb.logprobs import from_tokens
 from prefnb.methods import grpo as library
 
 
 @pytest.fixture(scope="module")
 def notebook():
-    return load("10_grpo", "group_relative", "grpo", "push", "roughness", "rougher", "answer_1", "answer_2", "answer_3",
+    return load("10_grpo", "group_relative", "grpo", "push", "roughness", "answer_1", "answer_2", "answer_3",
                 "check_exercises")
 
 
@@ -70,12 +71,9 @@ def test_roughness_tells_noise_from_progress(notebook):
 def test_a_curve_of_few_steps_is_not_judged(notebook):
     """Guards against a verdict on smoothness from a run that is too short for one."""
     curves = {"DPO": {"margin": notebook.roughness([1, 2, 3])}, "printed": {"reward": 0.5}, "cited": {"reward": 0.7}}
-    names = notebook.rougher.__globals__
-    names["rough"] = curves
-    assert notebook.rougher("reward", "margin") == ["too few steps", "cannot be told"]
+    assert rougher(curves, "reward", "margin") == ["too few steps", "cannot be told"]
     for of_dpo, verdict in ((0.4, "so it was in this run"), (0.6, "of one form only"), (0.8, "not so in this run")):
-        names["rough"] = {**curves, "DPO": {"margin": of_dpo}}
-        assert notebook.rougher("reward", "margin")[1] == verdict
+        assert rougher({**curves, "DPO": {"margin": of_dpo}}, "reward", "margin")[1] == verdict
 
 
 def test_the_printed_solutions_pass_the_notebook_s_own_check(notebook, capsys):

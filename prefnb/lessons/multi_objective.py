@@ -50,7 +50,7 @@ def show_two_words(reinforce: Callable) -> None:
     widgets.show_table(["reward counted", "a sample of a says", "of b", "average", "variance"], *rows)
     (*_, first, noisy), (*_, second, quiet) = rows
     level = (
-        f"Both average to {first:.2f}"
+        f"both average to {first:.2f}"
         if abs(first - second) < 1e-4
         else f"they average to {first:.2f} and {second:.2f}"
     )
