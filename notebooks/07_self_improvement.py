@@ -428,7 +428,8 @@ further = between(judge_shown, *last)
 rows = lesson.verdict_rows(once, added, further, SAME_START)
 beside.show_verdicts(p, rows, ours=f"this run ({judge_shown})", also=[11])
 measured = {rows[0][0]: tables.Measured.rate(once), rows[-1][0]: tables.Measured.rate(further)}
-tables.say_what_decides(p, rows, measured)
+over_rs_dpo = ["11: one round beats RS-DPO", "", "", "", (11, 1)]
+tables.say_what_decides(p, [*rows, over_rs_dpo], measured)
 
 # %% [markdown]
 # ## Exercises

@@ -54,7 +54,7 @@ def plot_likeliness(data, own, right: Mapping[str, np.ndarray]) -> Figure:
     axis.set(
         xlabel="log-prob per token under the reference (nats)",
         ylabel="responses",
-        title=f"its own answer is the likelier one in {share:.0%} of the pairs",
+        title=f"the model's own answer is the likelier one in {share:.0%}",
     )
     axis.legend(loc="upper left")
     return figure

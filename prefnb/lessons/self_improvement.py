@@ -202,7 +202,7 @@ def plot_rounds(chains: Chains, judges: Iterable[str], between: Between, rounds:
         of_model = [between(name, one, "SFT").rate for one in next(iter(chains.values())).values()]
         axis.axhline(0.5, color="#888888", linewidth=0.8)
         axis.set(xlabel="round (0: the start, DPO)", xticks=range(rounds + 1), ylim=(0, 1))
-        axis.set_title(f"by {name}: from {of_model[0]:.2f} to {of_model[-1]:.2f}", fontsize=10)
+        axis.set_title(f"by {name}, {next(iter(chains))}: {of_model[0]:.2f} to {of_model[-1]:.2f}", fontsize=10)
     axes[0, 0].set_ylabel("win rate against SFT")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return figure
@@ -281,9 +281,11 @@ def plot_diversity(shape: Mapping[str, Mapping], distinct: Mapping[str, list], c
     axes[2].set_ylim(0, samples + 0.3)
     ends = [chain[max(chain)] for chain in chains.values()]
     pair = lambda values: " and ".join(values)  # noqa: E731
-    axes[0].set_title("to " + pair(f"{shape[one]['distinct-2']:.3f}" for one in ends), fontsize=9)
-    axes[1].set_title("to " + pair(f"{shape[one]['KL from SFT (nats)']:.1f} nats" for one in ends), fontsize=9)
-    axes[2].set_title("to " + pair(f"{distinct[label][-1]:.1f}" for label in chains), fontsize=9)
+    axes[0].set_title("word pairs: " + pair(f"{shape[one]['distinct-2']:.3f}" for one in ends), fontsize=9)
+    axes[1].set_title("nats from SFT: " + pair(f"{shape[one]['KL from SFT (nats)']:.1f}" for one in ends), fontsize=9)
+    axes[2].set_title(
+        f"of {samples} samples distinct: " + pair(f"{distinct[label][-1]:.1f}" for label in chains), fontsize=9
+    )
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return figure
 

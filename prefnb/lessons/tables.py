@@ -92,7 +92,7 @@ def say_what_decides(
                 took = what_decides(times_the_data(one.mean, one.interval, one.null), one.prompts)
                 low, high = one.interval
                 lines.append(f"- *{claim}* ({one.mean:+.2f} [{low:+.2f}, {high:+.2f}]): {took}.")
-    said = "**What would decide what cannot be told?**\n\n" + "\n".join(lines) if lines else ""
+    said = "**What would decide what cannot be told:**\n\n" + "\n".join(lines) if lines else ""
     if alone:
         said += (f"\n\n**{alone} of the verdicts {'is' if alone == 1 else 'are'} of one seed alone**: the interval is over "
                  "prompts, so another seed may say otherwise; there is no long run of "
