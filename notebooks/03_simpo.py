@@ -53,15 +53,24 @@ judge: str = None  # who scores the answers (None: the data's own judge): 'gold'
 output_dir: str = None  # where the results go: a folder
 
 # %%
-from prefnb import course, methods, parameters
+import types
+from functools import partial
 
-p = parameters.check(globals(), methods.simpo.Settings, course.Judging,
-                     dpo_beta=parameters.Number(above=0, high=100),
-                     grid_gammas=parameters.Numbers(0, 100),
-                     grid_betas=parameters.Numbers(above=0, high=100))
-if len(p.grid_gammas) != len(p.grid_betas):
-    raise parameters.ParameterError(f"'grid_gammas' has {len(p.grid_gammas)} numbers and 'grid_betas' has "
-                                    f"{len(p.grid_betas)}: give as many of each.")
+import matplotlib.pyplot as plt
+import torch
+from IPython.display import display
+from torch.nn.functional import logsigmoid
+
+from prefnb import course, data, explorer, methods, parameters, plots, widgets
+from prefnb.lessons import asked, simpo as lesson, words
+from prefnb.logprobs import from_tokens
+from prefnb.methods.dpo import dpo
+
+at_least_0, above_0 = parameters.Numbers(0, 100), parameters.Numbers(above=0, high=100)
+p = parameters.check(globals(), methods.simpo.Settings, course.Judging, grid_gammas=at_least_0,
+                     grid_betas=above_0, dpo_beta=parameters.Number(above=0, high=100))
+lesson.check_grid(p)
+plt.style.use("prefnb.book")
 
 # %% [markdown]
 # ## The idea
@@ -80,35 +89,18 @@ if len(p.grid_gammas) != len(p.grid_betas):
 # the right one is level.
 
 # %%
-import matplotlib.pyplot as plt
-import numpy as np
-from IPython.display import display
-from prefnb import evaluate, plots, widgets
-from prefnb.logprobs import from_tokens
-
-plt.style.use("prefnb.book")
 toy = {"A, short": [-1.0] * 4, "B, long": [-0.5] * 12, "B said twice": [-0.5] * 24}
-sums_and_means = from_tokens(toy=list(toy.values())).toy
-toy_figure, axes = plots.subplots(1, 2, figsize=(8, 2.6))
-for (name, tokens), colour, width in zip(toy.items(), ("#E69F00", "#0072B2", "#56B4E9"), (2, 4, 1.5)):
-    steps = np.arange(1, len(tokens) + 1)
-    for axis, values in zip(axes, (np.cumsum(tokens), np.cumsum(tokens) / steps)):
-        axis.plot(steps, values, color=colour, linewidth=width, label=name)
-        axis.plot(steps[-1], values[-1], "o", color=colour)
-axes[0].set(xlabel="token", title="sum so far, $S$ (nats)")
-axes[1].set(xlabel="token", title="mean so far, $S/|y|$ (nats per token)", ylim=(-1.5, 0))
-axes[0].legend()
+found = from_tokens(toy=list(toy.values())).toy
 widgets.show_table(["response", "tokens", "S (sum)", "S / tokens (mean)"],
-                   *zip(toy, map(len, toy.values()), sums_and_means.sum.tolist(), sums_and_means.mean.tolist()))
-display(toy_figure)
-by_sum, by_mean = (list(toy)[int(values[:2].argmax())] for values in (sums_and_means.sum, sums_and_means.mean))
-widgets.say(f"**Of the first two, {by_sum}, is the likelier by the sum and {by_mean}, by the mean.**")
+                   *zip(toy, map(len, toy.values()), found.sum.tolist(), found.mean.tolist()))
+display(lesson.plot_toy(toy))
+widgets.say(lesson.toy_in_words(list(toy), found.sum, found.mean))
 
 # %% [markdown]
 # ## The loss
 #
-# The reward goes into the same [Bradley-Terry model](glossary.md) as DPO's, with one addition: the chosen response has to win by a
-# **target margin** $\gamma \ge 0$ before the loss calls the pair done. With $\sigma(z) = 1/(1+e^{-z})$,
+# The reward goes into the same [Bradley-Terry model](glossary.md) as DPO's, with one addition: the chosen response has to win
+# by a **target margin** $\gamma \ge 0$ before the loss calls the pair done. With $\sigma(z) = 1/(1+e^{-z})$,
 #
 # $$\mathcal{L}_{\text{SimPO}} = -\log \sigma(m - \gamma),
 # \qquad m = \beta\left(\frac{S(y_w)}{|y_w|} - \frac{S(y_l)}{|y_l|}\right) .$$
@@ -119,11 +111,8 @@ widgets.say(f"**Of the first two, {by_sum}, is the likelier by the sum and {by_m
 # wherever the SFT model ranks the pairs. Training below uses this very function: edit it and run again.
 
 # %%
-from torch.nn.functional import logsigmoid
-
-
 def simpo(policy, reference=None, *, beta, gamma):
-    """The SimPO loss of each pair, and what to watch. `policy.chosen.mean` is S(yw)/|yw|, one number a pair."""
+    """The SimPO loss of each pair, and what to watch. `policy.chosen.mean` is S(yw)/|yw|."""
     reward_chosen = beta * policy.chosen.mean
     reward_rejected = beta * policy.rejected.mean
     margin = reward_chosen - reward_rejected
@@ -140,7 +129,7 @@ def simpo(policy, reference=None, *, beta, gamma):
 
 
 # %% [markdown]
-# ### Three pairs by hand
+# ### Three pairs by hand, and the loss drawn
 #
 # Take $\beta = 2.5$ and $\gamma = 1$. If B is chosen over A, then $m = 2.5 \cdot (-0.5 + 1) = 1.25$ and the loss is
 # $-\log\sigma(0.25)$. Work out A over B before you look. In the third row B is said twice: margin and loss must stay
@@ -151,48 +140,26 @@ def simpo(policy, reference=None, *, beta, gamma):
 # In the figure, left: a larger $\gamma$ moves the loss to the right, so a pair that is merely right still costs
 # something. Right: the push that a token gets from a pair with $m = 0$. In DPO it does not depend on the length; in
 # SimPO it falls with it.
+#
+# Last, both losses with sliders: move the number of tokens, and see whose gradient minds. (DPO's $\beta$ and SimPO's are
+# different things, so each has a slider of its own.)
 
 # %%
-import torch
-
 short, long, twice = toy.values()
 toy_chosen = [torch.tensor(tokens, requires_grad=True) for tokens in (long, short, twice)]
 toy_policy = from_tokens(chosen=toy_chosen, rejected=[short, long, short])
 toy_loss, toy_metrics = simpo(toy_policy, beta=2.5, gamma=1.0)
 toy_loss.sum().backward()
-loss_figure, (left, right) = plots.subplots(1, 2, figsize=(8, 2.8))
-margins, lengths = torch.linspace(-4, 8, 200), torch.arange(2, 81)
-targets = sorted({0.0, p.gamma, *p.grid_gammas})
-for value, shade in zip(targets, np.linspace(0.3, 1, len(targets))):
-    left.plot(margins, -logsigmoid(margins - value), color="#009E73", alpha=shade, label=f"$\\gamma$ = {value:g}")
-left.set(xlabel="margin $m$", title="the SimPO loss of a pair")
-push = p.beta * torch.sigmoid(torch.tensor(p.gamma)) / lengths
-right.plot(lengths, push, color="#009E73", label=f"SimPO, $\\gamma$ = {p.gamma:g}, $\\beta$ = {p.beta:g}")
-right.axhline(p.dpo_beta / 2, color="#56B4E9", linestyle="--", label=f"DPO, $\\beta$ = {p.dpo_beta:g}")
-right.set(xlabel="tokens in the response", title="push on each of its tokens, at $m = 0$", yscale="log")
-left.legend()
-right.legend()
-each, in_all = [tokens.grad[0].item() for tokens in toy_chosen], [tokens.grad.sum().item() for tokens in toy_chosen]
+each, in_all = zip(*((one.grad[0].item(), one.grad.sum().item()) for one in toy_chosen))
 widgets.show_table(["pair", "margin", "loss", "gradient, one chosen token", "all chosen tokens"],
-                   *zip(("B over A", "A over B", "B said twice, over A"), toy_metrics["margin"].tolist(),
-                        toy_loss.tolist(), each, in_all))
-display(loss_figure)
-pushed = (f"is pushed {in_all[2] / in_all[0]:.2f} times as hard in all, each of its tokens {each[2] / each[0]:.2f} times"
-          if in_all[0] else "is pushed, where once it is not pushed at all")
-widgets.say(f"**Said twice, B costs {toy_loss[2] - toy_loss[0]:.3f} more and {pushed}.**")
-
-# %% [markdown]
-# Both losses with sliders: move the number of tokens, and see whose gradient minds. (DPO's $\beta$ and SimPO's are different
-# things, so each has a slider of its own.)
-
-# %%
-from prefnb import explorer
-from prefnb.methods.dpo import dpo
-
-explorer.show({"SimPO": lambda policy, reference, beta, gamma: simpo(policy, beta=beta, gamma=gamma),
+                   *zip(("B over A", "A over B", "B said twice, over A"),
+                        toy_metrics["margin"].tolist(), toy_loss.tolist(), each, in_all))
+widgets.say(lesson.pushes_in_words(toy_loss, each, in_all))
+display(lesson.plot_loss(sorted({0.0, p.gamma, *p.grid_gammas}), p.beta, p.gamma, p.dpo_beta))
+explorer.show({"SimPO": lambda policy, _, beta, gamma: simpo(policy, beta=beta, gamma=gamma),
                "DPO": lambda policy, reference, dpo_beta: dpo(policy, reference, beta=dpo_beta)},
-              beta=(0.5, 20.0, p.beta, 0.5), gamma=(0.0, 5.0, p.gamma, 0.1), dpo_beta=(0.01, 1.0, 0.1, 0.01))
-
+              beta=(0.5, 20.0, p.beta, 0.5), gamma=(0.0, 5.0, p.gamma, 0.1),
+              dpo_beta=(0.01, 1.0, 0.1, 0.01))
 
 # %% [markdown]
 # ## The data, seen by the sum and by the mean
@@ -202,34 +169,20 @@ explorer.show({"SimPO": lambda policy, reference, beta, gamma: simpo(policy, bet
 # the chosen one is longer. A slope says that the difference is, in part, the length.
 
 # %%
-from prefnb import data
-from prefnb.batches import prompt_ids
-from prefnb.logprobs import DatasetLogprobs
-
-if not data.Source(p.dataset).is_brief and p.model == "pocket":  # real text is longer: half of the model's window each
-    p.max_prompt_tokens, p.max_response_tokens = max_prompt_tokens or 256, max_response_tokens or 256
+if not data.Source(p.dataset).is_brief and p.model == "pocket":  # real text is longer
+    p.max_prompt_tokens = max_prompt_tokens or 256  # half of the model's window each
+    p.max_response_tokens = max_response_tokens or 256
 sft, tokenizer = methods.sft.starting_policy(p)
 judge = methods.reward_model.judge_of(p)  # None where nobody can judge
 examples = course.pair_examples(p, tokenizer)
 held_out = course.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
 start = course.reference(sft, examples).all()  # for this picture; SimPO's loss never asks for it
-by_length = (start.chosen.length - start.rejected.length).numpy()
-lengths_figure, axes = plots.subplots(1, 2, figsize=(8, 2.8))
-likelier, slopes = {}, {}
-for axis, name, unit in zip(axes, ("sum", "mean"), ("nats", "nats per token")):
-    gap = (getattr(start.chosen, name) - getattr(start.rejected, name)).numpy()
-    axis.plot(by_length, gap, "o", color="#555555", alpha=0.4, markersize=3)
-    axis.axhline(0, color="black", linewidth=0.8)
-    axis.set(xlabel="tokens in chosen - in rejected", title=f"chosen - rejected, by the {name} ({unit})")
-    likelier[name], slopes[name] = np.mean(gap > 0), np.corrcoef(by_length, gap)[0, 1]
+lengths_figure = lesson.plot_by_length(start)
 display(lengths_figure)
-word = lambda slope: "falls with" if slope < -0.1 else "rises with" if slope > 0.1 else "hardly depends on"
-widgets.say(f"**By the sum the chosen response is the likelier one in {likelier['sum']:.0%} of {len(examples)} pairs, "
-            f"by the mean in {likelier['mean']:.0%}. The sum's difference {word(slopes['sum'])} that of the lengths, "
-            f"the mean's {word(slopes['mean'])} it** (correlations of {slopes['sum']:+.2f} and {slopes['mean']:+.2f}).")
+widgets.say(lesson.by_length_in_words(start))
 
 # %% [markdown]
-# ## Training, side by side
+# ## Training, side by side: what moved?
 #
 # Both start from the SFT policy and see the same pairs in the same order for as many steps. SimPO is trained here,
 # before your eyes; DPO with its whole history is the one of 02. That comes ready-made at the defaults, and so do the
@@ -239,11 +192,14 @@ widgets.say(f"**By the sum the chosen response is the likelier one in {likelier[
 # $\ln 2$ and at margin 0, SimPO where the SFT model stands. What can be
 # compared are accuracy (is the margin positive?) and the two panels below: $d(y)$ is the change of $S(y)$ from the SFT
 # policy to the trained one. The wrapper `watched` only measures it.
+#
+# The second cell measures what moved on held-out pairs, where batches play no part. Accuracy is measured in both ways for both
+# policies: *by the mean* is SimPO's question, *by the change of the sum* is DPO's. The KL is sampled: the policy answers the
+# first 128 test prompts at temperature 1, and the k3 estimator is summed over the tokens of a response (nats per response).
+# SimPO's loss has no term that would hold it near SFT, but that alone does not say how far it goes: the intervals of the two
+# KLs do.
 
 # %%
-from functools import partial
-
-
 def watched(objective):
     """The same loss; the metrics have d, the change of S from SFT, as well."""
     def with_changes(policy, reference):
@@ -254,90 +210,58 @@ def watched(objective):
     return with_changes
 
 
-def beside_dpo(history):
-    """The picture that grows while SimPO trains."""
-    figure = plots.plot_training({"DPO": histories["DPO"], "SimPO": history},
-                                 ["loss", "margin", "accuracy", "d_chosen", "d_rejected"])
-    titles = {1: "margin, as each method has it", 3: "$d(y_w)$, chosen (nats)", 4: "$d(y_l)$, rejected (nats)"}
-    for axis, title in titles.items():
-        figure.axes[axis].set_title(title)
-    return figure
-
-
-# %%
-def dpo_of_02():
-    """DPO with the same parameters but its own learning rate: (policy, history). Its d is its reward over beta."""
-    made = methods.dpo.recipe(**p.shared_with(methods.dpo.Settings) | {"beta": p.dpo_beta, "learning_rate": dpo_rate})
-    for row in made.history.rows:
-        row |= {f"d_{side}": row[f"reward_{side}"] / p.dpo_beta for side in ("chosen", "rejected")}
-    return made.model, made.history
-
-
-policies, histories = {}, {}
 dpo_rate = learning_rate or methods.dpo.Settings.of(p.preset)["learning_rate"]
-policies["DPO"], histories["DPO"] = dpo_of_02()
+policy, history = lesson.dpo_of_02(p, dpo_rate)
+policies, histories = {"DPO": policy}, {"DPO": history}
 loss = partial(simpo, beta=p.beta, gamma=p.gamma)
-policies["SimPO"], histories["SimPO"] = course.fit(sft, examples, watched(loss), p, live=plots.LiveFigure(beside_dpo))
-ends = {label: found.last("accuracy") for label, found in histories.items()}
-widgets.say(f"**Over the last ten steps SimPO has {ends['SimPO']:.0%} of its pairs the right way round, DPO "
-            f"{ends['DPO']:.0%}** ({len(histories['SimPO'].rows)} steps at learning rate {p.learning_rate:g}; "
-            f"DPO: {len(histories['DPO'].rows)} at {dpo_rate:g}).")
-
-# %% [markdown]
-# ### What moved
-#
-# On held-out pairs, where batches play no part.
-# Accuracy is measured in both ways for both policies: *by the mean* is SimPO's question, *by the change of the sum*
-# is DPO's. The KL is sampled: the policy answers the first 128 test prompts at temperature 1, and the k3 estimator
-# is summed over the tokens of a response (nats per response). SimPO's loss has no term that would hold it near SFT, but
-# that alone does not say how far it goes: the sentence below the table compares it with DPO.
+policies["SimPO"], histories["SimPO"] = course.fit(
+    sft, examples, watched(loss), p, live=plots.LiveFigure(lesson.beside(history)))
+widgets.say(lesson.trained_in_words(histories, {"SimPO": p.learning_rate, "DPO": dpo_rate}))
 
 # %%
-def share(which):
-    """The share of pairs for which this is true."""
-    return float(which.float().mean())
+before = course.reference(sft, held_out).all()
+prompts = asked.prompts_for_kl(p, tokenizer)
 
 
-def measure(label):
-    """What a policy makes of the held-out pairs, and how far it went from SFT by its own samples."""
-    now = DatasetLogprobs.compute(policies[label], held_out).all()
-    d_chosen, d_rejected = now.chosen.sum - before.chosen.sum, now.rejected.sum - before.rejected.sum
-    kl = course.sampled_kl(policies[label], sft, tokenizer, prompts[:128], max_new_tokens=p.max_response_tokens)
-    return {"now": now, "d_chosen": d_chosen, "d_rejected": d_rejected, "kl": kl,
-            "by_mean": share(now.chosen.mean > now.rejected.mean), "by_change": share(d_chosen > d_rejected)}
+def measure(policy):
+    """What a policy makes of held-out pairs, and how far it went from SFT by its own samples."""
+    kl = course.sampled_kl(policy, sft, tokenizer, prompts, max_new_tokens=p.max_response_tokens)
+    return lesson.measure(policy, held_out, before, kl)
 
 
-def show_moved(labels):
-    """The measures of some policies as a table."""
-    columns = ["policy", "accuracy by the mean", "by the change of the sum", "d(chosen)", "d(rejected)",
-               "sampled KL, k3", "95% interval"]
-    found = [measured[label] for label in labels]
-    widgets.show_table(columns, *[[label, one["by_mean"], one["by_change"], evaluate.mean_and_interval(one["d_chosen"]),
-                                   evaluate.mean_and_interval(one["d_rejected"]), one["kl"]["k3"],
-                                   "{:.2f} to {:.2f}".format(*one["kl"]["interval"])]
-                                  for label, one in zip(labels, found)])
-
-
-# %%
-prompts = [row["prompt"] for row in data.Source(p.dataset).prompts("test", limit=p.test_prompts, seed=p.seed)
-           if len(prompt_ids(tokenizer, row["prompt"])) <= p.max_prompt_tokens]
-before = DatasetLogprobs.compute(sft, held_out).all()
-measured = {label: measure(label) for label in policies}
-show_moved(measured)
-sentences = [f"**Under {label} the chosen response {evaluate.change(found['d_chosen'])}, "
-             f"the rejected one {evaluate.change(found['d_rejected'])}.**" for label, found in measured.items()]
-at_start = share(before.chosen.mean > before.rejected.mean)
-ends = {label: found["kl"]["interval"] for label, found in measured.items()}
-further = ("further than" if ends["SimPO"][0] > ends["DPO"][1] else "less far than" if ends["SimPO"][1] < ends["DPO"][0]
-           else "not clearly further or less far than")
-widgets.say(f"{' '.join(sentences)} Before training, accuracy by the mean was {at_start:.3f}. **By its own samples, "
-            f"SimPO went {further} DPO from SFT.**")
+measured = {label: measure(policy) for label, policy in policies.items()}
+widgets.show_table(*lesson.moved_table(measured))
+widgets.say(lesson.moved_in_words(measured, before))
 
 # %% [markdown]
-# ## One word wrong: the sum in SimPO, the mean in DPO
+# ## Does it win?
 #
-# Both mistakes run without an error, and are easily made: libraries have one function for both, with a switch. Here
-# we exchange `sum` and `mean` on the way into the very same losses.
+# Every policy answers each test prompt `draws` times at temperature 0.7. The judge scores each answer (in the pocket world the
+# [gold judge](glossary.md), which knows what is right, unless `judge` names another), and every answer meets every one of SFT's
+# to the same prompt; the [**win rate**](glossary.md) is the share of these comparisons that a policy wins, a tie counting half,
+# with a 95% interval over prompts. Then, how long are the answers, and do they end? A mean does not reward length as such, but
+# it does not forbid it either: a tail of easy tokens raises it.
+
+# %%
+comparison = course.compare({"SFT": sft, **policies}, tokenizer, p, judge=judge)
+if judge:
+    display(plots.plot_win_rates(comparison.win_rates, against="SFT"))
+    words.print_rate("DPO", comparison.win_rates["DPO"], f"judge: {judge.name}")
+    widgets.say(words.who_wins(comparison.win_rates))
+lengths = {label: comparison.lengths(label).ravel() for label in comparison.answers}
+display(plots.plot_lengths(lengths))
+shortest = min(lengths, key=lambda label: lengths[label].mean())
+widgets.say(f"**The shortest answers are those of {shortest}.**")
+widgets.say(words.how_they_ended(comparison, lengths=True))
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ### One word wrong: the sum in SimPO, the mean in DPO
+#
+# Inside, `sum` and `mean` are exchanged on the way into the very same losses and both are trained so; what comes out is that
+# nothing crashes, what becomes of the pairs' weights, and whether a win rate shows it.
+
+# %% [markdown]
+# Both mistakes run without an error, and are easily made: libraries have one function for both, with a switch.
 #
 # What a pair teaches is weighed by $\sigma(\gamma - m)$ (in DPO, $\gamma = 0$): near 1 for a pair that is wrong,
 # near 0 for one that is done. The figure shows how these weights spread over the held-out pairs, before training
@@ -345,12 +269,9 @@ widgets.say(f"{' '.join(sentences)} Before training, accuracy by the mean was {a
 # the median. Sums differ by many nats, so SimPO on the sum may see almost only weights of 0 and 1: each pair
 # shouts or is silent, largely by its *length*. Means differ by fractions of a nat, so under DPO on the mean the
 # weights may hardly leave one half, and then it would not learn which pairs are done. Whether that makes worse
-# answers is another matter, and the win rates further down say. Both policies come ready-made.
+# answers is another matter, and the win rates below say. Both policies come ready-made.
 
 # %%
-import types
-
-
 def swapped(responses):
     """The same responses with sum and mean exchanged: the mistake."""
     return types.SimpleNamespace(**{side: types.SimpleNamespace(sum=one.mean, mean=one.sum)
@@ -362,146 +283,53 @@ def mistaken(policy, reference, objective):
     return objective(swapped(policy), swapped(reference))
 
 
-losses = {"SimPO": partial(simpo, beta=p.beta, gamma=p.gamma), "DPO": partial(dpo, beta=p.dpo_beta)}
-losses = {"SimPO": losses["SimPO"], "SimPO on the sum": partial(mistaken, objective=losses["SimPO"]),
-          "DPO": losses["DPO"], "DPO on the mean": partial(mistaken, objective=losses["DPO"])}
+right = {"SimPO": partial(simpo, beta=p.beta, gamma=p.gamma), "DPO": partial(dpo, beta=p.dpo_beta)}
+losses = {"SimPO": right["SimPO"], "SimPO on the sum": partial(mistaken, objective=right["SimPO"]),
+          "DPO": right["DPO"], "DPO on the mean": partial(mistaken, objective=right["DPO"])}
 for label, rate in {"SimPO on the sum": p.learning_rate, "DPO on the mean": dpo_rate}.items():
-    policies[label], histories[label] = course.fit(sft, examples, losses[label], p, learning_rate=rate)
-    measured[label] = measure(label)
-show_moved(losses)
-
-
-# %%
-def weights(label, logprobs):
-    """sigma(gamma - m) of each pair: one minus the likelihood that the loss is the negative logarithm of."""
-    return 1 - torch.exp(-losses[label](logprobs, before)[0]).numpy()
-
-
-mistake_figure, axis = plots.subplots(figsize=(8, 2.6))
-for position, label in enumerate(reversed(losses)):
-    after = measured[label]["now"], plots.colours(losses)[label]
-    for shift, logprobs, colour in ((0.15, before, "#999999"), (-0.15, *after)):
-        low, first, middle, last, high = np.percentile(weights(label, logprobs), [5, 25, 50, 75, 95])
-        axis.hlines(position + shift, low, high, color=colour, linewidth=1)
-        axis.hlines(position + shift, first, last, color=colour, linewidth=5)
-        axis.plot(middle, position + shift, "o", color=colour, markeredgecolor="white", markersize=7)
-axis.set_yticks(range(len(losses)), list(reversed(losses)))
-axis.set(xlim=(-0.03, 1.03), ylim=(-0.5, len(losses) - 0.5),
-         xlabel="weight of a held-out pair, $\\sigma(\\gamma - m)$ (grey: before training)")
-mistake_figure
+    policies[label], histories[label] = course.fit(sft, examples, losses[label], p,
+                                                   learning_rate=rate)
+    measured[label] = measure(policies[label])
+widgets.show_table(*lesson.moved_table(measured, list(losses)))
 
 # %%
-def loud_or_silent(label):
-    """The share of pairs that weigh less than 0.05 or more than 0.95, before and after, and the spread after."""
-    states = weights(label, before), weights(label, measured[label]["now"])
-    first, last = (np.mean((found < 0.05) | (found > 0.95)) for found in states)
-    return (f"- {label}: before training {first:.0%} of the pairs weigh less than 0.05 or more than 0.95; "
-            f"afterwards {last:.0%}, and the weights' standard deviation is {states[1].std():.3f}.")
+spread = {label: [lesson.weights(of(now, before)[0]) for now in (before, measured[label]["now"])]
+          for label, of in losses.items()}
+mistake_figure = lesson.plot_weights(spread)
+display(mistake_figure)
+widgets.say(lesson.weights_in_words(spread))
+comparison = course.compare({"SFT": sft, **policies}, tokenizer, p, judge=judge)
+if judge:
+    display(plots.plot_win_rates(comparison.win_rates, against="SFT"))
+widgets.say(lesson.mistakes_in_words(comparison))
 
-
-shouting = np.mean([abs(one - 0.5) > 0.45 for one in weights("SimPO on the sum", measured["SimPO on the sum"]["now"])])
-spread = np.ptp(weights("DPO on the mean", measured["DPO on the mean"]["now"]))
-widgets.say(f"**With the wrong word {shouting:.0%} of SimPO's pairs shout or are silent, and DPO's weights all lie "
-            f"within {spread:.2f} of each other.**\n\n" + "\n".join(map(loud_or_silent, losses)))
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ### The paper's grid: other settings of gamma and beta
+#
+# Inside, settings of $(\gamma, \beta)$ like those of paper 004 are trained and judged; what comes out is a table of tiles beside
+# the paper's own, each to be read against its own DPO.
 
 # %% [markdown]
-# ## The paper's grid
-#
 # Paper 004 tried four settings of $(\gamma, \beta)$ "with a non-thorough hyperparameter tuning" and reports win
 # rates over SFT. Beside its best we train the settings of `grid_gammas` and `grid_betas`, all else the same (they
-# come ready-made), and let every policy of this notebook answer each test prompt `draws` times at temperature
-# 0.7. The judge scores each answer (in the pocket world the [gold judge](glossary.md), which knows what is right, unless `judge`
-# names another), and every answer meets every one of SFT's to the same prompt; the [**win rate**](glossary.md) is the share of
-# these comparisons that a policy wins, a tie counting half, with a 95% interval over prompts. In the tiles, blue is
-# above one half and red below; settings that were not tried are empty. Each panel's title has the DPO that its
-# tiles are to be compared with.
+# come ready-made), and let them answer as above. In the tiles, blue is above one half and red below; settings that were not
+# tried are empty. Each panel's title has the DPO that its tiles are to be compared with.
 
 # %%
-PAPER = {(1, 2.5): 0.688, (1, 2): 0.631, (3, 10): 0.542, (5, 10): 0.637}  # 004, Table 1: win rates over SFT
+PAPER = {(1, 2.5): 0.688, (1, 2): 0.631, (3, 10): 0.542, (5, 10): 0.637}  # 004, Table 1, over SFT
 PAPER_DPO = 0.759  # 004: its DPO
-settings = list(dict.fromkeys([(p.gamma, p.beta), *zip(p.grid_gammas, p.grid_betas)]))
-labels = {setting: "SimPO, gamma {:g}, beta {:g}".format(*setting) for setting in settings} | {settings[0]: "SimPO"}
+labels = lesson.grid_of(p)
 for (gamma_here, beta_here), label in labels.items():
     if label not in policies:
         objective = partial(simpo, beta=beta_here, gamma=gamma_here)
         policies[label], histories[label] = course.fit(sft, examples, objective, p)
 comparison = course.compare({"SFT": sft, **policies}, tokenizer, p, judge=judge)
-
-# %%
-def found_at(label):
-    """The win rate of a policy with its interval; its accuracy by the mean where nobody can judge."""
-    if judge:
-        rate = comparison.win_rates[label]
-        return rate.rate, "{:.2f}\n[{:.2f}, {:.2f}]".format(rate.rate, *rate.interval)
-    now = DatasetLogprobs.compute(policies[label], held_out).all()
-    accuracy = share(now.chosen.mean > now.rejected.mean)
-    return accuracy, f"{accuracy:.2f}"
-
-
-def tiles(axis, values, title):
-    """{(gamma, beta): (number, note)} as annotated tiles."""
-    gammas, betas = (sorted({setting[i] for setting in [*labels, *PAPER]}) for i in (0, 1))
-    shades = np.full((len(gammas), len(betas)), np.nan)
-    for (gamma_here, beta_here), (number, note) in values.items():
-        row, column = gammas.index(gamma_here), betas.index(beta_here)
-        shades[row, column] = number
-        axis.text(column, row, note, ha="center", va="center", fontsize=9,
-                  color="white" if abs(number - 0.5) > 0.33 else "black")
-    axis.imshow(shades, cmap="RdBu", vmin=0, vmax=1, aspect="auto")
-    axis.set_xticks(range(len(betas)), [f"{value:g}" for value in betas])
-    axis.set_yticks(range(len(gammas)), [f"{value:g}" for value in gammas])
-    axis.set(xlabel="$\\beta$", ylabel="$\\gamma$", title=title)
-    axis.grid(False)
-
-
-# %%
-grid_figure, (left, right) = plots.subplots(1, 2, figsize=(8, 3.2))
-what = "win rate over SFT" if judge else "accuracy by the mean, held-out"
-tiles(left, {setting: found_at(label) for setting, label in labels.items()},
-      f"ours, {what} (DPO {found_at('DPO')[0]:.2f})")
-tiles(right, {setting: (rate, f"{rate:.3f}") for setting, rate in PAPER.items()},
-      f"paper 004, win rate over SFT (DPO {PAPER_DPO})")
+ours = lesson.found_at(labels, comparison, policies, held_out)
+what = "win rate over SFT" if judge else "held-out accuracy"
+grid_figure = lesson.plot_grid(ours, PAPER, PAPER_DPO, what)
 display(grid_figure)
-numbers = {setting: found_at(label)[0] for setting, label in labels.items()}
-above = [f"{sum(rate > of for rate in found.values())} of {len(found)}"
-         for found, of in ((numbers, found_at("DPO")[0]), (PAPER, PAPER_DPO))]
-widgets.say(f"**Above their own DPO: {above[0]} settings of ours, {above[1]} of the paper's.** "
-            "Best of ours: gamma {:g}, beta {:g}, at {:.2f}; "
-            "".format(*(top := max(numbers, key=numbers.get)), numbers[top])
-            + "best of the paper's: gamma {:g}, beta {:g}, at {:.3f}.".format(*(top := max(PAPER, key=PAPER.get)), PAPER[top]))
-
-# %% [markdown]
-# ## Does it win?
-#
-# First all policies against SFT, the two mistakes among them; then how long their answers are, and whether they end.
-# A mean does not reward length as such, but it does not forbid it either: a tail of easy tokens raises it. Then read
-# some answers.
-
-# %%
-def how_it_ended(label):
-    """A policy's win rate against SFT in words, and whether its answers collapsed."""
-    words = []
-    if judge:
-        low, high = comparison.win_rates[label].interval
-        words += ["wins against SFT" if low > 0.5 else "loses against SFT" if high < 0.5 else "cannot be told from SFT"]
-    collapse = comparison.collapse(label)
-    words += ["has collapsed: " + "; ".join(collapse.reasons) if collapse.collapsed else "has not collapsed"]
-    drawn = comparison.answers[label]
-    return (f"- **{label}** {' and '.join(words)} (mean length {evaluate.mean_length(drawn):.1f} tokens, SFT "
-            f"{evaluate.mean_length(comparison.answers['SFT']):.1f}; {evaluate.finished_share(drawn):.0%} end).")
-
-
-if judge:
-    display(plots.plot_win_rates(comparison.win_rates, against="SFT"))
-    rate = comparison.win_rates["DPO"]
-    print(f"DPO against SFT: {rate.rate:.3f} [{rate.interval[0]:.3f}, {rate.interval[1]:.3f}]")
-    print(f"Judge: {judge.name}.")
-answer_lengths = {label: comparison.lengths(label).ravel() for label in ("SFT", *losses)}
-display(plots.plot_lengths(answer_lengths))
-beaten = [label for label, rate in comparison.win_rates.items() if rate.beats == "beats"]
-shortest = min(policies, key=lambda label: evaluate.mean_length(comparison.answers[label]))
-widgets.say((f"**{len(beaten)} of {len(policies)} beat SFT: {'; '.join(beaten) or 'none'}.** " if judge else "")
-            + f"**The shortest answers are those of {shortest}.**\n\n" + "\n".join(map(how_it_ended, policies)))
+widgets.say(lesson.grid_in_words(ours, PAPER, PAPER_DPO))
+widgets.say(words.how_they_ended(comparison, list(labels.values())))
 
 # %% [markdown]
 # ## One page of results
@@ -529,9 +357,9 @@ page.show("SimPO", policies["SimPO"], sft, tokenizer, p, history=histories["SimP
 
 # %%
 from prefnb.claims import beside
-from prefnb.claims.arms import PAPER_SIMPO
 
-beside.show("simpo", "SimPO", p, history=histories["SimPO"], metrics=("margin", "logp_chosen", "logp_rejected"),
+beside.show("simpo", "SimPO", p, history=histories["SimPO"],
+            metrics=("margin", "logp_chosen", "logp_rejected"),
             live=comparison.win_rates.get("SimPO"), comparison=comparison)
 
 # %% [markdown]
@@ -544,50 +372,11 @@ beside.show("simpo", "SimPO", p, history=histories["SimPO"], metrics=("margin", 
 # give the verdict where there are any, it knows of seeds too.
 
 # %%
-def overall(verdicts):
-    """A claim about every setting: it takes all to hold, and one to fail."""
-    return next((word for word in ("does not hold here", "cannot be told") if word in verdicts), "holds here")
-
-
-# %%
-rows = []
-for (gamma_here, beta_here), label in labels.items() if judge else ():
-    lead = comparison.outcomes("DPO") - comparison.outcomes(label)  # over SFT, prompt by prompt
-    printed = PAPER.get((gamma_here, beta_here))
-    tried = (gamma_here, beta_here) in PAPER_SIMPO
-    rows.append([f"6: at gamma {gamma_here:g}, beta {beta_here:g} SimPO is below DPO",
-                 "not tried" if printed is None else f"SimPO {printed}, DPO {PAPER_DPO}",
-                 f"SimPO {comparison.win_rates[label]}, DPO {comparison.win_rates['DPO'].rate:.2f}; "
-                 f"DPO's lead {evaluate.mean_and_interval(lead)}",
-                 evaluate.verdict(evaluate.bootstrap_interval(lead), 0),
-                 (6, PAPER_SIMPO.index((gamma_here, beta_here))) if tried else None])
+rows = lesson.claims(labels, comparison, PAPER, PAPER_DPO)
+verdicts = [row[3] for row in rows]
 if rows:
-    verdicts = [row[3] for row in rows]
-    conclusion = overall(verdicts)
     beside.show_verdicts(p, rows, ours=f"this run, over SFT (judge: {judge.name})", also=[6])
-else:
-    conclusion = "cannot be told: there is no judge here"
-    show_moved(losses)
-
-
-# %%
-at_main = f" At the paper's best setting by itself: {verdicts[0]}." if rows else ""
-mistakes = ""
-if judge:
-    leads = {label: comparison.outcomes(label) - comparison.outcomes(label.split()[0])
-             for label in ("SimPO on the sum", "DPO on the mean")}
-    words = {"holds here": "better than the method itself", "does not hold here": "worse than the method itself",
-             "cannot be told": "not to be told from the method itself"}
-    ends = {label: evaluate.verdict(evaluate.bootstrap_interval(lead), 0) for label, lead in leads.items()}
-    mistakes = " And the mistakes? " + "; ".join(
-        f"{label} is {words[ends[label]]} ({evaluate.mean_and_interval(lead)})" for label, lead in leads.items()) + "."
-    winning = [label for label in ends if comparison.win_rates[label].beats == "beats"]
-    if winning:
-        mistakes += (f" **Against SFT alone {' and '.join(winning)} wins all the same**: a win rate need not show a "
-                     "mistake.")
-    if set(ends.values()) != {"does not hold here"}:
-        mistakes += " So a mistake need not lower a win rate: look for it in the weights."
-widgets.say(f"**That SimPO without careful tuning is below DPO {conclusion}**, by this one seed.{at_main}{mistakes}")
+widgets.say(lesson.claim_in_words(verdicts))
 
 # %% [markdown]
 # ## Your turn
@@ -627,9 +416,8 @@ def my_loss(policy, reference):
 #    `simpo_sft(policy, reference=None, *, beta, gamma, weight)`, which adds `weight` times the chosen response's
 #    negative mean log-prob to the loss, and returns metrics as `simpo` does. Then train with it, and see what $d(y_w)$
 #    does.
-#
-# 4. Write SimPO's loss from memory, in the cell below the answers, with $\beta = 0.1$ and $\gamma = 0.5$. The check knows the
-#    usual slips and tells you which one it is.
+# 4. Write SimPO's loss from memory, with $\beta = 0.1$ and $\gamma = 0.5$. The check knows the usual slips and tells you
+#    which one it is.
 #
 # <details><summary>Solution 1</summary>
 #
@@ -649,38 +437,6 @@ def my_loss(policy, reference):
 # ```
 # The added term is SFT on the chosen response, each response counting alike whatever its length.
 # </details>
-
-# %%
-from prefnb import exercises
-from prefnb.exercises import told
-
-answer_1 = None  # a number
-answer_2 = None  # a number
-simpo_sft = None  # a function
-
-
-def check_exercises():
-    """Hold the answers against the definitions."""
-    one = simpo(from_tokens(chosen=[[-1.5] * 4], rejected=[[-2.0] * 5]), beta=2.0, gamma=1.0)[0].item()
-    mixed = simpo(toy_policy, beta=2.5, gamma=1.0)[0].detach() - 0.5 * toy_policy.chosen.mean.detach()
-    as_asked = lambda f: torch.allclose(f(toy_policy, beta=2.5, gamma=1.0, weight=0.5)[0].detach(), mixed)
-    print("1:", told(answer_1, lambda loss: abs(float(loss) - one) < 5e-3, "find the two means first"))
-    print("2:", told(answer_2, lambda ratio: abs(float(ratio) * 2.5 - 1) < 1e-2, "divide"))  # ratio times beta is gamma
-    print("3:", told(simpo_sft, as_asked, "the chosen response's mean, with a minus sign"))
-
-
-check_exercises()
-
-# %%
-def my_simpo(policy, reference):
-    """One number a pair, from .chosen.mean and .rejected.mean of the policy."""
-    return None  # exercise 4
-
-
-library_s = partial(methods.simpo.simpo, beta=exercises.BETA, gamma=exercises.GAMMA)
-print("4:", exercises.of_loss(my_simpo, library_s, exercises.SIMPO))
-
-# %% [markdown]
 # <details><summary>Solution 4</summary>
 #
 # ```python
@@ -690,11 +446,26 @@ print("4:", exercises.of_loss(my_simpo, library_s, exercises.SIMPO))
 # </details>
 
 # %%
-folder = course.record(p.output_dir or "runs/03_simpo", p, histories, comparison, claim_6=conclusion,
-                       kl={label: found["kl"]["k3"] for label, found in measured.items()},
-                       held_out_accuracy={label: found["by_mean"] for label, found in measured.items()},
-                       figures={"lengths": lengths_figure, "book_mistake": mistake_figure, "book_grid": grid_figure})
-print(f"Parameters, histories, responses and figures are in {folder}.")
+from prefnb import exercises
+
+answer_1 = None  # a number
+answer_2 = None  # a number
+simpo_sft = None  # a function
+
+
+def my_simpo(policy, reference):
+    """Exercise 4: one number a pair, from .chosen.mean and .rejected.mean of the policy."""
+    return None
+
+
+def check_exercises():
+    """Hold the answers against the definitions."""
+    lesson.check_exercises(simpo, answer_1, answer_2, simpo_sft)
+
+
+check_exercises()
+library_s = partial(methods.simpo.simpo, beta=exercises.BETA, gamma=exercises.GAMMA)
+print("4:", exercises.of_loss(my_simpo, library_s, exercises.SIMPO))
 
 # %% [markdown]
 # ## What you have seen
@@ -715,17 +486,13 @@ print(f"Parameters, histories, responses and figures are in {folder}.")
 # ### So, do preferences need a reference model?
 
 # %%
-TO_LEARN = {"holds here": "No, not to learn from them: SimPO, which has none, beats SFT",
-            "does not hold here": "Here SimPO, which has none, loses against SFT",
-            "cannot be told": "This run cannot tell: SimPO, which has none, is not to be told from SFT"}
-TO_DO_BETTER = {"holds here": "the reference helps: DPO is ahead of SimPO",
-                "cannot be told": "the two are not to be told apart",
-                "does not hold here": "it does better without: SimPO is ahead of DPO"}
-if judge:
-    rate, lead = comparison.win_rates["SimPO"], comparison.outcomes("DPO") - comparison.outcomes("SimPO")
-    found = evaluate.verdict(evaluate.bootstrap_interval(lead), 0)
-    said = (f"**{TO_LEARN[evaluate.verdict(rate.interval)]}** ({rate}; judge: {judge.name}). **Against DPO at these "
-            f"settings, {TO_DO_BETTER[found]}** (DPO's lead: {evaluate.mean_and_interval(lead)}).")
-else:
-    said = "Without a judge this run cannot tell."
-widgets.say(f"{said} By its own samples SimPO went {further} DPO from SFT. One seed of training: `-p seed 1` is another.")
+lead = comparison.outcomes("DPO") - comparison.outcomes("SimPO") if judge else None
+widgets.say(lesson.answer(comparison.win_rates, lead, judge, measured))
+conclusion = lesson.overall(verdicts) if verdicts else "cannot be told: there is no judge here"
+kl = {label: one["kl"]["k3"] for label, one in measured.items()}
+accuracy = {label: one["by_mean"] for label, one in measured.items()}
+folder = course.record(p.output_dir or "runs/03_simpo", p, histories, comparison,
+                       claim_6=conclusion, kl=kl, held_out_accuracy=accuracy,
+                       figures={"lengths": lengths_figure, "book_mistake": mistake_figure,
+                                "book_grid": grid_figure})
+print(f"Parameters, histories, responses and figures are in {folder}.")
