@@ -582,7 +582,7 @@ house = wrote["demonstrations"]["a house"]
 widgets.say(f"**From {len(dialogs):,} demonstrations, {house:.0%} of them in the style of a house, "
             f"and from {len(pairs):,} pairs, of whose labels {flipped.mean():.0%} are wrong. A "
             "program decides: it knows what is right, grades "
-            f"{len(judge.WEIGHTS)} qualities of an answer, and calls two totals within {gold.tie:g} "
+            f"{len(judge.WEIGHTS)} qualities of an answer, and calls totals within {gold.tie:g} "
             "points a tie.**")
 found = {"prompts": len(prompts), "flipped": float(flipped.mean()), "flaws": said,
          "scores": {way: lesson.means_of(one) for way, one in scores.items()}}

@@ -65,7 +65,7 @@ def test_who_is_liked_is_chosen_less_rejected():
     assert shares["demonstrations"]["a house"] == 0.5
     said = lesson.who_is_liked(shares)
     assert said.index("careful (+50%)") < said.index("hasty (-50%)") and "a house" not in said
-    assert lesson.who_wrote_figure(shares).axes[0].get_title() == "careful: 100% of chosen, 50% of rejected"
+    assert lesson.who_wrote_figure(shares).get_suptitle() == "careful: 100% of chosen, 50% of rejected"
 
 
 def test_hard_things_count_as_taught_only_above_chance():
@@ -85,5 +85,5 @@ def test_one_combination_in_two_wordings_is_one():
 def test_knowledge_in_words_and_picture_name_the_same_kinds():
     """A title that praises what the sentence blames."""
     shares = {"animals": (0.9, 10), "sums": (0.1, 20)}
-    assert lesson.knowledge_figure(shares).axes[0].get_title() == "It completes 90% of animals, 10% of sums"
+    assert lesson.knowledge_figure(shares).get_suptitle() == "it completes 90% of animals, 10% of sums"
     assert "most of animals** (90% right) **and least of sums** (10%)" in lesson.knowledge_in_words(shares)

@@ -12,7 +12,7 @@ NAMES = ("sft", "length_penalty_printed", "length_penalty")
 
 @pytest.fixture(scope="module")
 def notebook():
-    return load("01_sft", *NAMES, "early_stop", "verdict")
+    return load("01_sft", *NAMES, "early_stop")
 
 
 def run(objective, role, seed, **settings):
@@ -66,17 +66,9 @@ def test_early_stopping_stops_where_the_training_loop_does(notebook):
 
 def test_exercises_take_the_printed_solutions_and_answer_everything_else_with_a_sentence(capsys):
     """A solution that the check refuses, a check that passes anything, and a traceback for a string."""
-    notebook = load("01_sft", *NAMES, "told", "check_exercises")
-    for given, words in (((1.5, 2, 1), "right"), ((2, 1.5, 0.5), "not quite"), (("3/2", [], "one"), "a number is asked for"),
+    notebook = load("01_sft", *NAMES, "check_exercises")
+    for given, words in (((1.5, 2, 1), "right"), ((2, 1.5, 0.5), "not yet"), (("3/2", [], "one"), "give a number"),
                          ((None,) * 3, "not answered yet")):
         notebook.check_exercises.__globals__.update(zip(("token_mean", "mean_of_means", "longer_gradient"), given))
         notebook.check_exercises()
         assert capsys.readouterr().out.count(f": {words}") == 3
-
-
-@pytest.mark.parametrize("interval, claim, words", [
-    ((0.55, 0.7), "above", "holds here"), ((0.55, 0.7), "below", "does not hold here"), ((0.45, 0.6), "above", "cannot be told"),
-    ((0.45, 0.6), "near", "no difference seen here"), ((0.1, 0.2), "near", "does not hold here")])
-def test_verdicts_come_from_the_interval(notebook, interval, claim, words):
-    """Guards against a verdict that an interval around one half does not allow."""
-    assert notebook.verdict(interval, claim) == words

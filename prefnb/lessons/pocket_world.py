@@ -123,7 +123,7 @@ def writers_figure(by_writer: Mapping[str, Scores]) -> Figure:
     """Writers in rows, the judge's qualities in columns: each one's mean over the prompts."""
     totals = _totals(by_writer)
     best, worst = max(totals, key=totals.get), min(totals, key=totals.get)
-    figure, axis = plots.subplots(figsize=(7, 3.4))
+    figure, axis = plots.subplots(figsize=(7, 3.6))
     _shades(
         axis,
         np.array([[scores.parts[one].mean() for one in QUALITIES] for scores in by_writer.values()]),
@@ -132,8 +132,7 @@ def writers_figure(by_writer: Mapping[str, Scores]) -> Figure:
     )
     axis.set_xticks(range(len(QUALITIES)), QUALITIES)
     axis.set_yticks(range(len(totals)), [f"{name}  (total {total:.1f})" for name, total in totals.items()])
-    axis.set_title(f"Of ten points: {best} {totals[best]:.1f}, {worst} {totals[worst]:.1f}")
-    return figure
+    return plots.say_title(figure, f"of ten points: {best} {totals[best]:.1f}, {worst} {totals[worst]:.1f}")
 
 
 def habits_seen(by_writer: Mapping[str, Scores]) -> str:
@@ -189,16 +188,17 @@ def flaws_table(shares: Mapping[str, Mapping[str, float]]) -> list[list]:
 
 
 def styles_figure(flawed: Mapping[str, np.ndarray], categories: Sequence[str]) -> Figure:
-    """Kinds of request in rows, flaws in columns, a panel for each of the first three labels, with its flaws an answer over it."""
-    figure, axes = plots.subplots(1, 3, figsize=(8, 3.6), sharey=True, layout="constrained")
+    """Kinds of request in rows, flaws in columns, a panel for each of the first three labels, with their flaws an answer in the title."""
+    figure, axes = plots.subplots(1, 3, figsize=(8, 3.9), sharey=True, layout="constrained")
     for axis, (label, found) in zip(axes, flawed.items()):
         rows = [found[np.array(categories) == category] for category in pocket.CATEGORIES]
         table = np.array([row.mean(0) if len(row) else np.zeros(len(pocket.FLAWS)) for row in rows])
         _shades(axis, table, "Oranges", ".0%", fontsize=8)
         axis.set_xticks(range(len(pocket.FLAWS)), pocket.FLAWS, rotation=25, ha="right", fontsize=8)
-        axis.set_title(f"{label}: {found.sum(1).mean():.1f} flaws", fontsize=9)
+        axis.set_title(label, fontsize=9)
     axes[0].set_yticks(range(len(pocket.CATEGORIES)), [name.replace("_", " ") for name in pocket.CATEGORIES])
-    return figure
+    each = [f"{label} {found.sum(1).mean():.1f}" for label, found in list(flawed.items())[:3]]
+    return plots.say_title(figure, f"flaws an answer: {'; '.join(each)}")
 
 
 def style_in_words(shares: Mapping[str, Mapping[str, float]], first: Scores, warm: Scores) -> str:
@@ -295,7 +295,7 @@ def completed(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> di
 def knowledge_figure(shares: Mapping[str, tuple[float, int]]) -> Figure:
     """A bar for each kind of knowledge."""
     most, least = (choose(shares, key=lambda kind: shares[kind][0]) for choose in (max, min))
-    figure, axis = plots.subplots(figsize=(7, 2.5))
+    figure, axis = plots.subplots(figsize=(7, 2.7))
     axis.barh(
         [f"{kind} ({many})" for kind, (_, many) in shares.items()],
         [share for share, _ in shares.values()],
@@ -304,9 +304,8 @@ def knowledge_figure(shares: Mapping[str, tuple[float, int]]) -> Figure:
     for row, (share, _) in enumerate(shares.values()):
         axis.text(share + 0.01, row, f"{share:.2f}", va="center")
     axis.set(xlim=(0, 1.08), xlabel="share that the model completes rightly (in brackets: how many)")
-    axis.set_title(f"It completes {shares[most][0]:.0%} of {most}, {shares[least][0]:.0%} of {least}")
     axis.invert_yaxis()
-    return figure
+    return plots.say_title(figure, f"it completes {shares[most][0]:.0%} of {most}, {shares[least][0]:.0%} of {least}")
 
 
 def knowledge_in_words(shares: Mapping[str, tuple[float, int]]) -> str:
@@ -368,18 +367,17 @@ def furthest_from_curve(gap: np.ndarray) -> float:
 def pairs_figure(gap: np.ndarray) -> Figure:
     """gap: score of chosen minus score of rejected, (pairs,). Left all of them, right how often the better is chosen."""
     flipped, line = gap < 0, np.linspace(0, abs(gap).max(), 100)
-    figure, (left, right) = plots.subplots(1, 2, figsize=(8, 2.8))
+    figure, (left, right) = plots.subplots(1, 2, figsize=(8, 3.0))
     for part, side, label in ((~flipped, "chosen", "label agrees"), (flipped, "rejected", "label flipped")):
         left.hist(np.clip(gap[part], -6, 6), bins=np.linspace(-6, 6, 49), color=plots.MEANINGS[side], label=label)
     left.set(xlabel="score of chosen minus score of rejected", ylabel="pairs")
-    left.set_title(f"{flipped.mean():.1%} of the labels are flipped")
     right.plot(*zip(*tenths_of(gap)), "o", color=plots.MEANINGS["chosen"], label="tenths of the pairs")
     right.plot(line, bradley_terry(line), color=plots.MEANINGS["reference"], label="Bradley-Terry")
     right.set(xlabel="distance between the two scores", ylabel="better one chosen", ylim=(0.45, 1.02))
-    right.set_title(f"within {furthest_from_curve(gap):.2f} of Bradley-Terry")
     for axis in (left, right):
         axis.legend()
-    return figure
+    off = furthest_from_curve(gap)
+    return plots.say_title(figure, f"{flipped.mean():.1%} of the labels are flipped: within {off:.2f} of Bradley-Terry")
 
 
 def pairs_in_words(gap: np.ndarray) -> str:
@@ -404,15 +402,15 @@ def who_wrote_figure(shares: Mapping[str, Mapping[str, float]]) -> Figure:
     lead = _lead(shares)
     best = max(lead, key=lead.get)
     palette = plots.MEANINGS | {"demonstrations": plots.MEANINGS["reference"]}
-    figure, axis = plots.subplots(figsize=(8, 3.6))
+    figure, axis = plots.subplots(figsize=(8, 3.8))
     for offset, (what, found) in zip((-0.27, 0, 0.27), shares.items()):
         axis.barh(np.arange(len(found)) + offset, list(found.values()), 0.25, color=palette[what], label=what)
     axis.set_yticks(range(len(found)), list(found))
     axis.invert_yaxis()
     axis.set_xlabel("share of all the answers of that kind")
-    axis.set_title(f"{best}: {shares['chosen'][best]:.0%} of chosen, {shares['rejected'][best]:.0%} of rejected")
     axis.legend()
-    return figure
+    told = f"{best}: {shares['chosen'][best]:.0%} of chosen, {shares['rejected'][best]:.0%} of rejected"
+    return plots.say_title(figure, told)
 
 
 def _lead(shares: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
