@@ -310,7 +310,7 @@ lesson.show_edges(group_relative, grpo)
 # loss, or another `schedule` than a constant rate, it is a training of its own.) A **step** is one step of the
 # optimiser throughout; with one update for every batch of samples, as here and below, that is one batch a step.
 # `reward` is that of the samples trained on; `entropy` says how undecided the policy is, per token; `kl_k3` is k3, summed
-# over the tokens of a sample. So few steps, most of them warm-up, show that something moves, and no more.
+# over the tokens of a sample.
 #
 # Then **both forms over `steps` steps**, from the same weights and on the same prompts: "printed" is RLOO ($-A \cdot \log \pi$
 # with leave-one-out advantages, plus the KL), "cited" the loss above, both by the library's own copies of the functions. At the
@@ -336,6 +336,7 @@ cited = partial(grpo, clip=p.clip, kl_weight=p.kl_weight, loss_type=p.loss_type,
 CURVES = ["reward", "kl_k3", "entropy", "length", "grad_norm", "clipped"]
 figure = plots.LiveFigure(lambda history: plots.plot_training(history, CURVES))
 histories = {"cited, live": trained(cited, p.live_steps, live=figure, updates=p.updates)}
+widgets.say(lesson.live_in_words(histories["cited, live"]))
 
 # %%
 made = {"printed": methods.rloo.recipe(**p.shared_with(methods.rloo.Settings)),

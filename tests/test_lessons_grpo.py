@@ -74,7 +74,8 @@ def test_the_clip_s_titles_come_from_the_loss():
     figure, _ = lesson.clip_figure(grpo.grpo, 0.2)
     assert [axis.get_title() for axis in figure.axes] == ["a good sample, A = +1: level above 1.2", "a bad sample, A = -1: level below 0.8"]
     free = lambda policy, *, advantage, old, clip: (-(policy.sample.token[:, 0] - old[:, 0]).exp() * advantage, {})  # noqa: E731
-    assert lesson.clip_figure(free, 0.2)[0].axes[0].get_title().endswith("never level")
+    figure, told = lesson.clip_figure(free, 0.2)
+    assert figure.axes[0].get_title().endswith("never level") and "nowhere level" in told
 
 
 def test_three_prompts_count_alike_under_their_own_deviation(said):
@@ -148,3 +149,23 @@ def test_each_step_of_the_paper_s_table_has_its_verdicts():
     assert row[1].endswith(": holds here") and row[2] == "-0.3; +5.0: the other direction" and row[3] == "-0.5; -0.10: holds here"
     nothing = lesson.step_up(SimpleNamespace(judge=None), "DPO", "GRPO, cited", dict.fromkeys(bleu4, math.nan), perplexity, logp)
     assert nothing[1] == "no judge" and nothing[2] == "-0.3; no references"
+
+
+def test_a_few_live_steps_are_not_judged():
+    """With a KL and without."""
+    told = lesson.live_in_words(history(reward=[7.0, 8.0], clipped=[0.0, 0.02], kl_k3=[0.0, 0.04]))
+    assert told.startswith("**2 steps with a mean reward of 7.50: the KL from SFT has come to 0.04 nats, the clip held 1.0%")
+    assert "KL" not in lesson.live_in_words(history(reward=[7.0], clipped=[0.0]))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_table_beside_the_paper_s_names_the_best(said, known):
+    """Without a judge and references only perplexity is left."""
+    rate = WinRate(10, 0.8, (0.7, 0.9), 0.0, 0.0, 0.0, (0.0, 0.0))
+    compared = SimpleNamespace(judge="gold" if known else None, win_rates={"DPO": rate} if known else {})
+    bleu4 = {"SFT": 40.0, "DPO": 39.0} if known else dict.fromkeys(("SFT", "DPO"), math.nan)
+    lesson.show_table_1(compared, bleu4, {"SFT": 1.8, "DPO": 1.9})
+    assert said[0][1][2] == ("0.5 by definition" if known else "no judge")
+    assert said[1] == ("**Here DPO has the highest win rate, SFT has the highest BLEU-4 and SFT has the lowest perplexity; in the paper "
+                       "they are GRPO, DPO and GRPO.**" if known else
+                       "**Here SFT has the lowest perplexity; in the paper they are GRPO, DPO and GRPO.**")  # fmt: skip

@@ -47,16 +47,20 @@ def clip_figure(grpo: Callable, clip: float) -> tuple[Figure, str]:
     level, in words."""
     line = torch.linspace(0.4, 1.6, 241)
     figure, axes = plots.subplots(1, 2, figsize=(7, 2.5), sharex=True)
+    held = []
     for axis, a, kind, side in zip(axes, (1.0, -1.0), ("good", "bad"), (f"above {1 + clip:g}", f"below {1 - clip:g}")):
         at = from_tokens(sample=line.log()[:, None])
         loss, _ = grpo(at, advantage=torch.full_like(line, a), old=torch.zeros(len(line), 1), clip=clip)
         axis.plot(line, line * a, ":", color=plots.MEANINGS["reference"], label="without the clip")
         axis.plot(line, -loss, color=plots.MEANINGS["policy"], label="with it")
         axis.axvspan(1 - clip, 1 + clip, color="#888888", alpha=0.15)
-        held = "level " + side if (loss + line * a).abs().max() > 1e-4 else "never level"
-        axis.set(xlabel="ratio  $\\pi_\\theta / \\pi_{old}$", title=f"a {kind} sample, A = {a:+g}: {held}")
+        held.append(bool((loss + line * a).abs().max() > 1e-4))
+        title = f"a {kind} sample, A = {a:+g}: {f'level {side}' if held[-1] else 'never level'}"
+        axis.set(xlabel="ratio  $\\pi_\\theta / \\pi_{old}$", title=title)
     axes[0].set_ylabel("gain of the token")
     axes[0].legend(loc="upper left")
+    if not all(held):
+        return figure, "**With this loss there is a curve that is nowhere level: nothing ends the gain.**"
     return figure, (f"**A good token has nothing more to gain beyond a ratio of {1 + clip:g}, a bad one nothing below "
                     f"{1 - clip:g}: there the curve is level, without a gradient.** Its sample has moved by enough *for this "
                     "batch of samples*. The other side is never level: a good token that became less likely by mistake is "
@@ -195,6 +199,14 @@ def show_edges(group_relative: Callable, grpo: Callable) -> None:
 
 
 # ---------------------------------------------------------------- training
+
+
+def live_in_words(history: History) -> str:
+    """What a few live steps show: the reward, how far the KL has come, and what the clip held."""
+    kl = f"the KL from SFT has come to {history['kl_k3'][1][-1]:.2f} nats, " if "kl_k3" in history.names else ""
+    return (f"**{len(history.rows)} steps with a mean reward of {history['reward'][1].mean():.2f}: {kl}the clip held "
+            f"{history['clipped'][1].mean():.1%} of the tokens. Something moves; whether it improves, so few steps cannot "
+            "tell.**")  # fmt: skip
 
 
 def show_two_forms(made: Mapping[str, History], spread: float, updates: int) -> None:
@@ -376,6 +388,11 @@ def show_table_1(comparison: Comparison, bleu4: Mapping[str, float], perplexity:
         rows.append([name, win, comparison.win_rates.get(name, own), four, f"{bleu4[name]:.1f}", perplexed,
                      f"{perplexity[name]:.2f}"])  # fmt: skip
     widgets.show_table(*rows)
+    rates = {name: rate.rate for name, rate in comparison.win_rates.items()}
+    best = [f"{max(rates, key=rates.get)} has the highest win rate"] if rates else []
+    best += [f"{max(bleu4, key=bleu4.get)} has the highest BLEU-4"] if not math.isnan(bleu4["SFT"]) else []
+    best += [f"{min(perplexity, key=perplexity.get)} has the lowest perplexity"]
+    widgets.say(f"**Here {words.listed(best)}; in the paper they are GRPO, DPO and GRPO.**")
 
 
 def step_up(
