@@ -315,8 +315,8 @@ words.show_changes(comparison, main, "DPO")
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### More is not better: a run that goes further
 #
-# Inside, DPO passes over few pairs many times, in large steps; what comes out is that its loss on these pairs can fall a long
-# way while that on other pairs and the quality of its answers tell another story.
+# Inside, DPO passes over few pairs many times, in large steps; what comes out is whether its loss on other pairs and the quality
+# of its answers follow the loss on those few.
 
 # %% [markdown]
 # The loss speaks of pairs; we care about answers. Now a run (ready-made) sees only the first `few` pairs, but

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from torch.nn.functional import logsigmoid
 
 from prefnb import evaluate, methods, parameters, plots
@@ -76,6 +77,8 @@ def plot_loss(gammas: Sequence[float], beta: float, gamma: float, dpo_beta: floa
     right.axhline(dpo_beta / 2, color="#56B4E9", linestyle="--", label=f"DPO, $\\beta$ = {dpo_beta:g}")
     right.set(xlabel="tokens in the response", ylabel="push on each, at $m = 0$", yscale="log",
               title="SimPO's push on a token falls with length")  # fmt: skip
+    right.yaxis.set_major_formatter("{x:g}")
+    right.yaxis.set_minor_formatter(NullFormatter())
     left.legend()
     right.legend()
     return figure
@@ -85,7 +88,7 @@ def pushes_in_words(losses: torch.Tensor, each: Sequence[float], in_all: Sequenc
     """The third pair, in which B is said twice, beside the first: its loss, and the push on a token and on all."""
     pushed = (f"is pushed {in_all[2] / in_all[0]:.2f} times as hard in all, each of its tokens {each[2] / each[0]:.2f} times"
               if in_all[0] else "is pushed, where once it is not pushed at all")  # fmt: skip
-    return f"**Said twice, B costs {float(losses[2] - losses[0]):.3f} more and {pushed}.**"
+    return f"**Said twice, B costs {float((losses[2] - losses[0]).detach()):.3f} more and {pushed}.**"
 
 
 # ---------------------------------------------------------------- the data
