@@ -24,6 +24,7 @@ PAIR = {  # sliders of the pair: low, high, value, step
     "tokens_chosen": (1, 40, 12, 1),
     "tokens_rejected": (1, 40, 12, 1),
 }
+CHIP = "display:inline-block; width:.8em; height:.8em; border:1px solid rgba(128,128,128,.6)"
 GAPS = np.linspace(-15, 15, 61)
 Slider = tuple[float, float, float, float]
 
@@ -59,7 +60,7 @@ def view(losses: Mapping[str, Callable], **values: float) -> str:
     told = f"d(chosen) {pair['d_chosen']:+g}, d(rejected) {pair['d_rejected']:+g}: a gap of {here:+g} nats. "
     told += ", ".join(f"{name} {value:g}" for name, value in given.items())
     cells = "".join(
-        f'<tr><td style="color:{shades[row[0]]}"><b>{html.escape(row[0])}</b></td>'
+        f'<tr><td><span style="{CHIP}; background:{shades[row[0]]}"></span> <b>{html.escape(row[0])}</b></td>'
         + "".join(f'<td style="text-align:right">{value:+.3f}</td>' for value in row[1:]) + "</tr>" for row in rows)  # fmt: skip
     head = "<tr><th></th><th>loss</th><th>gradient by S(chosen)</th><th>by S(rejected)</th></tr>"
     return f"<div {widgets.NO_MATH}>{_svg(curves, shades, here)}<div>{html.escape(told)}</div><table>{head}{cells}</table></div>"
@@ -98,20 +99,24 @@ def _arguments(loss: Callable) -> tuple[str, ...]:
 
 
 def _svg(curves: Mapping[str, tuple[np.ndarray, float]], shades: Mapping[str, str], here: float) -> str:
-    """Curves over `GAPS`, with a dot where the pair is. Grey that reads on light and on dark."""
+    """Curves over `GAPS`, with a dot where the pair is. On paper, as figures are, so that every colour reads on a dark page too."""
     values = np.concatenate([along for along, _ in curves.values()])
     low, high = float(min(0.0, values.min())), float(max(values.max(), 1e-9))
     x = lambda gap: MARGIN + (gap - GAPS[0]) / (GAPS[-1] - GAPS[0]) * (WIDTH - MARGIN - 6)  # noqa: E731
     y = lambda value: HEIGHT - 24 - (value - low) / (high - low) * (HEIGHT - 34)  # noqa: E731
-    parts = [f'<line x1="{x(0):.1f}" x2="{x(0):.1f}" y1="8" y2="{HEIGHT - 24}" stroke="#888" stroke-dasharray="2 3"/>']
-    parts += [f'<line x1="{MARGIN}" x2="{WIDTH - 6}" y1="{y(low):.1f}" y2="{y(low):.1f}" stroke="#888"/>']
+    ink, grey = plots.COLOURS["ink"], plots.COLOURS["line"]
+    parts = [f'<rect width="100%" height="100%" rx="3" fill="{plots.COLOURS["paper"]}"/>']
+    parts += [
+        f'<line x1="{x(0):.1f}" x2="{x(0):.1f}" y1="8" y2="{HEIGHT - 24}" stroke="{grey}" stroke-dasharray="2 3"/>'
+    ]
+    parts += [f'<line x1="{MARGIN}" x2="{WIDTH - 6}" y1="{y(low):.1f}" y2="{y(low):.1f}" stroke="{grey}"/>']
     for label, (along, at) in curves.items():
         points = " ".join(f"{x(gap):.1f},{y(value):.1f}" for gap, value in zip(GAPS, along))
         parts.append(f'<polyline points="{points}" fill="none" stroke="{shades[label]}" stroke-width="2"/>')
         parts.append(
             f'<circle cx="{x(np.clip(here, GAPS[0], GAPS[-1])):.1f}" cy="{y(np.clip(at, low, high)):.1f}" r="5" fill="{shades[label]}"/>'
         )
-    text = 'font-size="11" fill="#888"'
+    text = f'font-size="11" fill="{ink}"'
     parts += [
         f'<text x="{MARGIN - 4}" y="{y(value) + 4:.1f}" text-anchor="end" {text}>{value:.2g}</text>'
         for value in (low, high)

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from transformers import PreTrainedTokenizerBase
 
-from prefnb import course, data, evaluate, own_data, plots, widgets
+from prefnb import course, data, evaluate, findings, own_data, plots, widgets
 from prefnb.batches import Examples
 from prefnb.course import Comparison
 from prefnb.course.settings import Judging
@@ -26,7 +26,8 @@ from prefnb.training import History
 
 PAIRS = KL_PROMPTS = 128
 OWN_PAIRS = 1000  # of one's own data as many as there are, up to this: there is no other judge
-BEFORE, AFTER = plots.MEANINGS["reference"], plots.MEANINGS["policy"]
+BEFORE, AFTER = plots.COLOURS["reference"], plots.COLOURS["policy"]
+WIDTH = 30  # characters of a panel's title
 
 
 @dataclass(frozen=True)
@@ -109,47 +110,93 @@ def show_strips(
     display(widgets.HTML(f"<div {widgets.NO_MATH}>{html.escape(asked)}</div>" + widgets.strips_html(strips)))
 
 
-def plot(label: str, history: History, found: Moved, comparison: Comparison) -> Figure:
-    """Loss or reward, margin, both log-probs, KL; scores and lengths before and after, flaws, win rates."""
-    figure, axes = plots.subplots(2, 4, figsize=(9.6, 4.6))
+def plot(label: str, history: History, found: Moved, comparison: Comparison, title: str | None = None) -> Figure:
+    """Loss or reward, margin, both log-probs, KL; scores and lengths before and after, flaws, win rates. A panel's title is
+    what it shows, its axis says of what."""
+    figure, axes = plots.subplots(2, 4, figsize=(9.6, 5.2))
     goal = "reward" if "reward" in history.names else "loss"
     _curve(axes[0, 0], history, goal)
-    _heap(axes[0, 1], {"margin": found.margins}, {"margin": AFTER})
-    axes[0, 1].set(title=f"{found.accuracy:.0%} of pairs right", xlabel="$d(y_w) - d(y_l)$, nats")
-    shades = {side: plots.MEANINGS[side] for side in ("chosen", "rejected")}
-    _heap(axes[0, 2], {"chosen": found.chosen, "rejected": found.rejected}, shades)
-    axes[0, 2].set(title="change of log-prob", xlabel="$d(y)$, nats")
-    axes[0, 2].legend()
+    _say(axes[0, 0], _course(history, goal))
+    _heap(axes[0, 1], {"margin": found.margins}, {"margin": AFTER}, "$d(y_w) - d(y_l)$, nats")
+    _say(axes[0, 1], f"{found.accuracy:.0%} of pairs right")
+    shades = {side: plots.COLOURS[side] for side in ("chosen", "rejected")}
+    _heap(axes[0, 2], {"chosen": found.chosen, "rejected": found.rejected}, shades, "$d(y)$, nats")
+    _say(axes[0, 2], findings.of_changes({"chosen": findings.of_differences(found.chosen),
+                                          "rejected": findings.of_differences(found.rejected)}))  # fmt: skip
+    axes[0, 2].legend(handlelength=1)
+    axes[0, 2].set_ylim(top=1.35 * axes[0, 2].get_ylim()[1])  # room for the legend
     _kl(axes[0, 3], history, found.kl)
     names = {comparison.baseline: BEFORE, label: AFTER}
     if comparison.judge:
-        _heap(axes[1, 0], {name: comparison.scores[name].total.ravel() for name in names}, names)
-        axes[1, 0].set(title=f"{comparison.judge.name} score")
+        scores = {name: comparison.scores[name].total for name in names}
+        _heap(axes[1, 0], {name: one.ravel() for name, one in scores.items()}, names, f"{comparison.judge.name} score")
+        _say(
+            axes[1, 0],
+            _moved(
+                scores[label].mean(1) - scores[comparison.baseline].mean(1), "score", "up by {:.2f}", "down by {:.2f}"
+            ),
+        )
         _rates(axes[1, 3], label, comparison)
     else:
         axes[1, 0].set_axis_off()
         axes[1, 3].set_axis_off()
-    _heap(axes[1, 1], {name: comparison.lengths(name).ravel() for name in names}, names)
-    axes[1, 1].set(title="length, tokens")
+    lengths = {name: comparison.lengths(name) for name in names}
+    _heap(axes[1, 1], {name: one.ravel() for name, one in lengths.items()}, names, "tokens an answer")
+    before, after = (one.mean(1) for one in lengths.values())
+    _say(axes[1, 1], _moved(after - before, "length", "{:.0f} tokens longer", "{:.0f} tokens shorter"))
     figure.legend(*axes[1, 1].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     _flaws(axes[1, 2], comparison, names)
-    return figure
+    return plots.say_title(figure, title if title is not None else headline(label, found, comparison))
+
+
+def headline(label: str, found: Moved, comparison: Comparison) -> str:
+    """ "DPO wins .61 of comparisons with SFT, from which it is 1.2 nats away" """
+    if not comparison.judge:
+        return f"{label} is {found.kl['k3']:.1f} nats from {comparison.baseline} and has {found.accuracy:.0%} of held-out pairs right"
+    return f"{findings.of_rate(label, comparison.win_rates[label], comparison.baseline)}; it is {found.kl['k3']:.1f} nats away"
+
+
+def _say(axis: Axes, said: str) -> None:
+    """A panel's title, in lines that fit."""
+    axis.set_title(findings.wrapped(said, WIDTH), fontsize=8.8)
+
+
+def _moved(differences: np.ndarray, what: str, up: str, down: str) -> str:
+    """What became of a mean over prompts, as its interval allows."""
+    mean, sign = findings.of_differences(differences)
+    return (
+        f"{what}: {up.format(mean) if sign > 0 else down.format(-mean) if sign < 0 else 'cannot be told from before'}"
+    )
+
+
+def _course(history: History, name: str) -> str:
+    """From where to where a curve goes."""
+    if plots.held_out(history, name):
+        values = history[f"{plots.HELD_OUT}{name}"][1]
+        return f"held-out {name} {values[0]:.2f} to {values[-1]:.2f}"
+    first, last, clear = findings.ends_of(history[name][1])
+    return f"{name} {first:.2f} to {last:.2f}" + ("" if clear else " (may be noise)")
 
 
 def _curve(axis: Axes, history: History, name: str) -> None:
-    """One curve of training as a mean with a band, over a sixteenth of the steps each: noise of batches is no news."""
-    steps, values = history[name]
-    parts = [part for part in np.array_split(np.arange(len(values)), min(16, len(values))) if len(part)]
-    middle = np.array([np.nanmean(values[part]) for part in parts])
-    spread = np.array([np.nanstd(values[part]) for part in parts])
-    at = np.array([steps[part].mean() for part in parts])
-    axis.fill_between(at, middle - spread, middle + spread, color=AFTER, alpha=0.2, linewidth=0)
-    axis.plot(at, middle, color=AFTER)
-    axis.set(title=f"{name}, training", xlabel="step")
+    """One curve of training. Held-out pairs, if they were watched; else a mean with a band, over a sixteenth of the steps each:
+    noise of batches is no news."""
+    if plots.held_out(history, name):
+        plots.draw_curve(axis, history, name, AFTER)
+    else:
+        steps, values = history[name]
+        parts = [part for part in np.array_split(np.arange(len(values)), min(16, len(values))) if len(part)]
+        middle = np.array([np.nanmean(values[part]) for part in parts])
+        spread = np.array([np.nanstd(values[part]) for part in parts])
+        at = np.array([steps[part].mean() for part in parts])
+        axis.fill_between(at, middle - spread, middle + spread, color=AFTER, alpha=0.2, linewidth=0)
+        axis.plot(at, middle, color=AFTER)
+    plots.calm(axis, name)
+    axis.set(xlabel=f"step ({name})")
 
 
-def _heap(axis: Axes, series: dict[str, np.ndarray], shades: dict[str, str]) -> None:
-    """Histograms over each other; lines are means."""
+def _heap(axis: Axes, series: dict[str, np.ndarray], shades: dict[str, str], of: str) -> None:
+    """Histograms over each other; lines are means. of: what the axis shows."""
     everything = np.concatenate([np.asarray(values, dtype=float) for values in series.values()])
     low, high = np.percentile(everything, [0.5, 99.5])
     edges = np.linspace(low, high, 25) if high > low else np.linspace(low - 0.5, high + 0.5, 25)
@@ -157,7 +204,8 @@ def _heap(axis: Axes, series: dict[str, np.ndarray], shades: dict[str, str]) -> 
         axis.hist(np.clip(values, edges[0], edges[-1]), edges, color=shades[name], alpha=0.55, label=name)
         axis.axvline(np.mean(values), color=shades[name], linewidth=1.4)
     if low < 0 < high:
-        axis.axvline(0, color="#333333", linewidth=0.8, linestyle=":")
+        axis.axvline(0, color=plots.COLOURS["ink"], linewidth=0.8, linestyle=":")
+    axis.set(xlabel=of)
     axis.set_yticks([])
     axis.xaxis.set_major_locator(MaxNLocator(4))
     axis.grid(visible=False)
@@ -171,19 +219,25 @@ def _kl(axis: Axes, history: History, kl: dict) -> None:
     axis.plot([0], [0], "o", color=BEFORE)
     axis.vlines(last, *kl["interval"], color=AFTER, linewidth=2)
     axis.plot([last], [kl["k3"]], "o", color=AFTER)
-    axis.set(title="sampled KL, nats", xlabel="step")
+    plots.calm(axis, "kl_k3")
+    axis.set(xlabel="step (KL in nats)")
+    _say(axis, f"{kl['k3']:.1f} nats from the start" + ("" if findings.sign(kl["interval"]) else " (may be 0)"))
 
 
 def _flaws(axis: Axes, comparison: Comparison, names: dict[str, str]) -> None:
     """Shares of answers with each flaw, before and after; without a judge who knows flaws, nothing."""
-    found = {name: comparison.flaws(name) for name in names}
+    found, label = {name: comparison.flaws(name) for name in names}, list(names)[-1]
     if not found[comparison.baseline]:
         axis.set_axis_off()
         return
     for shift, (name, flaws) in zip((0.2, -0.2), found.items()):
         axis.barh(np.arange(len(flaws)) + shift, [hits.mean() for hits in flaws.values()], 0.38, color=names[name])
     axis.set_yticks(range(len(flaws)), list(flaws))
-    axis.set(title="answers with flaws")
+    most = max(flaws, key=lambda name: abs(found[label][name].mean() - found[comparison.baseline][name].mean()))
+    before, after = (found[name][most] for name in names)
+    clear = findings.of_differences(after.mean(1) - before.mean(1))[1]
+    _say(axis, f"{most} {before.mean():.0%} to {after.mean():.0%}" + ("" if clear else " (may be chance)"))
+    axis.set(xlabel="answers with the flaw")
     axis.grid(visible=False, axis="y")
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
 
@@ -192,12 +246,16 @@ def _rates(axis: Axes, label: str, comparison: Comparison) -> None:
     """The win rate of the policy, and of DPO, if that is another."""
     shown = [name for name in dict.fromkeys((label, "DPO")) if name in comparison.win_rates]
     for place, name in enumerate(shown):
-        rate, shade = comparison.win_rates[name], AFTER if name == label else plots.METHODS["dpo"]
+        rate, shade = comparison.win_rates[name], AFTER if name == label else plots.COLOURS["dpo"]
         axis.vlines(place, *rate.interval, color=shade, linewidth=2)
         axis.plot(place, rate.rate, "o", color=shade)
-    axis.axhline(0.5, color="#888888", linestyle=":")
+    axis.axhline(0.5, color=plots.COLOURS["line"], linestyle=":")
     axis.set_xticks(range(len(shown)), shown)
-    axis.set(title=f"win rate over {comparison.baseline}", ylim=(-0.02, 1.02), xlim=(-0.6, len(shown) - 0.4))
+    word = {"beats": "beats", "loses to": "loses to", "cannot be told from": "not told from"}[
+        comparison.win_rates[label].beats
+    ]
+    _say(axis, f"{word} {comparison.baseline}: wins {findings.rate(comparison.win_rates[label].rate)}")
+    axis.set(xlabel=f"win rate over {comparison.baseline}", ylim=(-0.02, 1.02), xlim=(-0.6, len(shown) - 0.4))
     axis.grid(visible=False, axis="x")
 
 

@@ -13,7 +13,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 from transformers import PreTrainedTokenizerBase
 
-from prefnb import course, plots, widgets
+from prefnb import course, findings, plots, widgets
 from prefnb.batches import Examples
 from prefnb.course.settings import PairTraining
 from prefnb.course.watching import first
@@ -48,6 +48,7 @@ class Retrainer:
     loss_of: Callable[[float], Callable]
     notebook: str
     attempts: list[Attempt] = field(default_factory=list)
+    range: tuple[float, float] | None = None  # of the slider
 
     def attempt(self, value: float) -> Attempt:
         """Train with this value (from the cache if it was tried before), measure, and keep the last `KEPT`."""
@@ -61,10 +62,10 @@ class Retrainer:
 
     def plot(self) -> Figure:
         """The margins of the attempts while they were trained, and their win rates; the last is strong, earlier ones pale."""
-        figure, (left, right) = plots.subplots(1, 2, figsize=(8, 2.6), width_ratios=(3, 2))
+        figure, (left, right) = plots.subplots(1, 2, figsize=(8, 2.9), width_ratios=(3, 2))
         for i, one in enumerate(self.attempts):
             last = i == len(self.attempts) - 1
-            look = dict(color=plots.MEANINGS["policy"] if last else "#999999", alpha=1.0 if last else 0.35 + 0.12 * i)
+            look = dict(color=plots.COLOURS["policy" if last else "line"], alpha=1.0 if last else 0.35 + 0.12 * i)
             steps, margins = one.history["margin"]
             left.plot(steps, margins, label=f"{self.name} {one.value:g}", **look)
             if one.rate is not None:
@@ -72,9 +73,19 @@ class Retrainer:
                 right.plot(one.value, one.rate.rate, "o", **look)
         left.set(title="margin while training", xlabel="step")
         left.legend()
-        right.axhline(0.5, color="#888888", linestyle=":")
+        plots.calm(left, "margin")
+        right.axhline(0.5, color=plots.COLOURS["line"], linestyle=":")
         right.set(title="win rate over SFT", xlabel=self.name, ylim=(-0.02, 1.02))
-        return figure
+        if self.range:
+            right.set_xlim(*self.range)
+        return plots.say_title(figure, self.finding())
+
+    def finding(self) -> str:
+        """What the last attempt shows."""
+        one = self.attempts[-1]
+        if one.rate is None:
+            return f"{self.name} {one.value:g}: margin {findings.number(one.history.last('margin'))} at the end"
+        return findings.of_rate(f"{self.name} {one.value:g}", one.rate, "SFT")
 
     def told(self) -> str:
         """The last attempt in words, with the command that runs the whole notebook so."""
@@ -89,6 +100,7 @@ class Retrainer:
         """Train once at `value` and show it; then the slider."""
         import ipywidgets
 
+        self.range = low - 0.05 * (high - low), high + 0.05 * (high - low)
         self.attempt(value)
         figure = self.plot()
         display(figure)

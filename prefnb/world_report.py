@@ -199,8 +199,8 @@ def picture(base: Answers, sft: Answers, dpo: Answers, rows: Dataset) -> Picture
         means[label] = [one.gold[categories == name].mean() for name in shown]
     empty = {"markerfacecolor": "none", "markeredgewidth": 1.5}
     looks = {
-        "demonstrations, house": {"marker": "s", "markeredgecolor": "#222222", **empty},
-        "demonstrations, mixed hands": {"marker": "D", "markeredgecolor": "#D55E00", **empty},
+        "demonstrations, house": {"marker": "s", "markeredgecolor": plots.COLOURS["ink"], **empty},
+        "demonstrations, mixed hands": {"marker": "D", "markeredgecolor": plots.COLOURS["rejected"], **empty},
         "base": {"marker": "o", "color": plots.METHODS["base"]},
         "SFT": {"marker": "o", "color": plots.METHODS["sft"]},
         "DPO": {"marker": "o", "color": plots.METHODS["dpo"]},

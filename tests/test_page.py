@@ -63,7 +63,9 @@ def test_it_is_drawn_and_told_whatever_there_is(tokenizer, p, monkeypatch, judge
     shown[0].canvas.draw()
     titles = [axis.get_title(loc="left") or axis.get_title() for axis in shown[0].axes]
     assert "nats in all" in shown[1].data
-    assert titles[0] == ("reward" if "reward" in curves else "loss") + ", training"
+    assert titles[0].startswith("reward 0.1" if "reward" in curves else "loss 0.6")
+    assert titles[1].endswith("of pairs right") and all(titles[i] for i in range(8) if shown[0].axes[i].axison)
+    assert shown[0].get_suptitle().startswith("DPO wins" if judged else "DPO is")
     assert told[1:] == ([] if judged else [True]) + [("SFT", "DPO")] and ("beats SFT" in told[0]) == judged
 
 

@@ -8,14 +8,14 @@ import numpy as np
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from prefnb import models, parameters, widgets
+from prefnb import findings, models, parameters, plots, widgets
 from prefnb.claims import pictures, table
 from prefnb.claims.arms import ZOO
 from prefnb.claims.results import Results
 from prefnb.course import Comparison, answers_of
 from prefnb.evaluate import WinRate
 from prefnb.judges import GoldJudge
-from prefnb.plots import TITLES, colours, subplots
+from prefnb.plots import COLOURS, TITLES, colours, subplots
 from prefnb.training import History
 
 SHOWN = 3  # prompts whose answers are shown
@@ -60,25 +60,41 @@ def seeds_of(results: Results, arm: str) -> str:
     return f"{number} seed{'s' * (number != 1)}"
 
 
-def plot_beside(results: Results, arm: str, history: History, metrics: Sequence[str], label: str) -> Figure:
+def plot_beside(
+    results: Results, arm: str, history: History, metrics: Sequence[str], label: str, title: str | None = None
+) -> Figure:
     """A panel a metric: the live run as a line, and the long runs as a grey band from the lowest to the highest seed."""
     metrics = [name for name in metrics if name in history.names]
-    figure, axes = subplots(1, len(metrics), figsize=(8, 2.6), squeeze=False)
+    figure, axes = subplots(1, len(metrics), figsize=(8, 2.9), squeeze=False)
+    told = []
     for axis, name in zip(axes.flat, metrics):
         steps, values = results.curve(arm, name)
         groups = np.array_split(np.arange(len(steps)), min(PARTS, len(steps)))
         steps = np.array([steps[group].mean() for group in groups])
         values = np.stack([values[:, group].mean(1) for group in groups], 1)
-        axis.fill_between(steps, values.min(0), values.max(0), color="#BBBBBB", alpha=0.6, linewidth=0)
-        axis.plot(steps, values.mean(0), color="#777777", linewidth=1, label=f"long run, {seeds_of(results, arm)}")
+        axis.fill_between(steps, values.min(0), values.max(0), color=COLOURS["pale"], alpha=0.6, linewidth=0)
+        axis.plot(
+            steps, values.mean(0), color=COLOURS["line"], linewidth=1, label=f"long run, {seeds_of(results, arm)}"
+        )
         where, seen = history[name]
         parts = np.array_split(np.arange(len(seen)), min(PARTS, len(seen)))
         shown = [(where[part].mean(), np.nanmean(seen[part])) for part in parts]
         axis.plot(*zip(*shown), color=colours([label])[label], label=f"{label}, this run")
         axis.set_title(TITLES.get(name, name), fontsize=8.5)
         axis.set_xlabel("step")
-    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
-    return figure
+        plots.calm(axis, name)
+        end, low, high = shown[-1][1], values[:, -1].min(), values[:, -1].max()
+        told.append(f"{findings.name_of(name)} {findings.value_of(name, end)}, long runs {span(name, low, high)}")
+    for group in plots.ALIKE:
+        plots.alike([axis for axis, name in zip(axes.flat, metrics) if name in group])
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    return plots.say_title(figure, title if title is not None else f"at the end: {'; '.join(told[:2])}")
+
+
+def span(name: str, low: float, high: float) -> str:
+    """ "0.48 to 0.53", of the seeds of the long runs; one number if they agree in it."""
+    ends = [findings.value_of(name, value) for value in (low, high)]
+    return " to ".join(dict.fromkeys(ends))
 
 
 def verdict(results: Results, arm: str, label: str, live: WinRate | None) -> str:
