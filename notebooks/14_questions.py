@@ -48,7 +48,8 @@ output_dir: str = "runs/14_questions"  # where the results go: a folder
 # %%
 from prefnb import course, methods, parameters
 
-p = parameters.check(globals(), methods.dpo.Settings, course.Judging, faster=parameters.Number(above=0, high=1000))
+p = parameters.check(globals(), methods.dpo.Settings, course.Judging,
+                     faster=parameters.Number(above=0, high=1000))
 
 # %%
 from functools import partial
@@ -61,6 +62,7 @@ from IPython.display import display
 
 from prefnb import evaluate, plots, widgets
 from prefnb.claims.results import Results
+from prefnb.lessons import questions as lesson
 from prefnb.logprobs import DatasetLogprobs, from_tokens
 from prefnb.methods.dpo import dpo
 from prefnb.methods.grpo import group_relative, grpo
@@ -77,7 +79,7 @@ plt.style.use("prefnb.book")
 # and others, 2024, study it.)
 
 # %%
-features = torch.tensor([[1.0, 0.1], [1.0, -0.1], [0.0, 1.0], [0.0, -0.5], [-1.0, 0.0]])
+features = torch.tensor([[1, 0.1], [1, -0.1], [0, 1], [0, -0.5], [-1, 0]])
 start = torch.tensor([0.35, 0.35, 0.10, 0.10, 0.10]).log()
 weights, paths = torch.zeros(2, requires_grad=True), []
 for _ in range(60):
@@ -85,17 +87,11 @@ for _ in range(60):
     paths.append(logp.detach().exp())
     loss, _ = dpo(from_tokens(chosen=logp[None, :1], rejected=logp[None, 1:2]),
                   from_tokens(chosen=start[None, :1], rejected=start[None, 1:2]), beta=0.5)
-    weights = (weights - 2.0 * torch.autograd.grad(loss.sum(), weights)[0]).detach().requires_grad_()
+    slope, = torch.autograd.grad(loss.sum(), weights)
+    weights = (weights - 2.0 * slope).detach().requires_grad_()
 paths = torch.stack(paths)
-figure, axis = plots.subplots(figsize=(8, 2.6))
-for i, (name, shade) in enumerate(zip(("chosen", "rejected", "C", "D", "E"), ("#0072B2", "#D55E00", "#009E73", "#BBBBBB", "#DDDDDD"))):
-    axis.plot(paths[:, i], color=shade, label=name)
-axis.set(xlabel="step of DPO on one pair", title="probability of each of five responses")
-figure.legend(loc="outside right")
-display(figure)
-widgets.say(f"**The chosen response falls from {paths[0, 0]:.2f} to {paths[-1, 0]:.2f}, the rejected one to {paths[-1, 1]:.2f}, and "
-            f"C, of which the pair says nothing, rises from {paths[0, 2]:.2f} to {paths[-1, 2]:.2f}.** The margin grew all the "
-            "while. Whoever carries most of what tells the two apart gets what both lose.")
+display(lesson.plot_shares(paths, ["chosen", "rejected", "C", "D", "E"]))
+widgets.say(lesson.of_shares(paths))
 
 # %% [markdown]
 # Now a real policy: DPO on few pairs, several times, with large steps. Its log-probabilities of four kinds of response, on
@@ -104,7 +100,8 @@ widgets.say(f"**The chosen response falls from {paths[0, 0]:.2f} to {paths[-1, 0
 # %%
 sft, tokenizer = methods.sft.starting_policy(p)
 examples = course.pair_examples(p, tokenizer)
-far, history = course.fit(sft, examples, partial(dpo, beta=p.beta), p, learning_rate=min(1.0, p.faster * p.learning_rate))
+too_fast = min(1.0, p.faster * p.learning_rate)
+far, history = course.fit(sft, examples, partial(dpo, beta=p.beta), p, learning_rate=too_fast)
 held = course.pair_examples(p, tokenizer, "test", limit=p.test_prompts)
 for name, policy in (("SFT's favourite", sft), ("its own favourite", far)):
     held = held.plus(name, course.greedy_ids(policy, tokenizer, held, p.max_response_tokens))
@@ -112,10 +109,7 @@ before, after = (vars(DatasetLogprobs.compute(policy, held).all()) for policy in
 moved = {name: (after[name].sum - before[name].sum).numpy() for name in held.names}
 widgets.show_table(["response", "change of its log-prob, nats"],
                    *[[name, evaluate.mean_and_interval(values)] for name, values in moved.items()])
-up = [name for name, values in moved.items() if evaluate.change(values) == "rose"]
-widgets.say(f"**After {len(history.rows)} steps the chosen responses {evaluate.change(moved['chosen'])} and the rejected ones "
-            f"{evaluate.change(moved['rejected'])}; what rose: {', '.join(up) or 'none of the four'}.** Probability is never "
-            "lost. It went to what the policy now says itself.")
+widgets.say(lesson.of_falling(moved, len(history.rows)))
 
 # %% [markdown]
 # ## 2. What does repetition look like after DPO?
@@ -130,16 +124,16 @@ def repeated(text):
     return 1 - len(set(neighbours)) / len(neighbours) if neighbours else 0.0
 
 
-prompts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in held.prompt_ids]
 said = {name: [tokenizer.decode(ids, skip_special_tokens=True) for ids in held.responses[key]]
         for name, key in (("SFT", "SFT's favourite"), ("DPO, too far", "its own favourite"))}
 shares = {name: np.array([repeated(text) for text in texts]) for name, texts in said.items()}
-worst = int((shares["DPO, too far"] - shares["SFT"]).argmax())
-widgets.show_table(["policy", "repeated", "its greedy answer to prompt " + str(worst)],
-                   *[[name, evaluate.mean_and_interval(shares[name]), widgets.escaped(texts[worst])] for name, texts in said.items()])
 more = shares["DPO, too far"] - shares["SFT"]
-widgets.say(f"**Repetition {evaluate.change(more)}: {evaluate.mean_and_interval(more)}.** The loss cannot see it: "
-            f"it ended at {history.last('loss'):.3f}, far below ln 2. Reading answers can.")
+worst = int(more.argmax())
+widgets.show_table(["policy", "repeated", f"its greedy answer to prompt {worst}"],
+                   *[[name, evaluate.mean_and_interval(shares[name]), widgets.escaped(texts[worst])]
+                     for name, texts in said.items()])
+widgets.say(f"**Repetition {evaluate.change(more)}: {evaluate.mean_and_interval(more)}.** "
+            f"The loss cannot see it: it ended at {history.last('loss'):.3f}, far below ln 2.")
 
 # %% [markdown]
 # ## 3. Which way does beta work?
@@ -148,17 +142,13 @@ widgets.say(f"**Repetition {evaluate.change(more)}: {evaluate.mean_and_interval(
 # the best policy at that price is known: $\pi^* \propto \pi_\text{ref}\, e^{r/\beta}$. Five answers, with rewards 0 to 4:
 
 # %%
-reference, rewards = torch.tensor([0.30, 0.30, 0.20, 0.15, 0.05]), torch.arange(5.0)
+reference = torch.tensor([0.30, 0.30, 0.20, 0.15, 0.05])
+rewards = torch.arange(5.0)
 best = {value: (reference.log() + rewards / value).softmax(0) for value in (0.5, 2.0, 10.0)}
 kls = {value: float((policy * (policy / reference).log()).sum()) for value, policy in best.items()}
-figure, axes = plots.subplots(1, 4, figsize=(8, 2.2), sharey=True)
-for axis, (title, policy, shade) in zip(axes, [("reference", reference, "#888888")] + [
-        (f"beta {value:g}: KL {kls[value]:.2f}", policy, "#009E73") for value, policy in best.items()]):
-    axis.bar(range(5), policy, color=shade)
-    axis.set(title=title, xlabel="reward of the answer")
-display(figure)
-widgets.say(f"**From beta 0.5 to 10 the KL falls from {kls[0.5]:.2f} to {kls[10.0]:.2f} nats: a higher beta keeps the policy closer "
-            "to the reference.**")
+display(lesson.plot_policies(reference, best, kls))
+widgets.say(f"**From beta 0.5 to 10 the KL falls from {kls[0.5]:.2f} to {kls[10.0]:.2f} nats: "
+            "a higher beta keeps the policy closer to the reference.**")
 
 # %% [markdown]
 # ## 4. Why is a GRPO loss 0 at the first step, and learns nevertheless?
@@ -176,21 +166,17 @@ old = logits.detach().log_softmax(0)[answers][:, None]
 
 def group_loss(at):
     """GRPO's loss of the four answers, without a clip, under the policy with these logits."""
-    return grpo(from_tokens(sample=at.log_softmax(0)[answers][:, None]), advantage=advantage, old=old, clip=0.99)[0].mean()
+    now = from_tokens(sample=at.log_softmax(0)[answers][:, None])
+    return grpo(now, advantage=advantage, old=old, clip=0.99)[0].mean()
 
 
 at_start = group_loss(logits)
 slope, = torch.autograd.grad(at_start, logits)
-sizes = torch.linspace(-1, 1, 81)
+at_start, sizes = float(at_start.detach()), torch.linspace(-1, 1, 81)
 along = [float(group_loss(logits.detach() - size * slope)) for size in sizes]
-figure, axis = plots.subplots(figsize=(8, 2.4))
-axis.plot(sizes, along, color="#56B4E9")
-axis.plot(0, float(at_start.detach()), "o", color="black", label="the first step")
-axis.set(xlabel="size of the step against the gradient", ylabel="loss")
-axis.legend()
-display(figure)
-widgets.say(f"**The loss is {abs(float(at_start.detach())):.4f} and its gradient has norm {slope.norm():.2f}.** A step lowers it below 0, and the next "
-            "batch of samples begins at 0 again. So watch the reward; the loss has nothing to tell.")
+display(lesson.plot_along(sizes, along, at_start))
+widgets.say(f"**The loss is {abs(at_start):.4f} and its gradient has norm {slope.norm():.2f}.** A "
+            "step lowers it below 0, and the next batch begins at 0 again. So watch the reward.")
 
 # %% [markdown]
 # ## 5. Which estimator of the KL, and may one differentiate it?
@@ -201,35 +187,26 @@ widgets.say(f"**The loss is {abs(float(at_start.detach())):.4f} and its gradient
 
 # %%
 tokens = torch.tensor([1.2, 0.6, 0.0, -1.0], requires_grad=True)
-near = torch.tensor([0.25, 0.35, 0.25, 0.15])
-ratio = lambda: near / tokens.softmax(0)
-kinds = {"k1": lambda r: -r.log(), "k2": lambda r: r.log() ** 2 / 2, "k3": lambda r: r - 1 - r.log()}
-policy = tokens.softmax(0).detach()
-exact = (tokens.softmax(0) * -ratio().log()).sum()
-rows, slopes = [], {"KL(policy || ref), exact": torch.autograd.grad(exact, tokens)[0]}
-for name, kind in kinds.items():
-    values = kind(ratio().detach())
+near, policy = torch.tensor([0.25, 0.35, 0.25, 0.15]), tokens.softmax(0).detach()
+estimators = {"k1": lambda r: -r.log(), "k2": lambda r: r.log() ** 2 / 2,
+              "k3": lambda r: r - 1 - r.log()}
+exact = (policy * (policy / near).log()).sum()
+rows = []
+for name, estimator in estimators.items():
+    values = estimator(near / policy)
     mean = (policy * values).sum()
     rows.append([name, f"{mean:.4f}", f"{(policy * (values - mean) ** 2).sum().sqrt():.3f}"])
-    slopes[f"{name}, differentiated"] = torch.autograd.grad((policy * kind(ratio())).sum(), tokens)[0]
-slopes["KL(ref || policy), exact"] = torch.autograd.grad((near * (near / tokens.softmax(0)).log()).sum(), tokens)[0]
-widgets.show_table(["estimator", f"mean (the KL is {exact:.4f})", "standard deviation of one draw"], *rows)
+widgets.show_table(["estimator", f"mean (the KL is {exact:.4f})", "deviation of one draw"], *rows)
 
 # %%
-figure, axis = plots.subplots(figsize=(8, 2.8))
-for shift, (name, slope) in enumerate(slopes.items()):
-    axis.bar(np.arange(4) + 0.16 * (shift - 2), slope, 0.15, label=name)
-axis.axhline(0, color="#333333", linewidth=0.8)
-axis.set_xticks(range(4), [f"token {i}" for i in range(4)])
-axis.set(ylabel="mean gradient of its logit")
-figure.legend(loc="outside upper left", ncols=3)
-display(figure)
-off = {name: float((slope - slopes["KL(policy || ref), exact"]).norm()) for name, slope in slopes.items()}
-widgets.say(f"**As a number k3 is best: its mean is right, and one draw varies less than k1's. As a loss it is another one: its mean "
-            f"gradient is that of KL(ref || policy)** (they differ by "
-            f"{float((slopes['k3, differentiated'] - slopes['KL(ref || policy), exact']).norm()):.0e}), and is {off['k3, differentiated']:.3f} "
-            f"from the KL's own. k1 differentiated is {float(slopes['k1, differentiated'].norm()):.0e}: nothing at all. k2's is right, to "
-            f"{off['k2, differentiated']:.0e}. This course takes its number from k3 and its gradient from the score function.")
+slope_of = lambda value: torch.autograd.grad(value, tokens)[0]
+now = lambda: tokens.softmax(0)
+slopes = {"KL(policy || ref), exact": slope_of((now() * (now() / near).log()).sum())}
+for name, estimator in estimators.items():
+    slopes[f"{name}, differentiated"] = slope_of((policy * estimator(near / now())).sum())
+slopes["KL(ref || policy), exact"] = slope_of((near * (near / now()).log()).sum())
+display(lesson.plot_slopes(slopes))
+widgets.say(lesson.of_slopes(slopes))
 
 # %% [markdown]
 # ## 6. What does a sample's length do to its weight?
@@ -239,16 +216,13 @@ widgets.say(f"**As a number k3 is best: its mean is right, and one draw varies l
 
 # %%
 lengths = torch.tensor([5.0, 50.0])
-pushes = {"sequence": 1 / lengths / 2, "token": torch.ones(2) / lengths.sum(), "constant": torch.ones(2) / 50 / 2}
-figure, axes = plots.subplots(1, 3, figsize=(8, 2.2), sharey=True)
-for axis, (name, push) in zip(axes, pushes.items()):
-    axis.bar(["5 tokens", "50 tokens"], push, color=["#56B4E9", "#0072B2"])
-    axis.set(title=name)
-axes[0].set_ylabel("push on one token")
-display(figure)
-widgets.say(f"**By sequence a token of the short answer is pushed {pushes['sequence'][0] / pushes['sequence'][1]:.0f} times as hard as one of "
-            "the long.** Good answers get shorter, and bad ones, whose tokens are hardly pushed down if there are many, longer. "
-            "By token or by a constant all tokens count alike.")
+pushes = {"sequence": 1 / lengths / 2, "token": torch.ones(2) / lengths.sum(),
+          "constant": torch.ones(2) / 50 / 2}
+display(lesson.plot_pushes(pushes, lengths))
+short, long = pushes["sequence"]
+widgets.say(f"**By sequence a token of the short answer is pushed {short / long:.0f} times as hard as one "
+            "of the long.** Good answers get shorter, and bad ones, whose tokens are hardly pushed "
+            "down if there are many, longer. By token or by a constant all tokens count alike.")
 
 # %% [markdown]
 # ## 7. How far do two seeds of one method differ?
@@ -258,20 +232,13 @@ widgets.say(f"**By sequence a token of the short answer is pushed {pushes['seque
 
 # %%
 runs = Results()
-shown = [arm for arm in ("dpo", "simpo", "contrastive", "rs_dpo_10", "kto", "rloo", "grpo") if arm in runs]
-figure, axis = plots.subplots(figsize=(8, 0.4 * len(shown) + 1))
-for place, arm in enumerate(shown):
-    for shift, won in zip(np.linspace(0.25, -0.25, len(runs.seeds(arm, "sft"))), runs.outcomes(arm)):
-        axis.plot(evaluate.bootstrap_interval(won), [place + shift] * 2, color="#BBBBBB")
-        axis.plot(won.mean(), place + shift, "o", color=plots.METHODS.get(arm.removesuffix("_10"), "#333333"))
-axis.set_yticks(range(len(shown)), shown)
-axis.set(xlabel="win rate over SFT, one seed a dot")
-spread = {arm: float(np.ptp(runs.outcomes(arm).mean(1))) for arm in shown if len(runs.seeds(arm)) > 1}
+seven = ("dpo", "simpo", "contrastive", "rs_dpo_10", "kto", "rloo", "grpo")
+figure, spread = lesson.plot_seeds(runs, [arm for arm in seven if arm in runs])
 if spread:
     display(figure)
     widest = max(spread, key=spread.get)
-    widgets.say(f"**Seeds of one method lie up to {spread[widest]:.3f} apart ({widest}).** A lead smaller than that, seen with one seed each, "
-                "is no lead.")
+    widgets.say(f"**Seeds of one method lie up to {spread[widest]:.3f} apart ({widest}).** A lead "
+                "smaller than that, seen with one seed each, is no lead.")
 else:
     print("There are no long runs with several seeds yet: `make claims` makes them.")
 
@@ -284,18 +251,16 @@ else:
 
 # %%
 words, weights_of, tokens_of = 151_936, 494e6, 16 * 2 * 512
-sizes = {"weights (bfloat16)": 2 * weights_of, "gradients": 2 * weights_of, "Adam's two moments (float32)": 8 * weights_of,
-         "logits (float32)": 4 * words * tokens_of, "their log-softmax": 4 * words * tokens_of,
-         "logits, a chunk of 220 positions at a time": 4 * words * 220}
-figure, axis = plots.subplots(figsize=(8, 2.4))
-axis.barh(list(sizes)[::-1], [size / 1e9 for size in sizes.values()][::-1], color="#56B4E9")
-axis.set(xlabel="gigabytes")
-axis.grid(visible=False, axis="y")
-display(figure)
-times = sizes["logits (float32)"] / sizes["weights (bfloat16)"]
-widgets.say(f"**The logits of one batch take {sizes['logits (float32)'] / 1e9:.1f} GB, {times:.0f} times the weights.** Only response tokens need "
-            "them, and of each only one log-probability: this course computes them a chunk of positions at a time, throws them "
-            "away, and computes them again for the gradient.")
+logits, chunk = 4 * words * tokens_of, 220  # bytes; positions that are computed at a time
+sizes = {"weights (bfloat16)": 2 * weights_of, "gradients": 2 * weights_of,
+         "Adam's two moments (float32)": 8 * weights_of, "logits (float32)": logits,
+         "their log-softmax": logits, f"logits, {chunk} positions at a time": 4 * words * chunk}
+display(lesson.plot_memory(sizes))
+times = logits / (2 * weights_of)
+widgets.say(f"**The logits of one batch take {logits / 1e9:.1f} GB, {times:.0f} times the weights.** Only "
+            "response tokens need them, and of each only one log-probability: this course computes "
+            "them a chunk of positions at a time, throws them away, and computes them again for the "
+            "gradient.")
 
 # %% [markdown]
 # ## What you have seen
