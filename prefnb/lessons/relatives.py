@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from prefnb import data, evaluate, methods, plots, widgets
 from prefnb.batches import Examples
 from prefnb.course import Comparison
+from prefnb.lessons import words
 from prefnb.lessons.tables import Measured
 from prefnb.logprobs import from_tokens
 
@@ -53,8 +54,8 @@ def say_turns(losses: Mapping[str, Callable]) -> None:
     found = turns(losses)
     stops = [f"{label} at a margin of {place:.2f}" for label, place in found.items() if place is not None]
     on = [label for label, place in found.items() if place is None]
-    told = f"lowest, beyond which they pull back: {' and '.join(stops) or 'none'}; for {' and '.join(on) or 'none'} a larger margin"
-    widgets.say(f"**Dots mark where a curve is {told} is always cheaper.**")
+    widgets.say(f"**A dot marks where a curve is lowest, and where the loss lets go: {' and '.join(stops) or 'none'}. By "
+                f"{' and '.join(on) or 'none'} a larger margin is always cheaper.**")  # fmt: skip
 
 
 # ---------------------------------------------------------------- data and training
@@ -145,10 +146,15 @@ def show_costs(comparison: Comparison, lost: Mapping, than_dpo: Mapping, shares:
     best = max(lost, key=lambda label: rates[label].rate)
     least, most = (pick(lost, key=lambda label: lost[label].mean()) for pick in (max, min))
     ends = lost["KTO"] - lost["DPO"]
-    saved = "save it some of that" if evaluate.bootstrap_interval(ends)[0] > 0 else "not save it"
+    saved = words.by_sign(
+        evaluate.bootstrap_interval(ends),
+        "saved it some of that",
+        "did not save it",
+        "cannot be told to have saved it any of that",
+    )
     widgets.say(f"**By the {comparison.judge.name} judge {best} has the highest rate before ({rates[best]}). Wrong labels cost "
                 f"{most} most ({evaluate.mean_and_interval(lost[most])}) and {least} least "
-                f"({evaluate.mean_and_interval(lost[least])}). The flat ends of KTO's curve did {saved}: less DPO's, its loss "
+                f"({evaluate.mean_and_interval(lost[least])}). The flat ends of KTO's curve {saved}: less DPO's, its loss "
                 f"is {evaluate.mean_and_interval(ends)}.**")  # fmt: skip
 
 
@@ -199,7 +205,7 @@ def claims(
 
 def against_dpo(than_dpo: Mapping[str, np.ndarray], which: str = "") -> str:
     """ "IPO cannot be told from DPO; KTO is better than DPO (+0.05 [+0.03, +0.07])" """
-    words = {
+    verbs = {
         "holds here": "is better than DPO",
         "does not hold here": "is worse than DPO",
         "cannot be told": "cannot be told from DPO",
@@ -207,6 +213,6 @@ def against_dpo(than_dpo: Mapping[str, np.ndarray], which: str = "") -> str:
     told = []
     for name, differences in than_dpo.items():
         if name.endswith(WRONG) == bool(which):
-            word = words[evaluate.verdict(evaluate.bootstrap_interval(differences), 0.0)]
+            word = verbs[evaluate.verdict(evaluate.bootstrap_interval(differences), 0.0)]
             told.append(f"{name.removesuffix(WRONG)} {word} ({evaluate.mean_and_interval(differences)})")
     return "; ".join(told)

@@ -144,12 +144,13 @@ def say_worst_flaw(comparison: Comparison, flaws: Mapping[str, Mapping[str, np.n
 
 def plot_beside_paper(rates: Mapping[str, WinRate], paper: Mapping[str, float]) -> Figure:
     """Win rates over DPO, with the paper's as crosses where it has them."""
-    figure = plots.plot_win_rates(dict(rates), against="DPO")
+    told = ", ".join(f"{label.removeprefix('RS-DPO, ')}: {rate.rate:.2f}" for label, rate in rates.items())
+    figure = plots.plot_win_rates(dict(rates), against="DPO", title=f"own answers in so many pairs, over DPO: {told}")
     axis = figure.axes[0]
     published = [(paper[label], len(rates) - 1 - place) for place, label in enumerate(rates) if label in paper]
     if published:
         axis.plot(*zip(*published), "kx", label="the paper")
-        figure.legend(*axis.get_legend_handles_labels(), loc="outside upper left")
+        axis.legend(loc="lower right")
     return figure
 
 
