@@ -1,5 +1,6 @@
 # make run    executes the DPPO notebook and prints the win rates it measured
 # make test   unit tests, then every notebook at its defaults
+# make browser-test   notebooks and site in a browser, which it installs if it may; SCREENSHOTS=all: both themes and sizes
 # make lab    opens JupyterLab, with notebook 00
 # make book   executes every notebook in place, with outputs, and refreshes figures/
 # make site   the book as a site, in build/site, without asking any other host
@@ -14,7 +15,7 @@ BIN := .venv/bin
 # A file a process, a thread a process: models this small gain little from a second thread.
 AT_ONCE := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: run test lab book site made rates claims torture edited world-report
+.PHONY: run test browser-test lab book site made rates claims torture edited world-report
 
 run: .venv/installed
 	mkdir -p runs
@@ -22,8 +23,12 @@ run: .venv/installed
 	$(BIN)/python -m prefnb summary runs/04_dppo runs/04_dppo.ipynb
 
 test: .venv/installed
-	$(BIN)/pytest $(AT_ONCE) tests
+	$(BIN)/pytest $(AT_ONCE) --ignore=tests/browser tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest $(AT_ONCE) --nbmake --nbmake-timeout=900 notebooks
+
+browser-test: .venv/browser
+	sh tests/browser/get_chromium.sh
+	OMP_NUM_THREADS=1 $(BIN)/pytest -rs tests/browser
 
 lab: .venv/installed
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/00_pocket_world.ipynb
@@ -55,4 +60,8 @@ world-report: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	touch $@
+
+.venv/browser: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,browser]"
 	touch $@
