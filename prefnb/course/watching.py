@@ -78,7 +78,11 @@ def seen(objective: Callable, now: Any, before: Any, labels: dict) -> dict[str, 
     if {"margin", "accuracy"} <= metrics.keys():
         level = metrics["margin"].abs() <= LEVEL
         metrics = {**metrics, "accuracy": metrics["accuracy"].float().masked_fill(level, 0.5)}
-    changes = {f"d_{side}": getattr(now, side).sum - response.sum for side, response in vars(before).items()} if before else {}
+    changes = (
+        {f"d_{side}": getattr(now, side).sum - response.sum for side, response in vars(before).items()}
+        if before
+        else {}
+    )
     return {"loss": loss, **changes, **metrics}
 
 

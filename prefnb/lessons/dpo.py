@@ -42,17 +42,17 @@ def plot_loss(betas: Sequence[float]) -> Figure:
     """DPO's loss and the size of its gradient against the margin; the push that is left against the gap, a curve a beta."""
     figure, (left, right) = plots.subplots(1, 2)
     margins, gaps = torch.linspace(-5, 5, 200), torch.linspace(0, 40, 200)
-    left.plot(margins, -logsigmoid(margins), color="#56B4E9", label="loss")
-    left.plot(margins, torch.sigmoid(-margins), "--", color="#D55E00", label="size of its gradient")
-    left.plot(0, np.log(2), "o", color="black", label="step 0: ln 2")
+    left.plot(margins, -logsigmoid(margins), color=plots.COLOURS["loss"], label="loss")
+    left.plot(margins, torch.sigmoid(-margins), "--", color=plots.COLOURS["gradient"], label="size of its gradient")
+    left.plot(0, np.log(2), "o", color=plots.COLOURS["ink"], label="step 0: ln 2")
     left.set(xlabel="margin $m$", title="the more wrong a pair, the harder its push")
     left.legend()
     for value, shade in zip(betas, np.linspace(0.35, 1, len(betas))):
         right.plot(
-            gaps, value * torch.sigmoid(-value * gaps), color="#0072B2", alpha=shade, label=f"$\\beta$ = {value:g}"
+            gaps, value * torch.sigmoid(-value * gaps), color=plots.COLOURS["dpo"], alpha=shade, label=f"$\\beta$ = {value:g}"
         )
     weakest = min(betas, key=push_left)
-    right.axvline(AT, color="#888888", linestyle=":", linewidth=1)
+    right.axvline(AT, color=plots.COLOURS["line"], linestyle=":", linewidth=1)
     right.set(xlabel="gap $d(y_w) - d(y_l)$ (nats)", ylabel="push, $\\beta\\,\\sigma(-m)$",
               title=f"at {AT} nats $\\beta$ = {weakest:g} pushes least")  # fmt: skip
     right.legend()
@@ -223,7 +223,7 @@ def plot_overdone(main: str, runs: Mapping[str, Seen], histories: Mapping[str, H
     """Left the loss on training pairs as curves and on held-out ones as dots; right the quality with its interval. runs: of
     SFT, the main run and the further one; histories: of the latter two; what: is the quality."""
     figure, (left, right) = plots.subplots(1, 2, figsize=(8, 2.8), width_ratios=(3, 2))
-    shades = {"SFT": "#555555", main: "#56B4E9", FURTHER: "#D55E00"}
+    shades = {"SFT": plots.COLOURS["sft"], main: plots.COLOURS["dpo"], FURTHER: plots.mixed(plots.COLOURS["dpo"], plots.COLOURS["ink"], 0.6)}
     for label, history in histories.items():
         steps, values = history["loss"]
         left.plot(steps, plots.smooth(values), color=shades[label], label=f"{label}: training pairs")
@@ -279,11 +279,11 @@ def plot_shifts(seen: Mapping[str, Seen]) -> Figure:
     figure, axis = plots.subplots(figsize=(8, 2.5))
     for position, (label, one) in enumerate(reversed(seen.items())):
         shifts = {side: one[f"d_{side}"].numpy() for side in ("chosen", "rejected")}
-        axis.plot([d.mean() for d in shifts.values()], [position] * 2, color="#BBBBBB", zorder=0)
+        axis.plot([d.mean() for d in shifts.values()], [position] * 2, color=plots.COLOURS["pale"], zorder=0)
         for side, d in shifts.items():
             axis.hlines(position, *evaluate.bootstrap_interval(d), color=plots.MEANINGS[side], linewidth=2)
             axis.plot(d.mean(), position, "o", color=plots.MEANINGS[side], label=side if position == 0 else None)
-    axis.axvline(0, color="black", linewidth=1)
+    axis.axvline(0, color=plots.COLOURS["ink"], linewidth=1)
     axis.set_yticks(range(len(seen)), list(reversed(seen)))
     axis.set_xlabel("change of log-prob from the reference, $d(y)$ (nats, mean and 95% interval)")
     told = ", ".join(f"{label} {float(seen[label]['d_chosen'].mean()):+.1f}" for label in ("DPO", "DPO-Positive"))
@@ -368,5 +368,5 @@ def answer(seen: Seen, rate: WinRate | None, judge: Judge | None) -> str:
     return ("**By asking, pair by pair, that the chosen response gain on the rejected one, both measured from the reference.** "
             f"On {len(gap)} pairs that it has not seen, {learnt} ({evaluate.mean_and_interval(gap)} nats); by itself the chosen "
             f"one {evaluate.change(seen['d_chosen'])} and the rejected one {evaluate.change(seen['d_rejected'])}. The policy now "
-            f"has {seen['accuracy'].mean():.0%} of these pairs the right way round.{enough} One seed of training: `-p seed 1` is "
-            "another.")  # fmt: skip
+            f"has {seen['accuracy'].mean():.0%} of these pairs the right way round.{enough} One seed of training, `-p seed 1` is "
+            "another; where the long runs above say otherwise, they have the greater weight.")  # fmt: skip

@@ -72,8 +72,8 @@ def plot_weights(weight_of: Callable) -> Figure:
     for (label, form), colour in zip(FORMS.items(), plots.CYCLE):
         axis.plot(x, weight_of(x, *form), "--" if "0.1" in label else "-", color=colour, label=label)
     acting = dict.fromkeys(form[0] for form in FORMS.values() if weight_of(x[x > 0], *form).abs().max() > 0)
-    axis.axhline(0, color="#888888", linewidth=0.8)
-    axis.axvline(0, color="#888888", linewidth=0.8)
+    axis.axhline(0, color=plots.COLOURS["line"], linewidth=0.8)
+    axis.axvline(0, color=plots.COLOURS["line"], linewidth=0.8)
     title = f"after a right vote, right of zero, only this acts: {words.listed(map(spelled, acting))}"
     axis.set(xlabel="vote $r$   (left: for the rejected response)", ylabel="weight $f(r)$", title=title)
     axis.legend(loc="upper right")

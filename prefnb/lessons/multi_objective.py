@@ -121,7 +121,7 @@ def maps(rules: Mapping[str, Rule], toy: torch.Tensor, names: Sequence[str]) -> 
         axis.contour(scale, scale, rule(plane).reshape(60, 60).T, levels=9, cmap="viridis", linewidths=1)
         best = rule(toy) >= rule(toy).max() - 1e-9
         for name, point, is_best in zip(ANSWERS, toy, best):
-            axis.plot(*point, "o", color="black" if is_best else "#AAAAAA")
+            axis.plot(*point, "o", color=plots.COLOURS["ink" if is_best else "pale"])
             axis.annotate(name, point.tolist(), xytext=(5, 4), textcoords="offset points", fontsize=9)
         liked = [name for name, is_best in zip(ANSWERS, best) if is_best]
         first = "A, B and C are level" if len(liked) == len(toy) else f"{words.listed(liked)} is best"

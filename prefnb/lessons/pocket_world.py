@@ -108,7 +108,7 @@ def _shades(axis: Axes, table: np.ndarray, cmap: str, form: str, **text) -> None
     """A table of shares, 0 to 1, as shaded cells with their numbers."""
     axis.imshow(table, cmap=cmap, vmin=0, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(table):
-        colour = "white" if value > 0.6 else "black"
+        colour = plots.COLOURS["paper" if value > 0.6 else "ink"]
         axis.text(column, row, format(value, form), ha="center", va="center", color=colour, **text)
     axis.grid(False)
     axis.tick_params(length=0)

@@ -97,8 +97,8 @@ def plot_margins(found: Mapping[str, np.ndarray], wanted: float) -> Figure:
     for label, values in found.items():
         axis.hist(np.clip(values, -1, 1.5), np.linspace(-1, 1.5, 51), histtype="step", linewidth=1.5,
                   color=plots.colours(found)[label], label=label)  # fmt: skip
-    axis.axvline(wanted, color="#888888", linestyle=":", label="what IPO wants")
-    axis.axvline(0, color="black", linewidth=0.8)
+    axis.axvline(wanted, color=plots.COLOURS["line"], linestyle=":", label="what IPO wants")
+    axis.axvline(0, color=plots.COLOURS["ink"], linewidth=0.8)
     spread = {label: values.std() for label, values in found.items()}
     title = f"{min(spread, key=spread.get)} spreads its margins least, {max(spread, key=spread.get)} most"
     axis.set(xlabel="margin per token (nats)", ylabel="held-out pairs", title=title)

@@ -55,7 +55,7 @@ def show_toy(toy: SimpleNamespace, losses: torch.Tensor, metrics: Mapping[str, t
     wins = (line.sigmoid(), columns[1], "the chosen one wins with {:.2f}, with {:.2f}")
     loss = (torch.nn.functional.softplus(-line), columns[2], "loss {:.2f} if right, {:.2f} if wrong")
     for axis, (curve, dots, title) in zip(axes, (wins, loss)):
-        axis.plot(line, curve, color="#555555")
+        axis.plot(line, curve, color=plots.COLOURS["ink"])
         axis.plot(columns[0][:2], dots[:2], "o", color=plots.MEANINGS["chosen"], markersize=6)
         axis.set(xlabel="difference  $s(y_w) - s(y_l)$", title=title.format(*dots[:2]))
     display(figure)
@@ -139,7 +139,7 @@ def show_calibration(margins: Mapping[str, np.ndarray], reliability: Callable, e
     rows = [["reward model", "mean confidence", "share right", "calibration error", "if it were calibrated"]]
     for axis, (label, margin), colour in zip(axes, margins.items(), (plots.CYCLE[1], plots.CYCLE[0])):
         sure, right, low, high, _ = reliability(margin, margin > 0).T
-        axis.plot([0.5, 1], [0.5, 1], ":", color="#888888", label="calibrated")
+        axis.plot([0.5, 1], [0.5, 1], ":", color=plots.COLOURS["line"], label="calibrated")
         axis.errorbar(sure, right, [right - low, high - right], fmt="o", color=colour, capsize=3, label="this model")
         title = f"{label}: {confidence(margin).mean():.0%} sure, {(margin > 0).mean():.0%} right"
         axis.set(xlabel="confidence in the favoured answer", title=title, xlim=(0.48, 1.02), ylim=(0, 1.03))
@@ -226,7 +226,12 @@ def plot_clouds(table: Table, found: Mapping[str, np.ndarray], intervals: Mappin
                                   layout="constrained")  # fmt: skip
     for axis, (name, shares) in zip(axes.flat, found.items()):
         axis.plot(
-            within["proxy"][of == name], within["gold"][of == name], ".", color="#555555", markersize=3, alpha=0.4
+            within["proxy"][of == name],
+            within["gold"][of == name],
+            ".",
+            color=plots.COLOURS["ink"],
+            markersize=3,
+            alpha=0.4,
         )
         low, high = intervals[name]
         axis.set_title(f"{name.replace('_', ' ')}\n{shares.mean():.2f} [{low:.2f}, {high:.2f}]", fontsize=8.5)
@@ -317,7 +322,7 @@ class Picks:
                 axis.plot(x, [gain.mean() for gain in gains], "o-", color=colour, label=f"picked by {picker}")
                 low, high = np.transpose([evaluate.bootstrap_interval(gain) for gain in gains])
                 axis.fill_between(x, low, high, color=colour, alpha=0.15)
-            axis.axhline(0, color="#888888", linestyle=":", label="picked at random")
+            axis.axhline(0, color=plots.COLOURS["line"], linestyle=":", label="picked at random")
             most = self.gain("proxy", panel, self.sizes[-1]).mean()
             axis.set_title(f"{title}: {most:+.2f} by the proxy", fontsize=9)
             axis.set(xlabel="N", ylabel="gain over one answer")

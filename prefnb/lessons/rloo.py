@@ -20,7 +20,7 @@ from prefnb.sampling import Sample
 from prefnb.training import History
 
 Advantages = Callable[[torch.Tensor], torch.Tensor]  # rewards (prompts, K) to the same shape
-SHADES = {"plain": "#555555", "batch mean": "#E69F00", "leave-one-out": "#009E73"}
+SHADES = {"plain": plots.COLOURS["line"], "batch mean": plots.CYCLE[1], "leave-one-out": plots.COLOURS["rloo"]}
 
 # ---------------------------------------------------------------- by hand
 
@@ -53,7 +53,7 @@ def ten_samples(
         places, counts = np.unique(values.numpy().round(3), return_counts=True)
         axis.bar(places, counts / counts.sum(), 0.07, color=SHADES[name],
                  label=f"{name}: mean {values.mean():.2f}, variance {values.var():.2f}")  # fmt: skip
-    axis.axvline(exact, color="black", linewidth=1)
+    axis.axvline(exact, color=plots.COLOURS["ink"], linewidth=1)
     axis.set(xlabel="gradient estimated from ten samples (line: exact)", ylabel="share of estimates",
              title=f"the baseline: {plain.var() / ours.var():.1f} times less variance")  # fmt: skip
     axis.legend(loc="upper left")

@@ -43,7 +43,7 @@ def plot_likeliness(data, own, right: Mapping[str, np.ndarray]) -> Figure:
     series = {
         "chosen $y_w$": (data.chosen.mean.numpy(), plots.MEANINGS["chosen"]),
         "rejected, in the data": (data.rejected.mean.numpy(), plots.MEANINGS["rejected"]),
-        "the model's own": (own.rejected.mean.numpy(), "#555555"),
+        "the model's own": (own.rejected.mean.numpy(), plots.COLOURS["generated"]),
     }
     figure, axis = plots.subplots(figsize=(7, 2.8), layout="constrained")
     everything = np.concatenate([values for values, _ in series.values()])

@@ -200,7 +200,7 @@ def plot_rounds(chains: Chains, judges: Iterable[str], between: Between, rounds:
                 x, y, [y - low, high - y], marker="o", capsize=3, color=plots.CYCLE[number], label=f"pairs by: {label}"
             )
         of_model = [between(name, one, "SFT").rate for one in next(iter(chains.values())).values()]
-        axis.axhline(0.5, color="#888888", linewidth=0.8)
+        axis.axhline(0.5, color=plots.COLOURS["line"], linewidth=0.8)
         axis.set(xlabel="round (0: the start, DPO)", xticks=range(rounds + 1), ylim=(0, 1))
         axis.set_title(f"by {name}, {next(iter(chains))}: {of_model[0]:.2f} to {of_model[-1]:.2f}", fontsize=10)
     axes[0, 0].set_ylabel("win rate against SFT")
