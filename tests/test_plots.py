@@ -1,12 +1,15 @@
+import ast
 import base64
+import re
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib
 import nbformat
 import numpy as np
 import pytest
-from matplotlib import cbook
+from matplotlib import cbook, colors
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from nbclient import NotebookClient
@@ -18,6 +21,7 @@ from prefnb.training import History
 
 matplotlib.use("Agg")
 RNG = np.random.default_rng(0)
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -281,3 +285,43 @@ def test_a_pressed_button_stops_the_run_and_goes_away(monkeypatch):
     monkeypatch.setattr(button, "close", lambda: closed.append(True))
     live.finish(History())
     assert closed
+
+
+COLOUR_WORDS = {*colors.BASE_COLORS, *colors.CSS4_COLORS, *(f"C{n}" for n in range(10))} - plots.COLOURS.keys()
+GIVEN = re.compile(r"(colou?r|facecolors?|edgecolors?|ecolor|markerfacecolor|markeredgecolor|mfc|mec|shade|fill|stroke|cmap)s?$")
+HEX = re.compile(r"(?<![&\w])#(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{3})\b")
+
+
+def named_colours(text: str) -> list[str]:
+    """Colours that code names: any hex colour in a string, and a colour's name that is given as a colour."""
+    found, tree = [], ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found += HEX.findall(node.value)
+        given = [(one.arg, one.value) for one in getattr(node, "keywords", ())]
+        if isinstance(node, ast.Dict):
+            given += [(getattr(key, "value", ""), value) for key, value in zip(node.keys, node.values)]
+        if isinstance(node, ast.Assign):
+            given += [(getattr(target, "id", ""), node.value) for target in node.targets]
+        for name, value in given:
+            if isinstance(name, str) and GIVEN.match(name):
+                words = (part.value for part in ast.walk(value) if isinstance(part, ast.Constant))
+                found += [word for word in words if word in COLOUR_WORDS]
+    return found
+
+
+def test_colours_named_in_code_are_found():
+    """The test below would pass on anything."""
+    code = 'axis.plot(x, color="black")\naxis.bar(x, color=["C0", f(y)])\nc = "#0072B2"\nlook = {"color": "white" if dark else ink}'
+    assert sorted(named_colours(code)) == ["#0072B2", "C0", "black", "white"]
+    assert named_colours('fox = ("red", "forest")\naxis.plot(x, "o", color=COLOURS["chosen"])\nn = "&#8629;"') == []
+
+
+@pytest.mark.parametrize("path", [*sorted(ROOT.glob("notebooks/*.py")), *sorted(ROOT.glob("prefnb/**/*.py"))], ids=lambda path: path.name)
+def test_colours_come_from_the_one_table(path):
+    """A colour that means one thing here and another there. A method's own colour is in the method's file, and goes into the
+    table from there."""
+    text = path.read_text(encoding="utf-8")
+    if path.parent.name == "methods":
+        text = re.sub(r"^COLOUR = .*$", "", text, flags=re.M)
+    assert path.name == "plots.py" or named_colours(text) == []
