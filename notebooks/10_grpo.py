@@ -208,9 +208,9 @@ k1, k3 = (pi * -r).sum(), (pi * (torch.expm1(r) - r)).sum()  # averages over wha
 kl, other = (logp.exp() * -r).sum(), (ref.exp() * r).sum()
 as_a_cost = (pi * (-r).detach() * logp).sum()
 rows = lesson.show_slopes(logits, {
-    "KL(policy || reference)": (kl, kl), "k1, differentiated": (k1, k1),
+    "the KL, policy against reference": (kl, kl), "k1, differentiated": (k1, k1),
     "k3, differentiated": (k3, k3), "k1 as a cost": (k1, as_a_cost),
-    "KL(reference || policy)": (other, other)})
+    "the other KL, reference against policy": (other, other)})
 widgets.say(lesson.kl_in_words(rows))
 
 # %% [markdown]

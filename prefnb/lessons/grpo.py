@@ -53,7 +53,7 @@ def clip_figure(grpo: Callable, clip: float) -> tuple[Figure, str]:
         loss, _ = grpo(at, advantage=torch.full_like(line, a), old=torch.zeros(len(line), 1), clip=clip)
         axis.plot(line, line * a, ":", color=plots.MEANINGS["reference"], label="without the clip")
         axis.plot(line, -loss, color=plots.MEANINGS["policy"], label="with it")
-        axis.axvspan(1 - clip, 1 + clip, color="#888888", alpha=0.15)
+        axis.axvspan(1 - clip, 1 + clip, color=plots.COLOURS["line"], alpha=0.15)
         held.append(bool((loss + line * a).abs().max() > 1e-4))
         title = f"a {kind} sample, A = {a:+g}: {f'level {side}' if held[-1] else 'never level'}"
         axis.set(xlabel="ratio  $\\pi_\\theta / \\pi_{old}$", title=title)
@@ -82,10 +82,10 @@ def kl_in_words(rows: Mapping[str, Sequence[float]]) -> str:
     kl, k1, k3, cost, other = (np.array(row) for row in rows.values())
     same = lambda a, b: np.allclose(a, b, atol=1e-4)
     number = "k1 and k3 both average to the KL" if same(k1[0], kl[0]) and same(k3[0], kl[0]) else "The averages differ"
-    first = "nothing at all: its slope averages to 0" if same(k1[1:], 0) else "something else"
+    first = "does not pull at all: its slope averages to 0" if same(k1[1:], 0) else "pulls by something else"
     third = "the slope of the *other* KL" if same(k3[1:], other[1:]) else "a slope of its own"
     last = "has the slope of the KL" if same(cost[1:], kl[1:]) else "has not the slope of the KL either"
-    return (f"**{number}, {kl[0]:.3f} nats. As losses they are three different things: k1, differentiated, pulls by {first}; "
+    return (f"**{number}, {kl[0]:.3f} nats. As losses they are three different things: k1, differentiated, {first}; "
             f"k3, differentiated, has {third} (on word {len(kl) - 1} {k3[-1]:+.3f}, where the KL has {kl[-1]:+.3f}); only k1 "
             f"taken as a cost {last}.**")  # fmt: skip
 
@@ -141,7 +141,7 @@ def groups_figure(group_relative: Callable, rewards: torch.Tensor, coarse: Mappi
             rewards.std(1), weights_of(group_relative, rewards, scale), "o", markersize=4, color=colour, label=label
         )
     left.set(xlabel="deviation of a prompt's rewards", ylabel="its weight (mean 1)",
-             title=f"undivided, the widest weigh {wide / max(narrow, 1e-9):.1f} times")  # fmt: skip
+             title=f"undivided, the widest weigh {wide / max(narrow, 1e-9):.1f}-fold")  # fmt: skip
     left.legend(title="scale_rewards")
     for number, (label, ones) in enumerate(coarse.items()):
         counts = np.bincount(ones.sum(1), minlength=samples + 1)
@@ -244,7 +244,7 @@ def smooth_figure(rough: Mapping[str, Mapping[str, float]], histories: Mapping[s
     for axis, (label, found) in zip(axes, rough.items()):
         name, value = next(iter(found.items()))
         steps, values = histories[label][name]
-        axis.plot(steps, values, color="#888888", linewidth=0.9)
+        axis.plot(steps, values, color=plots.COLOURS["line"], linewidth=0.9)
         axis.plot(steps, plots.smooth(values, max(1, len(values) // 5)), color=plots.colours(rough)[label])
         axis.set(title=f"{label}: roughness {value:.2f}", xlabel="step", ylabel=name)
         axis.xaxis.get_major_locator().set_params(integer=True)
@@ -322,7 +322,7 @@ def updates_figure(held: np.ndarray, last_ratios: np.ndarray, clip: float) -> Fi
              title=f"the clip holds {held[:, 0].mean():.1%}, at last {held[:, -1].mean():.1%}")  # fmt: skip
     low, high = min(0.5, 1 - 1.5 * clip), max(1.5, 1 + 1.5 * clip)
     right.hist(np.clip(last_ratios, low, high), np.linspace(low, high, 50), color=plots.MEANINGS["policy"])
-    right.axvspan(1 - clip, 1 + clip, color="#888888", alpha=0.2)
+    right.axvspan(1 - clip, 1 + clip, color=plots.COLOURS["line"], alpha=0.2)
     outside = (np.abs(last_ratios - 1) > clip).mean()
     right.set(xlabel=f"ratio at update {updates}", ylabel="tokens (log scale)", yscale="log",
               title=f"{outside:.1%} of the ratios lie outside")  # fmt: skip
