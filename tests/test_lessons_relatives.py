@@ -61,9 +61,10 @@ def test_claims_are_decided_by_their_own_differences():
     assert "KTO is worse than DPO (-0.20" in wrong and "robust DPO is better" in wrong
 
 
-@pytest.mark.parametrize("kto, told", [(0.4, "did not save it"), (0.69, "saved it some of that"), (0.5, "cannot be told to have saved it")])
+@pytest.mark.parametrize("kto, told", [(0.4, "did not save it"), (0.69, "saved it some of that"), (0.6, "cannot be told to have saved it")])
 def test_whether_flat_ends_saved_anything_is_told_from_the_losses(said, kto, told):
     labels, found = outcomes(KTO=0.7, KTO_w=kto, DPO_w=0.5)
+    found["KTO" + lesson.WRONG] += np.tile([0.1, -0.1], 20)
     rates = {label: WinRate(40, values.mean(), (0.0, 1.0), 0.0, 0.0, 0.0, (0.0, 0.0)) for label, values in found.items()}
     comparison = SimpleNamespace(win_rates=rates, judge=SimpleNamespace(name="gold"))
     lesson.show_costs(comparison, *lesson.leads_of(found, labels), (0.1, 0.35))
