@@ -34,10 +34,11 @@
 # | [09 · RLOO](09_rloo.ipynb) | How does a model learn from a number that has no gradient? | rewards for its answers |
 # | [10 · GRPO](10_grpo.ipynb) | What does a group of answers teach that one cannot? | rewards for its answers |
 # | [11 · the leaderboard](11_leaderboard.ipynb) | Who wins, by how much, and how sure can we be? | the long runs of all of them |
+# | [12 · be the annotator](12_be_the_annotator.ipynb) | What happens when the labels are yours? | pairs that you compare |
 # | [13 · relatives of DPO](13_relatives.ipynb) | What does another loss buy, and what do wrong labels do? | pairs, or thumbs |
 # | [14 · eight questions](14_questions.ipynb) | What do other courses leave open? | small experiments |
 #
-# 01 starts from a *base* model, which has only read text; 02 to 10 and 13 start from what 01 makes of it, the *SFT model*.
+# 01 starts from a *base* model, which has only read text; 02 to 10, 12 and 13 start from what 01 makes of it, the *SFT model*.
 # Each notebook stands alone: what it needs from an earlier one comes ready-made, from a cache, or is made. Words and symbols,
 # each with the notebook that explains it, are in the [glossary](glossary.md).
 #
