@@ -251,7 +251,8 @@ if judge:
 lengths = {label: comparison.lengths(label).ravel() for label in comparison.answers}
 display(plots.plot_lengths(lengths))
 shortest = min(lengths, key=lambda label: lengths[label].mean())
-widgets.say(f"**The shortest answers are those of {shortest}.**")
+widgets.say(f"**The shortest answers are those of {shortest}** "
+            f"({lengths[shortest].mean():.1f} tokens on average).")
 widgets.say(words.how_they_ended(comparison, lengths=True))
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true

@@ -53,6 +53,12 @@ def test_how_far_is_told_from_the_intervals(simpo, said):
     assert f"SimPO went {said} DPO" in lesson.answer({}, None, None, measured)
 
 
+def test_what_moved_is_one_clause():
+    still = torch.tensor([1.0, -1.0] * 10)
+    assert lesson._both({"d_chosen": still, "d_rejected": still}) == "neither response moved by more than chance"
+    assert lesson._both(moved(0.5, 1.0)) == "the chosen response rose, the rejected one fell"
+
+
 def test_a_weight_is_how_wrong_a_pair_is():
     margin = torch.tensor([0.0, 5.0, -5.0])
     assert lesson.weights(-torch.nn.functional.logsigmoid(margin)) == pytest.approx(torch.sigmoid(-margin).numpy(), rel=1e-4)
@@ -79,6 +85,8 @@ def test_the_grid_is_counted_against_its_own_dpo():
     told = lesson.grid_in_words(ours, {(1, 2.5): 0.8, (1, 2): 0.7}, 0.75)
     assert told == ("**Above their own DPO: 1 of 2 settings of ours, 1 of 2 of the paper's.** Best of ours: gamma 1, beta 2.5, at "
                     "0.70; best of the paper's: gamma 1, beta 2.5, at 0.80.")  # fmt: skip
+    figure = lesson.plot_grid(ours, {(1, 2.5): 0.8, (1, 2): 0.7}, 0.75, "held-out accuracy")
+    assert [axis.get_title() for axis in figure.axes] == ["ours: 1 of 2 above DPO (0.60)", "paper 004: 1 of 2 above DPO (0.75)"]
     p = SimpleNamespace(gamma=1.0, beta=2.5, grid_gammas=(1.0, 3.0), grid_betas=(2.5, 10.0))
     assert lesson.grid_of(p) == {(1.0, 2.5): "SimPO", (3.0, 10.0): "SimPO, gamma 3, beta 10"}
     lesson.check_grid(p)

@@ -46,7 +46,7 @@ def check_grid(p: parameters.Settings) -> None:
 def plot_toy(responses: Mapping[str, Sequence[float]]) -> Figure:
     """{response: log-probs of its tokens}: sum and mean so far, token by token."""
     figure, axes = plots.subplots(1, 2, figsize=(8, 2.6))
-    looks = zip(("#E69F00", "#0072B2", "#56B4E9"), (2, 4, 1.5))
+    looks = zip((plots.CYCLE[1], plots.CYCLE[5], plots.CYCLE[3]), (2, 4, 1.5))
     for (name, tokens), (colour, width) in zip(responses.items(), looks):
         steps = np.arange(1, len(tokens) + 1)
         for axis, values in zip(axes, (np.cumsum(tokens), np.cumsum(tokens) / steps)):
@@ -70,11 +70,11 @@ def plot_loss(gammas: Sequence[float], beta: float, gamma: float, dpo_beta: floa
     figure, (left, right) = plots.subplots(1, 2, figsize=(8, 2.8))
     margins, tokens = torch.linspace(-4, 8, 200), torch.arange(2, 81)
     for value, shade in zip(gammas, np.linspace(0.3, 1, len(gammas))):
-        left.plot(margins, -logsigmoid(margins - value), color="#009E73", alpha=shade, label=f"$\\gamma$ = {value:g}")
+        left.plot(margins, -logsigmoid(margins - value), color=plots.COLOURS["simpo"], alpha=shade, label=f"$\\gamma$ = {value:g}")
     left.set(xlabel="margin $m$", ylabel="loss of a pair", title="a target makes right pairs cost something")
     push = beta * torch.sigmoid(torch.tensor(gamma)) / tokens
-    right.plot(tokens, push, color="#009E73", label=f"SimPO, $\\gamma$ = {gamma:g}, $\\beta$ = {beta:g}")
-    right.axhline(dpo_beta / 2, color="#56B4E9", linestyle="--", label=f"DPO, $\\beta$ = {dpo_beta:g}")
+    right.plot(tokens, push, color=plots.COLOURS["simpo"], label=f"SimPO, $\\gamma$ = {gamma:g}, $\\beta$ = {beta:g}")
+    right.axhline(dpo_beta / 2, color=plots.COLOURS["dpo"], linestyle="--", label=f"DPO, $\\beta$ = {dpo_beta:g}")
     right.set(xlabel="tokens in the response", ylabel="push on each, at $m = 0$", yscale="log",
               title="SimPO's push on a token falls with length")  # fmt: skip
     right.yaxis.set_major_formatter("{x:g}")
@@ -101,8 +101,8 @@ def plot_by_length(start) -> Figure:
     longer = (start.chosen.length - start.rejected.length).numpy()
     figure, axes = plots.subplots(1, 2, figsize=(8, 2.8))
     for axis, (name, (gap, _, slope)) in zip(axes, found.items()):
-        axis.plot(longer, gap, "o", color="#555555", alpha=0.4, markersize=3)
-        axis.axhline(0, color="black", linewidth=0.8)
+        axis.plot(longer, gap, "o", color=plots.COLOURS["ink"], alpha=0.4, markersize=3)
+        axis.axhline(0, color=plots.COLOURS["ink"], linewidth=0.8)
         unit = {"sum": "nats", "mean": "nats per token"}[name]
         axis.set(xlabel="tokens in chosen - in rejected", ylabel=f"chosen - rejected ({unit})",
                  title=f"the {name} {_leans(slope)} length ({slope:+.2f})")  # fmt: skip
@@ -191,10 +191,17 @@ def how_far(measured: Mapping[str, dict]) -> str:
     return words.apart(simpo, dpo, "further than", "less far than", "not clearly further or less far than")
 
 
+def _both(found: dict) -> str:
+    """What became of both responses, in a clause."""
+    chosen, rejected = (evaluate.change(found[f"d_{side}"]) for side in ("chosen", "rejected"))
+    if chosen == rejected == "did not move by more than chance":
+        return "neither response moved by more than chance"
+    return f"the chosen response {chosen}, the rejected one {rejected}"
+
+
 def moved_in_words(measured: Mapping[str, dict], before) -> str:
     """What became of both responses under each policy, and how far SimPO went. before: log-probs under SFT."""
-    each = [f"Under {label} the chosen response {evaluate.change(found['d_chosen'])}, the rejected one "
-            f"{evaluate.change(found['d_rejected'])}." for label, found in measured.items()]  # fmt: skip
+    each = [f"Under {label} {_both(found)}." for label, found in measured.items()]
     kls = " against ".join(f"{measured[label]['kl']['k3']:.2f}" for label in ("SimPO", "DPO"))
     at_start = share(before.chosen.mean > before.rejected.mean)
     return (f"**{' '.join(each)} By its own samples SimPO went {how_far(measured)} DPO from SFT** ({kls} nats a response). Before "
@@ -220,11 +227,11 @@ def plot_weights(spread: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     figure, axis = plots.subplots(figsize=(8, 2.7))
     shades = plots.colours(spread)
     for position, label in enumerate(reversed(spread)):
-        for shift, found, colour in zip((0.15, -0.15), spread[label], ("#999999", shades[label])):
+        for shift, found, colour in zip((0.15, -0.15), spread[label], (plots.COLOURS["line"], shades[label])):
             low, first, middle, last, high = np.percentile(found, [5, 25, 50, 75, 95])
             axis.hlines(position + shift, low, high, color=colour, linewidth=1)
             axis.hlines(position + shift, first, last, color=colour, linewidth=5)
-            axis.plot(middle, position + shift, "o", color=colour, markeredgecolor="white", markersize=7)
+            axis.plot(middle, position + shift, "o", color=colour, markeredgecolor=plots.COLOURS["paper"], markersize=7)
     axis.set_yticks(range(len(spread)), list(reversed(spread)))
     shout = loud(spread[MISTAKES[0]][1])
     axis.set(xlim=(-0.03, 1.03), ylim=(-0.5, len(spread) - 0.5),
@@ -288,10 +295,17 @@ def plot_grid(ours: Mapping, paper: Mapping[Setting, float], paper_dpo: float, w
     figure, (left, right) = plots.subplots(1, 2, figsize=(8, 3.2))
     mine = {setting: found for setting, found in ours.items() if setting != "DPO"}
     places = [sorted({setting[i] for setting in [*mine, *paper]}) for i in (0, 1)]
-    _tiles(left, mine, places, f"ours, {what}: DPO {ours['DPO'][0]:.2f}")
+    _tiles(left, mine, places, f"ours: {_above(mine, ours['DPO'][0])} above DPO ({ours['DPO'][0]:.2f})")
     theirs = {setting: (rate, f"{rate:.3f}") for setting, rate in paper.items()}
-    _tiles(right, theirs, places, f"paper 004, win rate over SFT: DPO {paper_dpo}")
+    _tiles(right, theirs, places, f"paper 004: {_above(theirs, paper_dpo)} above DPO ({paper_dpo})")
+    theirs_are = "win rate over SFT"
+    figure.supxlabel(what if what == theirs_are else f"ours: {what}; the paper's: {theirs_are}", fontsize=9)
     return figure
+
+
+def _above(tiles: Mapping[Setting, tuple[float, str]], dpo: float) -> str:
+    """ "1 of 3" """
+    return f"{sum(number > dpo for number, _ in tiles.values())} of {len(tiles)}"
 
 
 def _tiles(
@@ -303,7 +317,7 @@ def _tiles(
     for (gamma, beta), (number, note) in values.items():
         row, column = gammas.index(gamma), betas.index(beta)
         shades[row, column] = number
-        colour = "white" if abs(number - 0.5) > 0.33 else "black"
+        colour = plots.COLOURS["paper" if abs(number - 0.5) > 0.33 else "ink"]
         axis.text(column, row, note, ha="center", va="center", fontsize=9, color=colour)
     axis.imshow(shades, cmap="RdBu", vmin=0, vmax=1, aspect="auto")
     axis.set_xticks(range(len(betas)), [f"{value:g}" for value in betas])
@@ -373,7 +387,8 @@ def answer(
 ) -> str:
     """The answer to the notebook's question. lead: DPO's outcomes less SimPO's by prompt, if there is a judge."""
     end = (
-        f"By its own samples SimPO went {how_far(measured)} DPO from SFT. One seed of training: `-p seed 1` is another."
+        f"By its own samples SimPO went {how_far(measured)} DPO from SFT. One seed of training, `-p seed 1` is another; "
+        f"where the long runs above say otherwise, they have the greater weight."
     )
     if judge is None or lead is None:
         return f"**Without a judge this run cannot tell.** {end}"
