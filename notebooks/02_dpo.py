@@ -136,7 +136,7 @@ def dpo(policy, reference, *, beta):
 # $\beta$ turns a small gap into a large margin, so the curve dies out *sooner*: the policy has no reason to go further.
 # **A higher beta keeps the policy closer to the reference**, as its role as a price says.
 #
-# Last, move it yourself: $\beta$, and how much likelier either response has become. Moving both $d(y)$ together changes
+# Last, move it yourself, by the numbers in the formula, which can be dragged, or by the sliders: $\beta$, and how much likelier either response has become. Moving both $d(y)$ together changes
 # nothing, and the two gradients are always the same number with opposite signs.
 
 # %%
@@ -154,7 +154,7 @@ widgets.say(lesson.toy_in_words(toy, toy_loss))
 loss_figure = lesson.plot_loss(all_betas)
 display(loss_figure)
 widgets.say(lesson.push_in_words(all_betas))
-explorer.show({"DPO": dpo}, beta=(0.01, 1.0, p.beta, 0.01))
+explorer.show({"DPO": dpo}, explorer.DPO, beta=(0.01, 1.0, p.beta, 0.01))
 
 # %% [markdown]
 # ## The data
@@ -190,14 +190,14 @@ widgets.say(lesson.pairs_in_words(examples, held_out))
 #
 # **Then the training.** The policy passes over the pairs `epochs` times. Watch the loss leave $\ln 2$ and the margin leave
 # 0. Accuracy is the share of pairs whose margin is positive: the policy, seen as a reward model, agrees with the choice.
-# The faint curves are single batches, the strong ones a moving average. (Pairs of like length share a batch, so the
-# log-probabilities jump about.) This run is trained before your eyes, with the loss above. The runs that follow come
+# The faint curves are single batches, each of which has other pairs; the strong ones are the same 128 held-out pairs, looked
+# at every few steps, with a 95% interval as a band. This run is trained before your eyes, with the loss above. The runs that follow come
 # ready-made with the package as long as the parameters are the defaults and the loss is as printed; after an edit they are
 # trained anew, with your loss. At the defaults the live run is the DPO that later notebooks compare with, which comes
 # ready-made too: two lines say in what they agree.
 #
-# **Then the question.** The second picture has $S(y_w)$ and $S(y_l)$ while training. The sentence below it measures the same
-# on held-out pairs, where batches play no part: the mean of $d(y)$, with a 95% interval.
+# **Then the question.** The second picture has $d(y_w)$ and $d(y_l)$ on those pairs while training. The sentence below it
+# measures the same on all held-out pairs: the mean of $d(y)$, with a 95% interval.
 
 # %%
 held_out_reference = course.reference(sft, held_out).all()
@@ -210,7 +210,9 @@ def on_held_out(policy, beta):
 
 before = on_held_out(sft, p.beta)
 widgets.say(lesson.step_0_in_words(before))
-policy, history = course.fit(sft, examples, partial(dpo, beta=p.beta), p, live=plots.LiveFigure())
+loss = partial(dpo, beta=p.beta)
+policy, history = course.fit(sft, examples, loss, p, live=plots.LiveFigure(),
+                             also=course.watched(loss, sft, held_out, p, examples))
 widgets.say(lesson.trained_in_words(history, p.batch_size))
 policies, histories = {p.beta: lesson.one_dpo(policy, history, p, dpo)}, {p.beta: history}
 after = on_held_out(policies[p.beta], p.beta)

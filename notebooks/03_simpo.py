@@ -141,7 +141,8 @@ def simpo(policy, reference=None, *, beta, gamma):
 # something. Right: the push that a token gets from a pair with $m = 0$. In DPO it does not depend on the length; in
 # SimPO it falls with it.
 #
-# Last, both losses with sliders: move the number of tokens, and see whose gradient minds. (DPO's $\beta$ and SimPO's are
+# Last, both losses with sliders, and SimPO's formula, whose numbers can be dragged: move the number of tokens, and see whose
+# gradient minds. (DPO's $\beta$ and SimPO's are
 # different things, so each has a slider of its own.)
 
 # %%
@@ -158,7 +159,7 @@ widgets.say(lesson.pushes_in_words(toy_loss, each, in_all))
 display(lesson.plot_loss(sorted({0.0, p.gamma, *p.grid_gammas}), p.beta, p.gamma, p.dpo_beta))
 explorer.show({"SimPO": lambda policy, _, beta, gamma: simpo(policy, beta=beta, gamma=gamma),
                "DPO": lambda policy, reference, dpo_beta: dpo(policy, reference, beta=dpo_beta)},
-              beta=(0.5, 20.0, p.beta, 0.5), gamma=(0.0, 5.0, p.gamma, 0.1),
+              explorer.SIMPO, beta=(0.5, 20.0, p.beta, 0.5), gamma=(0.0, 5.0, p.gamma, 0.1),
               dpo_beta=(0.01, 1.0, 0.1, 0.01))
 
 # %% [markdown]

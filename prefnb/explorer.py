@@ -14,6 +14,7 @@ import torch
 from IPython.display import HTML, display
 
 from prefnb import plots, widgets
+from prefnb.formula import Formula
 from prefnb.logprobs import from_tokens
 
 WIDTH, HEIGHT, MARGIN = 360, 190, 34  # pixels of a panel, and the room for its numbers
@@ -25,13 +26,16 @@ PAIR = {  # sliders of the pair: low, high, value, step
     "tokens_rejected": (1, 40, 12, 1),
 }
 CHIP = "display:inline-block; width:.8em; height:.8em; border:1px solid rgba(128,128,128,.6)"
+DPO = "−log σ( {beta} · ( {d_chosen} − {d_rejected} ) )"  # formulas to drag
+SIMPO = "−log σ( {beta} · ( (−24 + {d_chosen}) / {tokens_chosen} − (−24 + {d_rejected}) / {tokens_rejected} ) − {gamma} )"
 GAPS = np.linspace(-15, 15, 61)
 Slider = tuple[float, float, float, float]
 
 
-def show(losses: Mapping[str, Callable], **sliders: Slider) -> None:
+def show(losses: Mapping[str, Callable], formula: str = "", **sliders: Slider) -> None:
     """Play with losses f(policy, reference, **settings), side by side. sliders: (low, high, value, step) of every setting;
-    a loss gets those that it names. The pair's own sliders, d(y) in nats and tokens of both responses, are always there."""
+    a loss gets those that it names. The pair's own sliders, d(y) in nats and tokens of both responses, are always there.
+    formula: a line with the {names} of sliders in it, whose numbers can then be dragged; see `Formula`."""
     import ipywidgets
 
     everything = {**sliders, **PAIR}
@@ -42,7 +46,8 @@ def show(losses: Mapping[str, Callable], **sliders: Slider) -> None:
         )
         for name, (low, high, value, step) in everything.items()
     }
-    widgets.explore(lambda **values: view(losses, **values), **controls)
+    above = [Formula.of(formula, controls)] if formula else []
+    widgets.explore(lambda **values: view(losses, **values), *above, **controls)
 
 
 def view(losses: Mapping[str, Callable], **values: float) -> str:
