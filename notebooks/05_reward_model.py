@@ -150,7 +150,9 @@ widgets.show_responses(view_rows["prompt"][:3],
 from prefnb.logprobs import RewardScorer
 
 start, histories = models.reward_model_from(sft, tokenizer, p.seed), {}
-small, history = course.fit(start, examples, bradley_terry, p, scorer=RewardScorer,
+unseen = course.pair_examples(in_view, tokenizer, "test", limit=128)
+watched = course.watched(bradley_terry, start, unseen, p, examples, scorer=RewardScorer)
+small, history = course.fit(start, examples, bradley_terry, p, scorer=RewardScorer, also=watched,
                             live=plots.LiveFigure(lesson.watch))
 histories["reward model in view"] = history
 lesson.show_training(history)
@@ -487,7 +489,7 @@ widgets.say(f"**The same answer by transformers alone: {plain:.4f}, by our judge
 # %%
 from prefnb.claims import beside
 
-beside.show("reward_model", "the reward model", p)
+widgets.say(lesson.long_run(beside.results_of(p)))
 
 # %% [markdown]
 # ## The paper says, we measured

@@ -126,3 +126,21 @@ def test_answers_are_scored_in_their_places():
         "total": np.array([len(text) + 10 * prompt for prompt, text in zip(prompts, texts)])
     }
     assert lesson.score(judge, answers, [0, 1])["total"].tolist() == [[1, 2], [13, 11]]
+
+
+def test_the_long_runs_are_told_with_their_signs(monkeypatch):
+    """A lift announced that the interval does not bear out, or a traceback where there are no long runs."""
+
+    class Found(SimpleNamespace):
+        __str__ = lambda self: self.text
+
+    class Some(SimpleNamespace):
+        seeds = lambda self, arm: [0, 1]
+        __contains__ = lambda self, arm: arm in self.arms
+
+    parts = [("", Found(sign=0, text="+0.01"), 1), ("", Found(sign=-1, text="0.40"), 0)]
+    row = SimpleNamespace(parts=parts, missing="")
+    monkeypatch.setitem(lesson.of_claims.CLAIMS, 10, SimpleNamespace(row=lambda results: row))
+    told = lesson.long_run(Some(arms={"reward_model": [{"accuracy": 0.7}, {"accuracy": 0.8}]}))
+    assert "70% to 80%" in told and "does not change by more than chance" in told and "loses to SFT (0.40)" in told
+    assert "no long runs" in lesson.long_run(None)

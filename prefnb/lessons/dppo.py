@@ -107,7 +107,7 @@ def show_pushes(loss_of: Callable, beta: float) -> None:
         left.plot(logp.detach(), metrics["penalty"].numpy(), color=plots.METHODS[name], label=spelled(name))
         right.plot(logp.detach(), pushes[name], color=plots.METHODS[name])
     at = {where: max(pushes, key=lambda name: pushes[name][i]) for where, i in (("unlikely", 0), ("certain", -1))}
-    title = f"strongest on an unlikely token: {spelled(at['unlikely'])}"
+    title = f"at left strongest: {spelled(at['unlikely'])}"
     low = {line.get_label(): line.get_ydata().min() for line in left.get_lines()}
     lowest = min(low, key=low.get)
     left.set(

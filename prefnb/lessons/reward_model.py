@@ -18,6 +18,8 @@ from matplotlib.figure import Figure
 
 from prefnb import course, evaluate, judges, parameters, plots, widgets
 from prefnb.batches import prompt_ids
+from prefnb.claims import table as of_claims
+from prefnb.claims.results import Results
 from prefnb.lessons import words
 from prefnb.pairs import best_of as pick_best
 from prefnb.sampling import Sample
@@ -52,7 +54,7 @@ def show_toy(toy: SimpleNamespace, losses: torch.Tensor, metrics: Mapping[str, t
     )
     figure, axes = plots.subplots(1, 2, figsize=(8, 2.4))
     line = torch.linspace(-4, 4, 200)
-    wins = (line.sigmoid(), columns[1], "the chosen one wins with {:.2f}, with {:.2f}")
+    wins = (line.sigmoid(), columns[1], "the chosen one wins: {:.2f} and {:.2f}")
     loss = (torch.nn.functional.softplus(-line), columns[2], "loss {:.2f} if right, {:.2f} if wrong")
     for axis, (curve, dots, title) in zip(axes, (wins, loss)):
         axis.plot(line, curve, color=plots.COLOURS["ink"])
@@ -325,8 +327,9 @@ class Picks:
             axis.axhline(0, color=plots.COLOURS["line"], linestyle=":", label="picked at random")
             most = self.gain("proxy", panel, self.sizes[-1]).mean()
             axis.set_title(f"{title}: {most:+.2f} by the proxy", fontsize=9)
-            axis.set(xlabel="N", ylabel="gain over one answer")
+            axis.set(xlabel="N")
             axis.set_xticks(x, self.sizes)
+        axes[0, 0].set_ylabel("gain over one answer")
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
         return figure
 
@@ -430,6 +433,20 @@ def show_picks(comparison: course.Comparison, n: int, second: str | None) -> Non
 
 
 # ---------------------------------------------------------------- claims, and the answer
+
+
+def long_run(results: Results | None) -> str:
+    """What the long runs say of the reward models and of their picks among five answers, in words."""
+    row = of_claims.CLAIMS[10].row(results) if results else None
+    if row is None or row.missing or "reward_model" not in results:
+        return "Of these data there are no long runs." if results is None else "`make claims` makes the long runs."
+    right = [results.arms["reward_model"][seed]["accuracy"] for seed in results.seeds("reward_model")]
+    lift, rate = (found for _, found, _ in row.parts)
+    word = {1: "lifts", -1: "lowers", 0: "does not change by more than chance"}
+    over = {1: "beats", -1: "loses to", 0: "cannot be told from"}
+    return (f"**At length the reward models ({len(right)} seeds) have {min(right):.0%} to {max(right):.0%} of held-out labels "
+            f"right. Picking among five answers of a DPO policy by one of them {word[lift.sign]} its win rate over SFT ({lift}); "
+            f"the pick among five of SFT's {over[rate.sign]} SFT ({rate}).**")  # fmt: skip
 
 
 def claim_10(won: Won, n: int, told_by: str | None) -> tuple[list[list], dict[str, str]]:
