@@ -24,22 +24,24 @@ class NotALoss(ValueError):
     """What is wrong with what was given as a loss, in a sentence."""
 
 
-def values_of(loss: Callable, policy: SimpleNamespace, reference: SimpleNamespace) -> torch.Tensor:
-    """A loss's values, (batch,). NotALoss unless it gives one finite number a pair, with a gradient for the policy, whose tokens
-    must want one."""
+def values_of(loss: Callable, policy: SimpleNamespace, reference: SimpleNamespace | None, **more) -> torch.Tensor:
+    """A loss's values, (batch,). NotALoss unless it gives one finite number an example, with a gradient for the policy, whose
+    tokens (or scores) must want one. more: what the loss gets by name."""
+    kind = "pair" if hasattr(policy, "rejected") else "response"
     try:
-        found = loss(policy, reference)
+        found = loss(policy, reference, **more)
     except Exception as error:  # noqa: BLE001: a reader's code may raise anything, and gets one sentence for it
         told = f"{type(error).__name__}: {files.first_line(error)}"
-        raise NotALoss(f"The loss fails on four pairs, called as loss(policy, reference): {told}") from None
-    values, wanted = found[0] if isinstance(found, tuple) and found else found, len(reference.chosen.sum)
+        called = ", ".join(["policy", "reference", *(f"{name}={name}" for name in more)])
+        raise NotALoss(f"The loss fails on four {kind}s, called as loss({called}): {told}") from None
+    values, wanted = found[0] if isinstance(found, tuple) and found else found, len(_leaves(policy)[0])
     if not isinstance(values, torch.Tensor):
         raise NotALoss(f"The loss must return a tensor, or (tensor, metrics), and not {type(values).__name__}.")
     if values.shape != (wanted,):
-        told = f"and gave {tuple(values.shape)}: mean or sum nothing over pairs."
-        raise NotALoss(f"The loss must give one number a pair, of shape ({wanted},), {told}")
+        told = f"and gave {tuple(values.shape)}: mean or sum nothing over {kind}s."
+        raise NotALoss(f"The loss must give one number a {kind}, of shape ({wanted},), {told}")
     if not torch.isfinite(values).all():
-        raise NotALoss("The loss is not finite on four pairs: is there a log of something below 0, or a division by 0?")
+        raise NotALoss(f"The loss is not finite on four {kind}s: is there a log of something below 0, or a division by 0?")
     if all(slope is None or not slope.any() for slope in slopes(values, policy)):
         raise NotALoss(
             "The loss has no gradient for the policy's log-probs: is there a detach(), a .item() or a comparison too many?"
@@ -48,11 +50,16 @@ def values_of(loss: Callable, policy: SimpleNamespace, reference: SimpleNamespac
 
 
 def slopes(values: torch.Tensor, policy: SimpleNamespace) -> list[torch.Tensor | None]:
-    """The gradient of the sum of values by the token log-probs of each response."""
-    tokens = [response.token for response in vars(policy).values()]
+    """The gradient of the sum of values by the token log-probs of each response, or by its score."""
+    tokens = _leaves(policy)
     if not values.requires_grad:
         return [None] * len(tokens)
     return list(torch.autograd.grad(values.sum(), tokens, allow_unused=True, retain_graph=True))
+
+
+def _leaves(policy: SimpleNamespace) -> list[torch.Tensor]:
+    """Of each response the token log-probs, (batch, time), or its score, (batch,)."""
+    return [getattr(response, "token", response) for response in vars(policy).values()]
 
 
 def four_pairs(seed: int = 0) -> tuple[SimpleNamespace, SimpleNamespace]:

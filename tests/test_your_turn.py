@@ -8,8 +8,10 @@ import torch
 from conftest import random_model
 from torch.nn.functional import logsigmoid
 
-from prefnb import course, parameters, plots, widgets, your_turn
+from prefnb import course, parameters, plots, widgets
 from prefnb.methods.dpo import Settings, dpo
+from prefnb.your_turn import attempts as rooms
+from prefnb.your_turn import kinds
 
 
 def hinge(policy, reference):
@@ -20,16 +22,16 @@ def hinge(policy, reference):
 def attempts(tokenizer, tmp_path, monkeypatch):
     """A notebook's turn on sixteen pairs and a tiny model."""
     for name, value in (("HELD_OUT", 8), ("PROMPTS", 20), ("DRAWS", 1)):
-        monkeypatch.setattr(your_turn, name, value)
+        monkeypatch.setattr(rooms, name, value)
     p = parameters.check({"pairs": 16, "max_response_tokens": 12, "output_dir": str(tmp_path)}, Settings, course.Judging)
     examples = course.pair_examples(p, tokenizer)
-    return your_turn.Attempts(p, random_model(tokenizer), tokenizer, examples, "DPO", partial(dpo, beta=p.beta), tmp_path / "attempts")
+    return kinds.OnPairs(p, random_model(tokenizer), tokenizer, "DPO", partial(dpo, beta=p.beta), tmp_path / "attempts", examples)
 
 
 @pytest.fixture
 def shown(monkeypatch):
     found = []
-    monkeypatch.setattr(your_turn, "display", found.append)
+    monkeypatch.setattr(rooms, "display", found.append)
     monkeypatch.setattr(widgets, "show_table", lambda *rows: found.append(rows))
     return found
 
@@ -65,8 +67,8 @@ def test_an_attempt_is_trained_measured_shown_and_kept(attempts, shown):
     assert [row[0] for row in table][1:] == [widgets.escaped("DPO (this notebook's)"), widgets.escaped("hinge")]
     (row,) = attempts.rows()
     assert row["name"] == "hinge" and 0 <= row["accuracy"] <= 1 and len(row["interval"]) == 2
-    policy, _ = course.fit(attempts.start, attempts.examples, your_turn.with_metrics(hinge), attempts.p, epochs=1)
-    assert attempts.measured(policy) == {name: row[name] for name in attempts.measured(policy)}
+    found = attempts.measured(*attempts.trained(hinge))
+    assert found == {name: row[name] for name in found}
 
 
 def test_attempts_survive_a_restart_a_taken_name_and_a_damaged_line(attempts, shown, capsys):
@@ -75,7 +77,7 @@ def test_attempts_survive_a_restart_a_taken_name_and_a_damaged_line(attempts, sh
     attempts.try_it(lambda policy, reference: 2 * hinge(policy, reference), "mine")
     with open(attempts.folder / "attempts.jsonl", "a") as file:
         file.write('{"name": "ha')
-    again = your_turn.Attempts(*(getattr(attempts, name) for name in ("p", "start", "tokenizer", "examples", "label", "loss", "folder")))
+    again = kinds.OnPairs(*(getattr(attempts, name) for name in ("p", "start", "tokenizer", "label", "loss", "folder", "examples")))
     assert [row["name"] for row in again.rows()] == ["mine", "mine 2"]
     assert "damaged" in capsys.readouterr().out
     again.try_it(hinge, "after the crash")
