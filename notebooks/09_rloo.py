@@ -120,8 +120,8 @@ for name, baseline in (("R", 0.0), ("R - 3", expected(theta))):
     mean = (pi * says).sum()
     rows.append([name, *map(float, (*says, mean, (pi * (says - mean) ** 2).sum()))])
 widgets.show_table(*rows)
-widgets.say(f"**Both average to the slope of the expected reward, {slope:.3f} by finite differences,"
-            f" and the baseline makes the variance {rows[1][-1] / rows[2][-1]:.1f} times smaller.**")
+widgets.say(f"**Both average to the slope of the expected reward, {slope:.3f} by differences, "
+            f"and the baseline makes the variance {rows[1][-1] / rows[2][-1]:.1f} times smaller.**")
 
 # %% [markdown]
 # ## A baseline, and whose reward must not be in it
