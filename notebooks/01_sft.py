@@ -60,7 +60,6 @@ output_dir: str = None  # where the results go: a folder
 
 # %%
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
 
 from prefnb import course, data, evaluate, methods, models, parameters, plots, widgets
