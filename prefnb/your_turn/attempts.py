@@ -84,7 +84,8 @@ class Attempts(ABC):
     def won(self, model: torch.nn.Module) -> dict:
         """The win rate over the start, with its interval, where there is a judge."""
         few = self.p.model_copy(update={"test_prompts": PROMPTS, "draws": DRAWS})
-        comparison = course.compare({self.BASELINE: self.start, "yours": model}, self.tokenizer, few)
+        both = {self.BASELINE: self.start, "yours": model}
+        comparison = course.compare(both, self.tokenizer, few, baseline=self.BASELINE)
         if not comparison.judge:
             return {}
         rate = comparison.win_rates["yours"]
