@@ -8,6 +8,7 @@ html_theme = "furo"
 html_title = "prefnb"
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
+html_js_files = ["from_disk.js"]
 nb_execution_mode = "off"  # what is shown is what `make book` has executed
 nb_ipywidgets_js = {}  # widgets have a picture before them; their scripts would come from another host
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", 0)]

@@ -18,7 +18,8 @@ _CELL = (
     "text-align:left; vertical-align:top; white-space:pre-wrap; border:1px solid rgba(128,128,128,.4); padding:4px 8px"
 )
 _PROMPT = _CELL + "; background:rgba(128,128,128,.15)"
-_TOKEN = "white-space:pre-wrap; border:1px solid rgba(128,128,128,.35); border-radius:3px; padding:0 1px"
+# In one piece: a box that breaks after its leading space leaves its beginning behind, over the edge of a narrow page.
+_TOKEN = "display:inline-block; white-space:pre; line-height:1.4; border:1px solid rgba(128,128,128,.35); border-radius:3px; padding:0 1px"
 _RESPONSE_TOKEN = _TOKEN + "; background:rgba(0,158,115,.30)"
 NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'  # "$3 or $4" is money, not mathematics
 
@@ -142,9 +143,9 @@ def _browser(prompts, responses, scores, categories):
     return ipywidgets.VBox([ipywidgets.HBox([menu, slider]) if categories is not None else slider, table])
 
 
-def explore(view: Callable[..., str], **controls) -> None:
+def explore(view: Callable[..., str], *above, **controls) -> None:
     """Display `view(**values)`, an HTML string, and draw it anew whenever one of the controls (ipywidgets, by the name of
-    the argument that they set) changes.
+    the argument that they set) changes. above: what else is shown, on top.
 
     Unlike `interact` it needs no Output widget: where nobody looks, `nbclient` answers such a widget while it waits for
     the cell, and once in some hundred times it then waits for ever (its issue 312).
@@ -159,7 +160,7 @@ def explore(view: Callable[..., str], **controls) -> None:
     for control in controls.values():
         control.observe(show, "value")
     show()
-    show_widget(ipywidgets.VBox([*controls.values(), shown]), "Run this notebook to try it here.")
+    show_widget(ipywidgets.VBox([*above, *controls.values(), shown]), "Run this notebook to try it here.")
 
 
 def show_widget(widget, instead):
@@ -180,6 +181,12 @@ def show_button(label: str, press: Callable):
     return button
 
 
+def _box(token: str, style: str, tag: str = "span", more: str = "") -> str:
+    """A token in its box; a new line is an arrow, and the line ends after the box."""
+    text = html.escape(token).replace("\n", "&#8629;")
+    return f'<{tag} style="{style}"{more}>{text}</{tag}>' + "<br>" * ("\n" in token)
+
+
 def tokens_html(tokens: Iterable[str], mask: Iterable[bool]) -> str:
     """Tokens (strings) in boxes, those under the mask bold on green; a new line shows as an arrow too."""
     tokens, mask = list(tokens), [bool(m) for m in mask]
@@ -187,9 +194,7 @@ def tokens_html(tokens: Iterable[str], mask: Iterable[bool]) -> str:
         raise ValueError(f"There are {len(tokens)} tokens but {len(mask)} mask entries.")
     boxes = []
     for token, in_response in zip(tokens, mask):
-        text = html.escape(token).replace("\n", "&#8629;<br>")
-        tag, style = ("b", _RESPONSE_TOKEN) if in_response else ("span", _TOKEN)
-        boxes.append(f'<{tag} style="{style}">{text}</{tag}>')
+        boxes.append(_box(token, _RESPONSE_TOKEN, "b") if in_response else _box(token, _TOKEN))
     inside, outside = sum(mask), len(mask) - sum(mask)
     legend = f"<b>bold on green</b>: {inside} response tokens, inside the loss; the other {outside} are not"
     return f'<div {NO_MATH} style="line-height:1.9">{"".join(boxes)}<br><small>{legend}</small></div>'
@@ -212,8 +217,7 @@ def strips_html(strips: Sequence[tuple[str, Sequence[str], Sequence[float]]], st
             shade = "0,114,178" if value > 0 else "213,94,0"
             style = f"{_TOKEN}; background:rgba({shade},{0.65 * min(1.0, abs(value) / strongest):.2f})"
             style += "; text-decoration:underline" if value > 0.1 else ""
-            text = html.escape(token).replace("\n", "&#8629;<br>")
-            boxes.append(f'<span style="{style}" title="{value:+.2f} nats">{text}</span>')
+            boxes.append(_box(token, style, more=f' title="{value:+.2f} nats"'))
         rows.append(f"<div><b>{html.escape(label)}</b>: {sum(values):+.1f} nats in all<br>{''.join(boxes)}</div>")
     legend = f"<small>blue, underlined: likelier than before; orange: less likely; full colour from {strongest:g} nats on</small>"
     return f'<div {NO_MATH} style="line-height:1.9">{"".join(rows)}{legend}</div>'

@@ -49,7 +49,7 @@ def test_the_mask_decides_what_is_bold():
     """Prompt tokens shown as trained on would teach the wrong thing."""
     html = widgets.tokens_html(["Hi", "\n", "yes", "<|im_end|>"], [0, 0, 1, 1])
     assert re.findall(r"<b style[^>]*>(.*?)</b>", html) == ["yes", "&lt;|im_end|&gt;"]
-    assert "&#8629;<br>" in html and "2 response tokens" in html
+    assert "&#8629;</span><br>" in html and "2 response tokens" in html
 
 
 def test_of_several_draws_the_first_stands_there_with_its_own_score():
