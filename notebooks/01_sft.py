@@ -308,7 +308,13 @@ style_figure, styles = lesson.show_styles(gold, p, prompts, {
     "base": base_answers, "SFT at 0.7": sft_answers, "SFT, first choice": first_choice})
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ## A small subset: what the loss does not tell
+# ## Two side questions: a small subset, and a length penalty
+#
+# Inside, what many passes over few demonstrations do to the answers, and why a printed penalty on length has no gradient;
+# three more policies come out, which are compared below.
+
+# %% [markdown]
+# ### A small subset: what the loss does not tell
 #
 # Inside, the base is trained for many passes over a small part of the demonstrations, with checks of its answers and a rule
 # for stopping early; what comes out is a policy called "small subset", and whether the loss and the win rate part.
@@ -364,8 +370,8 @@ def early_stop(values, patience):
 checks, seen = small_history["win_rate_base" if judged else "heldout_logp"]
 widgets.say(lesson.early_stop_in_words(checks, seen, *early_stop(seen, p.patience), p.patience))
 
-# %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ## A length penalty that is printed, and one that works
+# %% [markdown]
+# ### A length penalty that is printed, and one that works
 #
 # Inside, a report's penalty on long answers is shown to have no gradient, is given one, and is trained with; what comes out are
 # two policies, "SFT, more steps" and "SFT, length penalty", which differ in the penalty alone.
@@ -566,6 +572,29 @@ if judged:
     beside.show_verdicts(p, lines, ours=f"this run ({told})")
 else:
     print("Without a judge there is no win rate: compare the perplexities above.")
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ## Your turn
+#
+# Write a loss of your own. `policy.response` has `.sum` and `.length`, one number a demonstration, and `.token`, one a token; there
+# is no reference. Return a *sum* over tokens, one number a demonstration: the loop divides by the tokens of the batch. Take the
+# `#` from the last line: your loss is checked, trained on 256 demonstrations for some seconds, drawn beside SFT, and put into
+# a table that survives a restart.
+
+# %%
+from prefnb import your_turn
+
+try_it = your_turn.on_demonstrations(p, base, tokenizer, examples, held_out, usual=("SFT", sft),
+                                     folder="runs/attempts/01_sft")
+
+
+def my_loss(policy, reference):
+    """Learn most from what is half known already: each token counts by its own probability."""
+    token = policy.response.token
+    return -(token * token.detach().exp()).sum(1)
+
+
+# try_it(my_loss, "by probability")
 
 # %% [markdown]
 # ## Exercises

@@ -275,7 +275,12 @@ if gold:
     lesson.show_leniency(table, flaws)
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ## A second judge: is it fluent?
+# ## Two side questions: is it fluent, and what is it on disk?
+#
+# Inside, a classifier of single answers is trained and used, and the reward model is read by another library.
+
+# %% [markdown]
+# ### A second judge: is it fluent?
 #
 # A judge that needs no pairs, a classifier of single answers; and how little it knows of what it was not shown.
 
@@ -336,6 +341,33 @@ if gold:
     told = {"writers' answers, held out": (found.reshape(-1, 2), fluent.reshape(-1, 2)),
             "the fine-tuned model's own answers": (table["fluency"] > 0, ~flaws["disfluent"])}
     lesson.show_fluency(told, balanced, p.seed)
+
+# %% [markdown]
+# ### A reward model is an ordinary file
+#
+# The model saved, loaded by plain `transformers` with nothing of ours, and asked once more: both give the same score.
+
+# %% [markdown]
+# It is saved in the standard format of sequence classification, so that any library loads it. Here is plain
+# `transformers`, with nothing of ours. Our judge loads such a folder, or a name on the hub, by
+# `judges.RewardModel.load`: ones with one output, and ones with two classes, as paper 001's fluency model.
+
+# %%
+from pathlib import Path
+
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+saved, answer = Path(p.output_dir) / "reward_model", texts["SFT"][0]
+models.save_checkpoint(full.model, full.tokenizer, saved)
+theirs = AutoModelForSequenceClassification.from_pretrained(saved)
+their_tokenizer = AutoTokenizer.from_pretrained(saved)
+dialog = [*prompts[0], {"role": "assistant", "content": answer}]
+text = their_tokenizer.apply_chat_template(dialog, tokenize=False).rstrip("\n")
+with torch.no_grad():
+    read = their_tokenizer(text, return_tensors="pt", add_special_tokens=False)
+    plain = theirs(**read).logits.item()
+ours = judges.RewardModel.load(str(saved))([prompts[0]], [answer]).total.item()
+widgets.say(f"**The same answer by transformers alone: {plain:.4f}, by our judge: {ours:.4f}.**")
 
 # %% [markdown]
 # ## Best of N
@@ -450,33 +482,6 @@ scores = {label: judge(prompts, said) for label, said in texts.items()} if judge
 comparison = course.Comparison(prompts, *columns.values(), picked, scores, "SFT", judge, gold)
 lesson.show_picks(comparison, p.best_of, second if judge and judge is not proxy else None)
 
-# %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ## A reward model is an ordinary file
-#
-# The model saved, loaded by plain `transformers` with nothing of ours, and asked once more: both give the same score.
-
-# %% [markdown]
-# It is saved in the standard format of sequence classification, so that any library loads it. Here is plain
-# `transformers`, with nothing of ours. Our judge loads such a folder, or a name on the hub, by
-# `judges.RewardModel.load`: ones with one output, and ones with two classes, as paper 001's fluency model.
-
-# %%
-from pathlib import Path
-
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-saved, answer = Path(p.output_dir) / "reward_model", texts["SFT"][0]
-models.save_checkpoint(full.model, full.tokenizer, saved)
-theirs = AutoModelForSequenceClassification.from_pretrained(saved)
-their_tokenizer = AutoTokenizer.from_pretrained(saved)
-dialog = [*prompts[0], {"role": "assistant", "content": answer}]
-text = their_tokenizer.apply_chat_template(dialog, tokenize=False).rstrip("\n")
-with torch.no_grad():
-    read = their_tokenizer(text, return_tensors="pt", add_special_tokens=False)
-    plain = theirs(**read).logits.item()
-ours = judges.RewardModel.load(str(saved))([prompts[0]], [answer]).total.item()
-widgets.say(f"**The same answer by transformers alone: {plain:.4f}, by our judge: {ours:.4f}.**")
-
 # %% [markdown]
 # ## The long run beside this one
 #
@@ -502,6 +507,28 @@ widgets.say(lesson.long_run(beside.results_of(p)))
 told_by = None if judge is None else "proxy" if judge is proxy else second
 rows, verdicts = lesson.claim_10(won, p.best_of, told_by)
 beside.show_verdicts(p, rows, ours="this run" + (f", by {told_by}" if judge else ""))
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ## Your turn
+#
+# Write a loss of your own. `policy.chosen` and `policy.rejected` are **scores** here, one number a pair; there is no reference.
+# Return one number a pair. Take the `#` from the last line: your loss is checked, trained on 256 pairs for some seconds, drawn
+# beside the Bradley-Terry loss, and put into a table that survives a restart.
+
+# %%
+from prefnb import your_turn
+
+try_it = your_turn.on_scores(p, start, tokenizer, examples, unseen,
+                             usual=("Bradley-Terry", bradley_terry),
+                             folder="runs/attempts/05_reward_model")
+
+
+def my_loss(policy, reference):
+    """A hinge: a pair that is right by one is let go."""
+    return torch.relu(1 - (policy.chosen - policy.rejected))
+
+
+# try_it(my_loss, "hinge")
 
 # %% [markdown]
 # ## Exercises

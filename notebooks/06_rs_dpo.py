@@ -169,7 +169,7 @@ mixtures = {f"RS-DPO, {share:.0%}": mixture(original, own, share, p.seed)[0] for
 full_of_own, _ = mixture(original, own, 1.0, p.seed)
 lesson.show_training_sets(original, mixtures, p.shares, len(full_of_own))
 
-# %% [markdown]
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ### Can the sides be told apart by whose words they are?
 #
 # Before any training, here is how likely the model finds each kind of response, per token. If "the one less
@@ -305,6 +305,30 @@ if judge:
                          ours=f"this run (win rates by {judge.name})")
 else:
     print("Nobody judges the answers here; the tables above show margins and collapse.")
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ## Your turn
+#
+# Write a loss of your own, on the pairs of the data set with the share of the model's own answers that the last mixture has.
+# `policy.chosen` and `policy.rejected` have `.sum`, `.mean` and `.length`, one number a pair, and `.token`, one a token; so has
+# `reference`. Take the `#` from the last line: your loss is checked, trained on 256 pairs for some seconds, drawn beside
+# DPO, and put into a table that survives a restart.
+
+# %%
+from prefnb import your_turn
+
+try_it = your_turn.on_pairs(p, sft, tokenizer, mixed, usual=("DPO", partial(dpo, beta=p.beta)),
+                            folder="runs/attempts/06_rs_dpo")
+
+
+def my_loss(policy, reference):
+    """DPO's loss, held at one half: what is easily told apart is let go."""
+    margin = sum(p.beta * sign * (getattr(policy, side).sum - getattr(reference, side).sum)
+                 for side, sign in (("chosen", 1), ("rejected", -1)))
+    return torch.relu(0.5 - margin)
+
+
+# try_it(my_loss, "my loss")
 
 # %% [markdown]
 # ## Exercises

@@ -298,7 +298,7 @@ lesson.show_rates(policies, watching, between)
 lesson.say_moved(marks, last, judge_shown)
 lesson.say_later_rounds(marks, chains["reward model"])
 
-# %% [markdown]
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ## What became of diversity?
 #
 # *distinct-2* is the share of word pairs that are not repeats, over all answers; *self-BLEU* says how much each answer
@@ -430,6 +430,28 @@ beside.show_verdicts(p, rows, ours=f"this run ({judge_shown})", also=[11])
 measured = {rows[0][0]: tables.Measured.rate(once), rows[-1][0]: tables.Measured.rate(further)}
 over_rs_dpo = ["11: one round beats RS-DPO", "", "", "", (11, 1)]
 tables.say_what_decides(p, [*rows, over_rs_dpo], measured)
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ## Your turn
+#
+# Write a loss of your own for the pairs of the data set. `policy.chosen` and `policy.rejected` have `.sum`, `.mean` and
+# `.length`, one number a pair, and `.token`, one a token; so has `reference`. Take the `#` from the last line: your loss is
+# checked, trained on 256 pairs for some seconds, drawn beside DPO, and put into a table that survives a restart.
+
+# %%
+from prefnb import your_turn
+
+try_it = your_turn.on_pairs(p, sft, tokenizer, course.pair_examples(p, tokenizer, limit=256),
+                            usual=("DPO", partial(dpo, beta=p.beta)),
+                            folder="runs/attempts/07_self_improvement")
+
+
+def my_loss(policy, reference):
+    """Learn from the best answers alone: SFT on what was chosen, and no word on what was not."""
+    return -policy.chosen.sum
+
+
+# try_it(my_loss, "chosen ones alone")
 
 # %% [markdown]
 # ## Exercises

@@ -239,7 +239,7 @@ printed_figure = plots.plot_training(histories, CURVES)
 display(printed_figure)
 lesson.show_how_they_went(histories, scores, names[:2], checks)
 
-# %% [markdown]
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ## Three ways to make one number
 #
 # *Weighted gaps* you know. The *linear* reward of §6.3.1, $a\,s_1 + (1 - a)\,s_2$, needs no ideal; with ideals that
@@ -409,6 +409,30 @@ beside.show("multi_objective", "with baseline", p, history=histories["with basel
 
 # %%
 beside.show_verdicts(p, lesson.claims(comparison, chosen_by, names, p.mixes), also=[17])
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ## Your turn
+#
+# Write a loss of your own. `policy.sample` has `.sum`, `.mean` and `.length`, one number a sample, and `.token`, one a token; so
+# has `reference`. `advantage` says what each sample is worth under the weights above. Return one number a sample. Take the `#`
+# from the last line: your loss is checked, trained for twelve steps, drawn beside the notebook's, and put into a table that
+# survives a restart.
+
+# %%
+from prefnb import your_turn
+
+weighted = judges.Combined(objectives, paper_reward)
+try_it = your_turn.on_samples(p, sft, tokenizer, weighted, leave_one_out,
+                              usual=("with baseline", partial(reinforce, kl_weight=p.kl_weight)),
+                              folder="runs/attempts/08_multi_objective")
+
+
+def my_loss(policy, reference, *, advantage):
+    """The sign of the advantage alone: better or worse, and not by how much."""
+    return -advantage.sign() * policy.sample.sum
+
+
+# try_it(my_loss, "signs alone")
 
 # %% [markdown]
 # ## Exercises

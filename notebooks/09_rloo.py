@@ -146,6 +146,7 @@ widgets.say(f"**Both average to the slope of the expected reward, {slope:.3f} by
 
 # %%
 from prefnb.lessons import rloo as lesson, words
+from prefnb.training import train
 
 
 def plain(rewards):
@@ -270,8 +271,6 @@ lesson.show_variance(ks, measured, sum(weight.numel() for weight in sft.paramete
 # is large, the clip throws the size away and only the direction remains, and the direction is what you have seen the noise of.
 
 # %%
-from prefnb.training import train
-
 WATCHED = ["reward", "kl_k3", "entropy", "length", "spread", "grad_norm"]
 histories, picture = {}, plots.LiveFigure()
 for label, advantages in (("REINFORCE, live", plain), ("RLOO, live", leave_one_out)):
@@ -283,10 +282,7 @@ for label, advantages in (("REINFORCE, live", plain), ("RLOO, live", leave_one_o
                              schedule=p.schedule, warmup=round(0.1 * p.steps) / p.live_steps,
                              live=picture)
 lesson.show_live(histories, (*WATCHED, "dead_groups", "unfinished"))
-
-# %%
-given = p.shared_with(methods.rloo.Settings)
-rloo = methods.rloo.recipe(**given)
+rloo = methods.rloo.recipe(**p.shared_with(methods.rloo.Settings))
 policies, histories["RLOO"] = {"SFT": sft, "RLOO": rloo.model}, rloo.history
 display(plots.plot_training(rloo.history, WATCHED))
 widgets.say(lesson.reward_in_words(rloo.history, also=("kl_k3", "entropy", "length")))
@@ -307,7 +303,8 @@ widgets.say(lesson.reward_in_words(rloo.history, also=("kl_k3", "entropy", "leng
 # %%
 proxy = methods.reward_model.proxy(p)
 PUPIL = "proxy's pupil"
-pupil = methods.rloo.recipe(**{**given, "reward": "proxy", "kl_weight": 0.0})
+as_rloo = p.shared_with(methods.rloo.Settings)
+pupil = methods.rloo.recipe(**{**as_rloo, "reward": "proxy", "kl_weight": 0.0})
 policies[PUPIL], histories[PUPIL] = pupil.model, pupil.history
 display(plots.plot_training(pupil.history, ["reward", "entropy", "length"]))
 widgets.say(lesson.reward_in_words(pupil.history, "The proxy's own score of the samples")
@@ -437,6 +434,29 @@ if rates:
     same = ", which is also the judge here" if p.reward == comparison.judge.name else ""
     widgets.say(f"The last row is not an even match: RLOO learnt from the {p.reward} reward{same}, "
                 "DPO from noisy pairs.")
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ## Your turn
+#
+# Write a loss of your own. `policy.sample` has `.sum`, `.mean` and `.length`, one number a sample, and `.token`, one a token; so
+# has `reference`. `advantage` says what each sample is worth, with the leave-one-out baseline. Return one number a sample. Take
+# the `#` from the last line: your loss is checked, trained for twelve steps, drawn beside RLOO, and put into a table that
+# survives a restart.
+
+# %%
+from prefnb import your_turn
+
+try_it = your_turn.on_samples(p, sft, tokenizer, teacher, leave_one_out,
+                              usual=("RLOO", partial(reinforce, kl_weight=p.kl_weight)),
+                              folder="runs/attempts/09_rloo")
+
+
+def my_loss(policy, reference, *, advantage):
+    """Learn from what was better than its group, and never from what was worse."""
+    return -advantage.clamp(min=0) * policy.sample.sum
+
+
+# try_it(my_loss, "successes alone")
 
 # %% [markdown]
 # ## Exercises

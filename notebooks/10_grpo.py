@@ -390,7 +390,12 @@ display(lesson.smooth_figure(rough, histories))
 widgets.say(lesson.smoothest(rough, histories, p.updates))
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ## Several temperatures in one group
+# ## Two side questions: several temperatures, several updates
+#
+# Inside, what a group drawn at several temperatures needs, and what the clip does when a batch is used more than once.
+
+# %% [markdown]
+# ### Several temperatures in one group
 #
 # Paper 003 draws each group at varied temperatures; here is what goes wrong if the log-probs forget them, measured on SFT's own
 # samples without any training.
@@ -457,8 +462,8 @@ lesson.show_temperatures(batch.temperature, advantage.numpy(), own, at_one, p.cl
 # ones pull, hot ones push away. A ratio between the two kinds of log-probs is wrong at once: the clip holds tokens
 # before anything was learnt.
 
-# %% [markdown] jp-MarkdownHeadingCollapsed=true
-# ## Several updates on one batch of samples
+# %% [markdown]
+# ### Several updates on one batch of samples
 #
 # The clip at work: a third live training uses every batch of samples several times, and shows how many tokens the clip then holds
 # and how far the ratios spread.
@@ -568,6 +573,29 @@ lesson.show_steps_up(comparison, bleu, perplexity,
                      {name: found.sum.cpu().numpy() for name, found in chosen.items()})
 lesson.show_rougher(rough)
 beside.show_verdicts(p, [], also=[14, 15])
+
+# %% [markdown] jp-MarkdownHeadingCollapsed=true
+# ## Your turn
+#
+# Write a loss of your own. `policy.sample` has `.sum`, `.mean` and `.length`, one number a sample, and `.token`, one a token; so
+# has `reference`. `advantage` says how much better than its group a sample was. Return one number a sample. Take the `#` from
+# the last line: your loss is checked, trained for twelve steps, drawn beside GRPO, and put into a table that survives a
+# restart.
+
+# %%
+from prefnb import your_turn
+
+try_it = your_turn.on_samples(p, sft, tokenizer, teacher, group_relative,
+                              usual=("GRPO", partial(grpo, kl_weight=0.0)),
+                              folder="runs/attempts/10_grpo")
+
+
+def my_loss(policy, reference, *, advantage):
+    """A sum over tokens in place of their mean: a long answer pushes more."""
+    return -advantage * policy.sample.sum / 40
+
+
+# try_it(my_loss, "a constant denominator")
 
 # %% [markdown]
 # ## Exercises
