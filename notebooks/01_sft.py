@@ -64,6 +64,7 @@ import torch
 
 from prefnb import course, data, evaluate, methods, models, parameters, plots, widgets
 from prefnb.lessons import sft as lesson, words
+from prefnb.sampling import sample
 
 p = parameters.check(globals(), methods.sft.Settings, course.Judging,
                      percentile=parameters.Number(50, 100),
@@ -247,25 +248,24 @@ widgets.say(f"**Share of the steps above half of the peak rate: {words.listed(hi
 # `sft` above changes every run in this notebook but not that one.
 
 # %%
-from prefnb.sampling import sample
-
 held_out = to_tokens(data.Source(p.dataset).dialogs("test", limit=64, seed=p.seed), quiet=True)
 watched = lesson.watched_prompts(p, rows, judged)
 
 
 def watch(policy):
     """The judge's scores of one answer at temperature 0.7 to each watched prompt."""
-    drawn = sample(policy, tokenizer, watched, temperature=0.7, max_new_tokens=p.max_response_tokens, seed=p.seed)
+    drawn = sample(policy, tokenizer, watched, max_new_tokens=p.max_response_tokens, seed=p.seed)
     return judge(watched, [one.text for one in drawn])
 
 
 def monitor(opponents, policy):
-    """The loss on held-out demonstrations, and the win rate of the policy's answers over each opponent's."""
+    """The loss on held-out demonstrations, and the win rate over each opponent."""
     response = DatasetLogprobs.compute(policy, held_out).all().response
     seen = {"heldout_loss": float(-response.sum.sum() / response.length.sum())}
     if judged:
         scores = watch(policy)
-        seen |= {f"win_rate_{name}": evaluate.win_rate(scores, theirs, tie=judge.tie).rate for name, theirs in opponents.items()}
+        won = lambda theirs: evaluate.win_rate(scores, theirs, tie=judge.tie).rate
+        seen |= {f"win_rate_{name}": won(theirs) for name, theirs in opponents.items()}
     return seen | {"heldout_logp": -seen["heldout_loss"]}
 
 

@@ -315,6 +315,7 @@ else:
 # DPO, and put into a table that survives a restart.
 
 # %%
+import torch
 from prefnb import your_turn
 
 try_it = your_turn.on_pairs(p, sft, tokenizer, mixed, usual=("DPO", partial(dpo, beta=p.beta)),

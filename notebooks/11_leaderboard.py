@@ -137,8 +137,8 @@ asked = [prompts[i] for i in far]
 answers = lesson.zoo_answers(("dpo", "simpo"), tokenizer, asked)
 scores = {label: judges.score_samples(judge, asked, drawn) for label, drawn in answers.items()}
 widgets.show_responses(asked, answers, scores, [kinds[i] for i in far], rows=range(len(far)))
-widgets.say(f"**On {len(far) // 2} of these prompts DPO is far ahead, on {len(far) // 2} SimPO**: a win "
-            "rate is a mean over prompts that disagree.")
+widgets.say(f"**On {len(far) // 2} of these prompts DPO is far ahead, on {len(far) // 2} SimPO**: "
+            "a win rate is a mean over prompts that disagree.")
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ## What kind of prompt

@@ -220,9 +220,9 @@ pushes = {"sequence": 1 / lengths / 2, "token": torch.ones(2) / lengths.sum(),
           "constant": torch.ones(2) / 50 / 2}
 display(lesson.plot_pushes(pushes, lengths))
 short, long = pushes["sequence"]
-widgets.say(f"**By sequence a token of the short answer is pushed {short / long:.0f} times as hard as one "
-            "of the long.** Good answers get shorter, and bad ones, whose tokens are hardly pushed "
-            "down if there are many, longer. By token or by a constant all tokens count alike.")
+widgets.say(f"**By sequence a token of the short answer is pushed {short / long:.0f} times as hard "
+            "as one of the long.** Good answers get shorter, and bad ones, whose tokens are hardly "
+            "pushed down if there are many, longer. By token or by a constant all tokens count alike.")
 
 # %% [markdown]
 # ## 7. How far do two seeds of one method differ?
@@ -257,10 +257,10 @@ sizes = {"weights (bfloat16)": 2 * weights_of, "gradients": 2 * weights_of,
          "their log-softmax": logits, f"logits, {chunk} positions at a time": 4 * words * chunk}
 display(lesson.plot_memory(sizes))
 times = logits / (2 * weights_of)
-widgets.say(f"**The logits of one batch take {logits / 1e9:.1f} GB, {times:.0f} times the weights.** Only "
-            "response tokens need them, and of each only one log-probability: this course computes "
-            "them a chunk of positions at a time, throws them away, and computes them again for the "
-            "gradient.")
+widgets.say(f"**The logits of one batch take {logits / 1e9:.1f} GB, {times:.0f} times the "
+            "weights.** Only response tokens need them, and of each only one log-probability: this "
+            "course computes them a chunk of positions at a time, throws them away, and computes "
+            "them again for the gradient.")
 
 # %% [markdown]
 # ## What you have seen
