@@ -23,7 +23,7 @@ from typing import Iterator
 import jupytext
 from in_browser import ROOT, SOON, shoot
 
-PATIENCE = 900_000  # milliseconds: a notebook takes a minute or two, on a machine with other work several times that
+PATIENCE = 2_400_000  # milliseconds: a notebook takes a minute or two, on a machine with much other work many times that
 QUIET = {"@jupyterlab/apputils-extension:announcements": True}  # asks jupyter.org for news
 
 

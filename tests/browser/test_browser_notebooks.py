@@ -17,7 +17,7 @@ needed()
 
 import lab
 
-NAMES = ("02_dpo", "04_dppo", "11_leaderboard")
+NAMES = ("02_dpo", "04_dppo", "11_leaderboard", "12_be_the_annotator")
 SMALL = dict(test_prompts=24, draws=1)
 HOSTILE = ('<img src=x onerror=alert(1)> & "quotes"', "What is $x$, or $y_1$ and \\(z\\)?", "Which bird is this: 🦉🏳️‍🌈?",
            "ما هو هذا الطائر؟ owl", "<script>alert(2)</script>*bold* [a](javascript:alert(3))")  # fmt: skip
@@ -87,6 +87,32 @@ def test_a_key_moves_the_loss_explorer_and_its_picture_follows(books, record_pro
     assert float(handle.get_attribute("aria-valuenow")) == float(value) + 0.5
     assert picture.screenshot() != before
     book.shoot("explorer", explorer)
+
+
+def test_a_number_in_the_formula_is_dragged_with_its_slider_and_the_picture(books, record_property):
+    """A formula that stands still while the sliders move, or whose numbers cannot be taken hold of."""
+    book = books["02_dpo"]
+    explorer, handle = widget(book.cell("explorer.show("), "beta")
+    number = explorer.locator(".prefnb-formula [data-name=beta]")
+    number.scroll_into_view_if_needed()
+    before, value, box = explorer.locator("svg").screenshot(), float(number.inner_text()), number.bounding_box()
+    explorer.locator(".widget-html-content").last.evaluate(WATCH)
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    book.page.mouse.move(x, y)
+    book.page.mouse.down()
+    book.page.mouse.move(x + 60, y, steps=6)
+    book.page.mouse.up()
+    until_redrawn(book.page)
+    wanted = f"{value + 0.1:.2f}"  # a step for every six pixels
+    book.page.wait_for_function("([handle, wanted]) => Number(handle.getAttribute('aria-valuenow')).toFixed(2) == wanted",
+                                arg=[handle.element_handle(), wanted])  # fmt: skip
+    assert number.inner_text() == wanted
+    explorer.get_by_text(f"beta {float(wanted):g}", exact=False).wait_for()
+    assert explorer.locator("svg").screenshot() != before
+    book.shoot("formula", explorer)
+    explorer.locator(".widget-html-content").last.evaluate(WATCH)
+    number.press("ArrowLeft")
+    record_property("formula, from key to picture, ms", until_redrawn(book.page))
 
 
 def test_slow_motion_goes_on_and_back(books):
