@@ -357,7 +357,7 @@ from pathlib import Path
 
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-saved, answer = Path(p.output_dir) / "reward_model", texts["SFT"][0]
+saved, answer = Path(p.output_dir) / "reward_model", answers[0][0].text
 models.save_checkpoint(full.model, full.tokenizer, saved)
 theirs = AutoModelForSequenceClassification.from_pretrained(saved)
 their_tokenizer = AutoTokenizer.from_pretrained(saved)
@@ -518,7 +518,8 @@ beside.show_verdicts(p, rows, ours="this run" + (f", by {told_by}" if judge else
 # %%
 from prefnb import your_turn
 
-try_it = your_turn.on_scores(p, start, tokenizer, examples, unseen,
+from_sft = models.reward_model_from(sft, tokenizer, p.seed)
+try_it = your_turn.on_scores(p, from_sft, tokenizer, examples, unseen,
                              usual=("Bradley-Terry", bradley_terry),
                              folder="runs/attempts/05_reward_model")
 
