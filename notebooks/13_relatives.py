@@ -198,8 +198,9 @@ def train_all(pairs_here, share, live=None):
               "IPO": (partial(ipo, tau=p.tau), lesson.rate_of("ipo", p)),
               "conservative DPO": (partial(conservative_dpo, **told), its_rate),
               "robust DPO": (partial(robust_dpo, **told), its_rate)}
-    made = {label: course.fit(sft, pairs_here, loss, p, learning_rate=rate,
-                              live=live if label == "IPO" else None)
+    also = course.watched(losses["IPO"][0], sft, held_out, p, pairs_here) if live else None
+    seen = {"IPO": {"live": live, "also": also}}
+    made = {label: course.fit(sft, pairs_here, loss, p, learning_rate=rate, **seen.get(label, {}))
             for label, (loss, rate) in losses.items()}
     apart, rate = methods.kto.unpaired(pairs_here, p.seed), lesson.rate_of("kto", p)
     made["KTO"] = course.fit(sft, apart, partial(kto, beta=p.beta), p, learning_rate=rate)

@@ -187,11 +187,11 @@ def held_out(history: Any, name: str) -> bool:
     return f"{HELD_OUT}{name}" in history.names
 
 
-def draw_curve(axis: Any, history: Any, name: str, colour: str, label: str | None = None) -> None:
-    """One curve. Where held-out pairs were watched they are the strong line, with the band of their interval, and single
+def draw_curve(axis: Any, history: Any, name: str, colour: str, label: str | None = None, watched: bool = True) -> None:
+    """One curve. With `watched`, where held-out pairs were watched they are the strong line, with the band of their interval, and single
     batches are faint behind it; else a moving average is; points where there are few."""
     axis.xaxis.get_major_locator().set_params(integer=True)  # there is no step 2.5
-    if held_out(history, name):
+    if watched and held_out(history, name):
         if name in history.names:
             axis.plot(*history[name], color=colour, alpha=0.25, linewidth=0.7, gid=FAINT)
         steps, values = history[f"{HELD_OUT}{name}"]
@@ -270,7 +270,8 @@ def plot_training(histories: Any, metrics: list[str] | None = None, title: str |
 
     metrics: names of columns, of the steps or of the monitor's; by default those of loss, margin, accuracy,
     both log-probs and win rate that the histories have. Where held-out pairs were watched, the changes of their log-probs
-    stand in the place of log-probs of single batches, which say more of the batch than of the policy.
+    stand in the place of log-probs of single batches, which say more of the batch than of the policy. Like is compared with
+    like: runs of which one was not watched are all shown by their batches.
     """
     runs = _runs(histories)
     wanted = metrics or ["loss", "margin", "accuracy", "logp_chosen", "logp_rejected", "win_rate"]
@@ -282,10 +283,11 @@ def plot_training(histories: Any, metrics: list[str] | None = None, title: str |
     rows = -(-len(names) // columns)
     figure, axes = _figure(rows, columns, height=2.2 * rows + 0.4, sharex=True)
     panels, shades = dict(zip(names, axes)), colours(runs)
+    watched = {name: all(held_out(run, name) for run in _having(runs, name).values()) for name in names}
     for name, axis in panels.items():
-        for label, run in runs.items():
-            if name in run.names or held_out(run, name):
-                draw_curve(axis, run, name, shades[label], _told_apart(runs, label))
+        for label, run in _having(runs, name).items():
+            if name in run.names or watched[name]:
+                draw_curve(axis, run, name, shades[label], label or None, watched[name])
         _neutral(axis, name)
         calm(axis, name)
         axis.set_title(TITLES.get(name, name.replace("_", " ")))
@@ -298,7 +300,7 @@ def plot_training(histories: Any, metrics: list[str] | None = None, title: str |
         axes[i].tick_params(labelbottom=True)
     if any(runs):
         _legend(figure, max(axes, key=lambda axis: len(axis.get_legend_handles_labels()[0])))
-    return say_title(figure, title if title is not None else _of_training(runs, names))
+    return say_title(figure, title if title is not None else _of_training(runs, watched))
 
 
 def _as_changes(runs, name):
@@ -308,24 +310,20 @@ def _as_changes(runs, name):
     return change if having and all(held_out(run, change) for run in having) else name
 
 
-def _told_apart(runs, label):
-    """A run's name for the legend; on which pairs it was seen, if runs differ in that."""
-    seen = {name: any(one.startswith(HELD_OUT) for one in run.names) for name, run in runs.items()}
-    if len(set(seen.values())) == 1:
-        return label or None
-    return f"{label} ({'held-out pairs' if seen[label] else 'training batches'})"
+def _having(runs, name):
+    """The runs that have seen this, on training pairs or on others."""
+    return {label: run for label, run in runs.items() if name in run.names or held_out(run, name)}
 
 
-def _of_training(runs, names):
+def _of_training(runs, watched):
     """What curves say: of one run from where to where they go, of several where they end."""
     if len(runs) == 1:
         (run,) = runs.values()
-        watched = [name for name in names if held_out(run, name)]
-        return findings.of_run(
-            {name: _ends(run, name) for name in watched or names}, "held-out pairs" if watched else ""
-        )
-    return findings.of_runs({name: {label: _last(run, name) for label, run in runs.items()
-                                    if name in run.names or held_out(run, name)} for name in names})  # fmt: skip
+        shown = [name for name in watched if watched[name]] or list(watched)
+        where = "held-out pairs" if any(watched.values()) else ""
+        return findings.of_run({name: _ends(run, name) for name in shown}, where)
+    return findings.of_runs({name: {label: _last(run, name, watched[name]) for label, run in _having(runs, name).items()
+                                    if name in run.names or watched[name]} for name in watched})  # fmt: skip
 
 
 def _ends(run, name):
@@ -339,9 +337,9 @@ def _ends(run, name):
     return values[0], values[-1], findings.sign((low, high), values[0])
 
 
-def _last(run, name):
+def _last(run, name, watched):
     """(value, interval) at the end of a curve."""
-    if held_out(run, name):
+    if watched:
         value = run[f"{HELD_OUT}{name}"][1][-1]
         known = f"{HELD_OUT}{name}_low" in run.names
         return value, tuple(run[f"{HELD_OUT}{name}_{end}"][1][-1] for end in ("low", "high")) if known else (

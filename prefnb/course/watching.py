@@ -19,7 +19,7 @@ from prefnb.course.settings import DataTraining
 from prefnb.evaluate import bootstrap_interval
 from prefnb.logprobs import DatasetLogprobs, Scorer
 
-PAIRS, CHECKS, BATCH = 128, 8, 64
+PAIRS, CHECKS, BATCH = 128, 5, 64
 LEVEL = 1e-4  # a margin this near to 0 is 0: what has not moved has no preference, whatever rounding says
 PREFIX = "heldout_"  # so that a history keeps these apart from what single batches say
 
