@@ -1,5 +1,6 @@
 """Curves on held-out pairs: the same pairs at every check, and a run that is watched is the run that is not."""
 
+import math
 from functools import partial
 from types import SimpleNamespace
 
@@ -71,5 +72,5 @@ def test_no_more_than_the_first_pairs_are_looked_at_and_scores_need_no_reference
     scored = models.reward_model_from(model, tokenizer, 0)
     also = course.watched(bradley_terry, scored, examples, P, examples, scorer=RewardScorer, epochs=16)
     found = also["monitor"](scored)
-    assert also["monitor_every"] == round(16 * -(-len(examples) // 4) / watching.CHECKS)
+    assert also["monitor_every"] == math.ceil(16 * -(-len(examples) // 4) / watching.CHECKS)
     assert found["heldout_loss"] > 0 and "heldout_d_chosen" not in found

@@ -8,6 +8,7 @@ for them: a run that is watched ends in the same weights as one that is not.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, Callable
 
@@ -44,7 +45,7 @@ def watched(
     epochs, size = (changed.get(name, getattr(p, name)) for name in ("epochs", "batch_size"))
     steps = epochs * -(-len(examples) // size)
     monitor = held_out_monitor(objective, few, frozen, scorer=scorer)
-    return {"monitor": monitor, "monitor_every": max(1, round(steps / CHECKS))}
+    return {"monitor": monitor, "monitor_every": max(1, math.ceil(steps / CHECKS))}
 
 
 def held_out_monitor(
