@@ -222,7 +222,7 @@ display(lesson.plot_pushes(pushes, lengths))
 short, long = pushes["sequence"]
 widgets.say(f"**By sequence a token of the short answer is pushed {short / long:.0f} times as hard "
             "as one of the long.** Good answers get shorter, and bad ones, whose tokens are hardly "
-            "pushed down if there are many, longer. By token or by a constant all tokens count alike.")
+            "pushed down if there are many, longer. By token or by a constant all count alike.")
 
 # %% [markdown]
 # ## 7. How far do two seeds of one method differ?
