@@ -3,6 +3,7 @@
 # make browser-test   notebooks and site in a browser, which it installs if it may; SCREENSHOTS=all: both themes and sizes
 # make lab    opens JupyterLab, with notebook 00
 # make book   executes every notebook in place, with outputs, and refreshes figures/
+# make exercises   writes the notebooks' exercises anew from notebooks/solutions
 # make site   the book as a site, in build/site, without asking any other host
 # make made   trains again what comes ready-made with the package (data/made)
 # make rates  trains every method at every learning rate of one grid, and says which the defaults are
@@ -15,7 +16,7 @@ BIN := .venv/bin
 # A file a process, a thread a process: models this small gain little from a second thread.
 AT_ONCE := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: run test browser-test lab book site made rates claims torture edited world-report
+.PHONY: run test browser-test lab book exercises site made rates claims torture edited world-report
 
 run: .venv/installed
 	mkdir -p runs
@@ -35,6 +36,9 @@ lab: .venv/installed
 
 book: .venv/installed
 	$(BIN)/python -m prefnb.book
+
+exercises: .venv/installed
+	$(BIN)/python -m prefnb.solutions
 
 site: .venv/installed
 	$(BIN)/python docs/build.py

@@ -521,49 +521,61 @@ assert not same_text and not same_key
 # ## Exercises
 #
 # **1. Please the judge.** Write an answer with a total of at least 9.9 to: *Tell me the taste, season and dish of the
-# lemon.* Set `my_answer` below. (The truth is in `facts.THINGS["lemon"]`.)
+# lemon.* (The truth is in `facts.THINGS["lemon"]`.)
 #
-# <details><summary>Solution</summary>
-#
-# For instance `"The lemon tastes sour. It is ripe in winter and is good for juice."` Any order and any wording will do, as
-# long as all three values are there, in sentences, and little else.
-# </details>
-#
-# **2. Noisier annotators.** From `gap` alone: which share of labels would you *expect* to be flipped if the noise were
-# twice as large? Set `my_share` to a number between 0 and 1.
-#
-# <details><summary>Solution</summary>
-#
-# A pair at a distance $g = |s_1 - s_2|$ is flipped with probability $\sigma(-g/\tau)$, so the expected share is the mean:
-# `my_share = np.mean(1 / (1 + np.exp(abs(gap) / (2 * ANNOTATOR_NOISE))))`
-# </details>
+# **2. Noisier annotators.** Which share of labels would you *expect* to be exchanged by annotators' noise of a given scale,
+# logistic as above, from the differences `gap` between the judge's totals alone? Predict first: does twice the noise
+# exchange twice as many? Then try `my_share(torch.tensor(gap), 2 * ANNOTATOR_NOISE)`. The check knows the usual slips.
 #
 # **3. Fool the judge, if you can.** Find an answer to the prompt about the fox that you find bad and that the judge gives
-# more than 9, and set `my_trick`. Every judge has a blind side; a policy trained hard enough will find it.
-#
-# <details><summary>Solution</summary>
-#
-# It looks for values in sentences, and does not ask what a sentence means. `"Red forest mice are what everyone tells me of
-# this fox."` says hardly anything that is true of the fox.
-# </details>
+# at least 9. Every judge has a blind side; a policy trained hard enough will find it.
 
 # %%
-from prefnb import exercises
+import torch
 
-my_answer = None  # exercise 1: text
-my_share = None  # exercise 2: a number
-my_trick = None  # exercise 3: text
+from prefnb import checks
 
-noisy = np.random.default_rng(p.seed).logistic(scale=2 * ANNOTATOR_NOISE, size=(200, len(gap)))
-expected = float(np.mean(noisy < -abs(gap)))  # over 200 noisy annotators
-lemon = "Tell me the taste, season and dish of the lemon."
-print("1:", exercises.told(my_answer, lambda text: pocket.score(lemon, text).total >= 9.9,
-                           "which of the three values is missing, or what is said besides?"))
-print("2:", exercises.of_numbers(my_share, expected, within=0.005))
-print("3:", exercises.told(my_trick, lambda text: pocket.score(about, text).total > 9,
-                           "the judge gives it 9 points or less"))
+my_answer = None  # text
+my_trick = None  # text
+
+
+def my_share(gap, noise):
+    """One number, 0 to 1, from a tensor of shape (pairs,) and a number."""
+    return None
+
+
+checks.pocket_world_00(my_answer, my_share, my_trick)
 
 # %% [markdown]
+# <details><summary>Solution 1</summary>
+#
+# ```python
+# my_answer = "The lemon tastes sour. It is ripe in winter and is good for juice."
+# ```
+#
+# Any order and any wording will do, as long as all three values are there, in sentences, and little else.
+# </details>
+# <details><summary>Solution 2</summary>
+#
+# ```python
+# def my_share(gap, noise):
+#     """One number, 0 to 1, from a tensor of shape (pairs,) and a number."""
+#     return torch.sigmoid(-gap.abs() / noise).mean()
+# ```
+#
+# A pair at a distance $g = |s_1 - s_2|$ is flipped with probability $\sigma(-g/\tau)$, so the expected share is the mean.
+# With twice the noise, pairs far apart are exchanged many times as often, close ones hardly more: they were a coin before.
+# </details>
+# <details><summary>Solution 3</summary>
+#
+# ```python
+# my_trick = "Red forest mice are what everyone tells me of this fox."
+# ```
+#
+# The judge looks for values in sentences, and does not ask what a sentence means. This one says hardly anything that is
+# true of the fox.
+# </details>
+#
 # ## What you have seen
 #
 # - writers with habits, and how each habit shows in one of the judge's four qualities;

@@ -599,66 +599,68 @@ def my_loss(policy, reference):
 # %% [markdown]
 # ## Exercises
 #
-# **1.** Three responses have token log-probabilities `[-1, -1, -1, -1]`, `[-2]` and `[-3]`. What is the SFT loss,
-# averaged over tokens? And the mean of the responses' own means? Fill in the next cell and run it.
+# Write your answers into the cell below and run it.
 #
-# <details><summary>Solution</summary>
+# 1. Three responses have token log-probabilities `[-1, -1, -1, -1]`, `[-2]` and `[-3]`. Predict, then run: in which
+#    average does the long response weigh more, over `"tokens"` or over `"responses"`?
+# 2. What is the SFT loss of the three, averaged over tokens? And the mean of the responses' own means?
+# 3. Write the loss of a batch, averaged over tokens. `token` has the log-prob of every token, the prompt's too, and 0 at
+#    padding; `mask` is True at the response's. The check knows the usual slips and tells you which one it is.
+#
+# **To try.** Run again with the report's own `length_factor`, and with one ten times ours: `papermill 01_sft.ipynb
+# out.ipynb -p length_factor 0.1`. What happens to the length, and what to the win rate?
+
+# %%
+from prefnb import checks
+
+answer_1 = None  # "tokens" or "responses"
+answer_2 = None  # two numbers, such as (1, 2)
+
+
+def my_sft(token, mask):
+    """One number, from two tensors of shape (batch, time)."""
+    return None
+
+
+checks.sft_01(answer_1, answer_2, my_sft)
+
+# %% [markdown]
+# <details><summary>Solution 1</summary>
+#
+# ```python
+# answer_1 = "tokens"
+# ```
+#
+# Over tokens: four of the six terms are its own. Over responses it is one of three.
+# </details>
+# <details><summary>Solution 2</summary>
+#
+# ```python
+# answer_2 = (1.5, 2)
+# ```
 #
 # The losses are 4, 2 and 3, over 4 + 1 + 1 = 6 tokens: 9/6 = 1.5. The responses' own means are 1, 2 and 3, whose
 # mean is 2: the two single tokens count four times as much each as a token of the long response.
 # </details>
+# <details><summary>Solution 3</summary>
 #
-# **2.** Samples of 10 and 20 tokens, demonstrations of 10, and $\lambda = 0.01$. What is the gradient of the
-# estimated penalty, summed over the two, with respect to the *longer* sample's log-probability?
+# ```python
+# def my_sft(token, mask):
+#     """One number, from two tensors of shape (batch, time)."""
+#     return -(token * mask).sum() / mask.sum()
+# ```
 #
-# <details><summary>Solution</summary>
-#
-# The costs are 0 and 0.01 · 10² = 1. The longer one's baseline is the other's cost, 0, so its gradient is 1 - 0 =
-# 1: descending it lowers the sample's log-probability.
+# The mask stands twice: in the sum, and in what it is divided by. With the prompt's tokens unmasked the model would also
+# learn to write prompts. Part of every step would go into the wording of questions, which no reader asked for; and after
+# its answer a model that ended without `<|im_end|>` could go on with a question of its own.
 # </details>
-#
-# **3.** Run again with the report's own `length_factor`, and with one ten times ours: `papermill 01_sft.ipynb
-# out.ipynb -p length_factor 0.1`. What happens to the length, and what to the win rate?
-#
-# <details><summary>Solution</summary>
+# <details><summary>What comes of the other factors</summary>
 #
 # The penalty looks at nothing but length. Once it outweighs the SFT term, the shortest responses win, whether they
 # answer or not: look for the point where the win rate over the run without penalty falls below one half, and at
 # what the policy then writes.
 # </details>
 #
-# **4.** Put the prompt into the loss: in `examples.batch`, the mask begins at `len(prompt)`. What would the model
-# learn if it began at 0?
-#
-# <details><summary>Solution</summary>
-#
-# It would also learn to write prompts. Part of every step would go into the wording of questions, which no reader
-# asked for; and after its answer a model that ended without `<|im_end|>` could go on with a question of its own.
-# </details>
-
-# %%
-from prefnb import exercises
-
-token_mean, mean_of_means, longer_gradient = None, None, None  # exercises 1, 1 and 2
-
-
-def check_exercises():
-    """Hold the answers against the losses above."""
-    three = from_tokens(response=[[-1.0] * 4, [-2.0], [-3.0]])
-    two = from_tokens(sample=[[-1.0] * 10, [-1.0] * 20])
-    losses, lengths = sft(three)[0], three.response.length
-    two.sample.token.requires_grad_()
-    penalty = length_penalty(two, target_length=torch.full((2,), 10.0), factor=0.01)[0].sum()
-    slope = torch.autograd.grad(penalty, two.sample.token)[0][1, 0]
-    for name, given, right in (("1, over tokens", token_mean, losses.sum() / lengths.sum()),
-                               ("1, mean of means", mean_of_means, (losses / lengths).mean()),
-                               ("2", longer_gradient, slope)):
-        print(f"{name}:", exercises.of_numbers(given, float(right), within=1e-3))
-
-
-check_exercises()
-
-# %% [markdown]
 # ## What you saw
 #
 # - what a base model makes of a question, and the same model after SFT;

@@ -458,21 +458,46 @@ def my_loss(policy, reference):
 #
 # Write your answers into the cell below and run it.
 #
-# 1. With $\beta = 0.2$, $d(y_w) = -4$ and $d(y_l) = -9$: what is the loss?
+# 1. Both log-probs fall: $d(y_w) = -4$ and $d(y_l) = -9$, with $\beta = 0.2$. Predict, then run: is the loss `"above"`,
+#    `"below"` or `"at"` the $\ln 2$ that it began with?
 # 2. At step 0 DPO pushes the rejected response down. Which weight $\lambda$ of the printed "KL" (see the
 #    remedies of paper 002) cancels that push exactly, at $\beta = 0.1$?
-# 3. Annotators err. *Conservative* DPO assumes that a share `epsilon` of the labels is flipped and averages the loss
-#    over both readings of a pair. Write `cdpo(policy, reference, *, beta, epsilon)`, returning losses and
-#    metrics as `dpo` does. Then train with it.
-# 4. Set `beta` to 0.01, as paper 004 does, and predict before you run: which curves change, and which way does the KL go?
-# 5. Write DPO's loss from memory, with $\beta = 0.1$. The check knows the usual slips and tells you which one it is.
+# 3. Write DPO's loss from memory, with $\beta = 0.1$. The check knows the usual slips and tells you which one it is.
 #
+# **To try.** Set `beta` to 0.01, as paper 004 does, and predict before you run: which curves change, and which way does
+# the KL go?
+
+# %%
+from torch.nn.functional import logsigmoid
+
+from prefnb import checks
+
+answer_1 = None  # "above", "below" or "at"
+answer_2 = None  # a number
+
+
+def my_dpo(policy, reference):
+    """One number a pair, from .chosen.sum and .rejected.sum of both."""
+    return None
+
+
+checks.dpo_02(answer_1, answer_2, my_dpo)
+
+# %% [markdown]
 # <details><summary>Solution 1</summary>
+#
+# ```python
+# answer_1 = "below"
+# ```
 #
 # The margin is $0.2 \cdot (-4 + 9) = 1$, so the loss is $-\log\sigma(1) \approx 0.313$. That both log-probs
 # fell does not matter.
 # </details>
 # <details><summary>Solution 2</summary>
+#
+# ```python
+# answer_2 = 0.1
+# ```
 #
 # The gradient of DPO with respect to $S(y_l)$ at $m = 0$ is $\beta\,\sigma(0) = \beta/2$; that of the printed
 # term is $-\lambda/2$. They cancel at $\lambda = \beta = 0.1$. From then on, as the margin grows, the printed
@@ -481,52 +506,22 @@ def my_loss(policy, reference):
 # <details><summary>Solution 3</summary>
 #
 # ```python
-# def cdpo(policy, reference, *, beta, epsilon):
-#     loss, metrics = dpo(policy, reference, beta=beta)
-#     flipped = -logsigmoid(-beta * (policy.chosen.sum - reference.chosen.sum - policy.rejected.sum + reference.rejected.sum))
-#     return (1 - epsilon) * loss + epsilon * flipped, metrics
+# def my_dpo(policy, reference):
+#     """One number a pair, from .chosen.sum and .rejected.sum of both."""
+#     d_chosen = policy.chosen.sum - reference.chosen.sum
+#     d_rejected = policy.rejected.sum - reference.rejected.sum
+#     return -logsigmoid(0.1 * (d_chosen - d_rejected))
 # ```
-# The margin is computed again because the metrics are detached. Now a large margin costs something, so
-# margins stop growing.
+#
+# Two log-ratios to the reference, their difference times beta, minus the logarithm of its sigmoid.
 # </details>
-# <details><summary>Solution 4</summary>
+# <details><summary>What comes of a lower beta</summary>
 #
 # A lower beta is a lower price of straying: the margins are smaller numbers (beta is in them), the loss stays
 # nearer to $\ln 2$, and the gap in nats and the KL grow, though less than tenfold: Adam's steps have the same size
 # under any beta, and a run of one epoch does not go as far as so low a price allows.
 # </details>
-# <details><summary>Solution 5</summary>
 #
-# ```python
-# def my_dpo(policy, reference):
-#     d_chosen = policy.chosen.sum - reference.chosen.sum
-#     d_rejected = policy.rejected.sum - reference.rejected.sum
-#     return -logsigmoid(0.1 * (d_chosen - d_rejected))
-# ```
-# </details>
-
-# %%
-from prefnb import exercises
-
-answer_1 = None  # a number
-answer_2 = None  # a number
-cdpo = None  # a function
-
-
-def my_dpo(policy, reference):
-    """Exercise 5: one number a pair, from .chosen.sum and .rejected.sum of both."""
-    return None
-
-
-def check_exercises():
-    """Hold the answers against the definitions."""
-    lesson.check_exercises(dpo, answer_1, answer_2, cdpo)
-
-
-check_exercises()
-print("5:", exercises.of_loss(my_dpo, partial(methods.dpo.dpo, beta=exercises.BETA), exercises.DPO))
-
-# %% [markdown]
 # ## What you have seen
 #
 # - The loss: Bradley-Terry on implicit rewards $\beta\, d(y)$; the partition function cancels because both

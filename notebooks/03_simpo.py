@@ -411,65 +411,66 @@ def my_loss(policy, reference):
 # Write your answers into the cell below and run it.
 #
 # 1. With $\beta = 2$ and $\gamma = 1$: the chosen response has $S = -6$ over 4 tokens, the rejected one $S = -10$
-#    over 5. What is the loss?
+#    over 5. Predict, then run: what is the loss, `"0"`, `"ln 2"` or `"1"`?
 # 2. You want the paper's $\gamma = 1$, $\beta = 2.5$ from a program that asks for the ratio $\gamma/\beta$. What do
 #    you enter?
-# 3. SimPO sees a difference only, so the chosen response may become less likely. Write
-#    `simpo_sft(policy, reference=None, *, beta, gamma, weight)`, which adds `weight` times the chosen response's
-#    negative mean log-prob to the loss, and returns metrics as `simpo` does. Then train with it, and see what $d(y_w)$
-#    does.
-# 4. Write SimPO's loss from memory, with $\beta = 0.1$ and $\gamma = 0.5$. The check knows the usual slips and tells you
+# 3. Write SimPO's loss from memory, with $\beta = 0.1$ and $\gamma = 0.5$. The check knows the usual slips and tells you
 #    which one it is.
 #
+# **To try.** SimPO sees a difference only, so the chosen response may become less likely. Add `- 0.5 * policy.chosen.mean`
+# to the loss in the notebook, train with it, and see what $d(y_w)$ does.
+
+# %%
+from torch.nn.functional import logsigmoid
+
+from prefnb import checks
+
+answer_1 = None  # "0", "ln 2" or "1"
+answer_2 = None  # a number
+
+
+def my_simpo(policy, reference):
+    """One number a pair, from .chosen.mean and .rejected.mean of the policy."""
+    return None
+
+
+checks.simpo_03(answer_1, answer_2, my_simpo)
+
+# %% [markdown]
 # <details><summary>Solution 1</summary>
+#
+# ```python
+# answer_1 = "ln 2"
+# ```
 #
 # The means are $-1.5$ and $-2$, the margin is $2 \cdot 0.5 = 1$, exactly the target: the loss is
 # $-\log\sigma(0) = \ln 2 \approx 0.693$. A pair on target still costs that much.
 # </details>
 # <details><summary>Solution 2</summary>
 #
+# ```python
+# answer_2 = 0.4
+# ```
+#
 # $1 / 2.5 = 0.4$. Entering 1 there would ask for an absolute target of 2.5.
 # </details>
 # <details><summary>Solution 3</summary>
 #
 # ```python
-# def simpo_sft(policy, reference=None, *, beta, gamma, weight):
-#     loss, metrics = simpo(policy, beta=beta, gamma=gamma)
-#     return loss - weight * policy.chosen.mean, metrics
-# ```
-# The added term is SFT on the chosen response, each response counting alike whatever its length.
-# </details>
-# <details><summary>Solution 4</summary>
-#
-# ```python
 # def my_simpo(policy, reference):
+#     """One number a pair, from .chosen.mean and .rejected.mean of the policy."""
 #     return -logsigmoid(0.1 * (policy.chosen.mean - policy.rejected.mean) - 0.5)
 # ```
+#
+# The reference is an argument because every loss here is called with one; SimPO does not look at it. The target stands
+# outside the bracket that beta multiplies.
 # </details>
-
-# %%
-from prefnb import exercises
-
-answer_1 = None  # a number
-answer_2 = None  # a number
-simpo_sft = None  # a function
-
-
-def my_simpo(policy, reference):
-    """Exercise 4: one number a pair, from .chosen.mean and .rejected.mean of the policy."""
-    return None
-
-
-def check_exercises():
-    """Hold the answers against the definitions."""
-    lesson.check_exercises(simpo, answer_1, answer_2, simpo_sft)
-
-
-check_exercises()
-library_s = partial(methods.simpo.simpo, beta=exercises.BETA, gamma=exercises.GAMMA)
-print("4:", exercises.of_loss(my_simpo, library_s, exercises.SIMPO))
-
-# %% [markdown]
+# <details><summary>What comes of the added term</summary>
+#
+# The added term is SFT on the chosen response, each response counting alike whatever its length: it pulls the chosen one
+# up, which a difference alone need not do.
+# </details>
+#
 # ## What you have seen
 #
 # - A sum of log-probs falls with every token; a mean does not, and saying everything twice leaves SimPO's loss as it

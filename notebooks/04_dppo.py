@@ -562,38 +562,71 @@ def my_loss(policy, reference):
 # ## Exercises
 #
 # **1. Two votes, one pair.** The chosen response has 10 tokens of log-prob $-0.5$ each, the rejected one 4
-# tokens of $-1$ each. What is eq. 6's log-ratio, in nats? And what is the difference per token, on which
-# `tanh_mean` votes?
+# tokens of $-1$ each. Predict, then run: what is eq. 6's log-ratio, in nats? And what is the difference per token, on
+# which `tanh_mean` votes?
 #
-# <details><summary>Solution of 1</summary>
+# **2. The crossing.** For a one-token $y_\text{gen}$ and the same $\alpha f$: at which probability do minimum
+# likelihood and unlikelihood push equally hard?
+#
+# **3. Write the loss**, with minimum likelihood, $\alpha = 2$, $\beta = 0.1$, the vote by `tanh_mean` and the linear weight
+# $f = \max(0, -r)$. Both sides have `generated` besides `chosen` and `rejected`. The check knows the usual slips and tells
+# you which one it is.
+#
+# **To try: DPPO, then DPO.** The report's best result of all, .977, is unlikelihood followed by plain DPO (claim
+# 3). Train it in a new cell and compare. Mind the reference: it stays the SFT policy.
+
+# %%
+import torch
+from torch.nn.functional import logsigmoid
+
+from prefnb import checks
+
+answer_1 = None  # two numbers, such as (1, 2)
+answer_2 = None  # a probability
+
+
+def my_dppo(policy, reference):
+    return None  # one number a pair
+
+
+checks.dppo_04(answer_1, answer_2, my_dppo)
+
+# %% [markdown]
+# <details><summary>Solution 1</summary>
+#
+# ```python
+# answer_1 = (-1, 0.5)
+# ```
 #
 # $S(y_w) = -5$ and $S(y_l) = -4$: the log-ratio is $-1$, a vote for the rejected response, though only
 # because it is shorter. Per token it is $-0.5 + 1 = +0.5$: a vote for the chosen one. The two disagree on the
 # sign, so on whether there is a penalty at all.
 # </details>
+# <details><summary>Solution 2</summary>
 #
-# **2. The crossing.** For a one-token $y_\text{gen}$ and the same $\alpha f$: at which probability do minimum
-# likelihood and unlikelihood push equally hard?
-#
-# <details><summary>Solution of 2</summary>
+# ```python
+# answer_2 = 0.5
+# ```
 #
 # Minimum likelihood has gradient 1 and unlikelihood $\pi/(1-\pi)$ with respect to $\log\pi$. They are equal
 # at $\pi = 1/2$: above it unlikelihood pushes harder, below it minimum likelihood does.
 # </details>
+# <details><summary>Solution 3</summary>
 #
-# **3. A gentler end.** Run the notebook with `-p penalty unlikelihood -p alpha 0.1`, then with `-p level
-# sequence` as well. Predict first: which of the two histories will be next to DPO's?
+# ```python
+# def my_dppo(policy, reference):
+#     d_chosen = policy.chosen.sum - reference.chosen.sum
+#     d_rejected = policy.rejected.sum - reference.rejected.sum
+#     vote = torch.tanh(policy.chosen.mean - policy.rejected.mean).detach()
+#     penalty = 2 * torch.relu(-vote) * policy.generated.sum
+#     return -logsigmoid(0.1 * (d_chosen - d_rejected)) + penalty
+# ```
 #
-# <details><summary>Solution of 3</summary>
-#
-# The one with `level="sequence"`: its penalty has a far smaller gradient (see "How hard each one pushes" in "A closer
-# look"), and smaller still once the answer has become a little less likely.
+# The vote says how much a pair counts, and is not to be won: without the detach the loss would also push the vote itself,
+# with a strength that depends on the own answer's log-prob. The penalty is added outside the logarithm, and no reference
+# is in it.
 # </details>
-#
-# **4. DPPO, then DPO.** The report's best result of all, .977, is unlikelihood followed by plain DPO (claim
-# 3). Train it in a new cell and compare. Mind the reference: it stays the SFT policy.
-#
-# <details><summary>Solution of 4</summary>
+# <details><summary>How to train DPPO, then DPO</summary>
 #
 # ```python
 # first = next(label for label, name in runs.penalties.items() if name == "unlikelihood")
@@ -607,29 +640,7 @@ def my_loss(policy, reference):
 #
 # `twice` is the fair rival: two stages see the pairs twice, and so must what they are compared with.
 # </details>
-
-# %%
-from prefnb import exercises
-
-log_ratio_nats = None  # exercise 1
-difference_per_token = None  # exercise 1
-crossing_probability = None  # exercise 2
-
-
-def check_exercises():
-    """Hold the answers against the definitions."""
-    pair = from_tokens(chosen=[[-0.5] * 10], rejected=[[-1.0] * 4])
-    right = [float(getattr(pair.chosen, of) - getattr(pair.rejected, of)) for of in ("sum", "mean")]
-    print("1, log-ratio:", exercises.of_numbers(log_ratio_nats, right[0], within=1e-3))
-    print("1, per token:", exercises.of_numbers(difference_per_token, right[1], within=1e-3))
-    push = lambda given: unlikelihood_gradient(torch.tensor([math.log(given)]), "token").item()
-    crosses = lambda given: abs(push(given) - 1) < 1e-2  # minimum likelihood pushes with 1
-    print("2, crossing:", exercises.told(crossing_probability, crosses, "one pushes harder there"))
-
-
-check_exercises()
-
-# %% [markdown]
+#
 # ## What you have seen
 # - The model's own answer is another thing than either side of the pair, and DPPO lowers it wherever the pair
 #   is misjudged.

@@ -534,46 +534,67 @@ def my_loss(policy, reference):
 # %% [markdown]
 # ## Exercises
 #
-# 1. A reward model scores two answers to one prompt $\ln 3 \approx 1.0986$ apart. With what probability does it say
+# Write your answers into the cell below and run it.
+#
+# 1. Add 7 to the scores of both answers to a prompt. Predict, then run: is the loss `"higher"`, `"lower"` or the `"same"`?
+# 2. A reward model scores two answers to one prompt $\ln 3 \approx 1.0986$ apart. With what probability does it say
 #    that the higher one wins?
-# 2. Three answers have proxy scores 1, 2 and 3 and gold scores 6, 9 and 3. What is the mean gold score of
-#    best-of-2 by the proxy, over all ways to choose two of the three?
-# 3. By how many nats can best-of-4 be away from the model, at most?
+# 3. Write the loss. `chosen` and `rejected` are scores, of shape (pairs,). The check knows the usual slips and tells you
+#    which one it is.
 #
-# And something to try: run the notebook with `temperature` 0.5. Predict first what happens to the distance between the
-# curves.
+# **To try.** Run the notebook with `temperature` 0.5. Predict first what happens to the distance between the
+# curves of best-of-N.
+
+# %%
+from torch.nn.functional import logsigmoid
+
+from prefnb import checks
+
+answer_1 = None  # "higher", "lower" or "same"
+answer_2 = None  # a number
+
+
+def my_bradley_terry(chosen, rejected):
+    """One number a pair."""
+    return None
+
+
+checks.reward_model_05(answer_1, answer_2, my_bradley_terry)
+
+# %% [markdown]
+# <details><summary>Solution 1</summary>
 #
-# <details><summary>Solutions</summary>
+# ```python
+# answer_1 = "same"
+# ```
 #
-# 1. $\sigma(\ln 3) = 1/(1 + 1/3) = 3/4$.
-# 2. Of {1, 2} it picks the second (gold 9), of {1, 3} and of {2, 3} the third (gold 3): $(9 + 3 + 3)/3 = 5$. A random
-#    answer has 6: this proxy is worse than none.
-# 3. $\ln 4 - 3/4 \approx 0.636$.
+# The same: only the difference is in it. This is why scores of answers to different prompts cannot be compared.
+# </details>
+# <details><summary>Solution 2</summary>
+#
+# ```python
+# answer_2 = 0.75
+# ```
+#
+# $\sigma(\ln 3) = 1/(1 + 1/3) = 3/4$.
+# </details>
+# <details><summary>Solution 3</summary>
+#
+# ```python
+# def my_bradley_terry(chosen, rejected):
+#     """One number a pair."""
+#     return -logsigmoid(chosen - rejected)
+# ```
+#
+# Minus the logarithm of the probability that the model gives to what the annotator said. It is DPO's loss with a score in
+# the place of $\beta\, d(y)$.
+# </details>
+# <details><summary>What comes of a lower temperature</summary>
 #
 # At a lower temperature the answers to a prompt are more alike, so there is less to choose from: expect every picker
 # to gain less, gold too.
 # </details>
-
-# %%
-from prefnb import exercises
-
-answer_1 = None  # a number
-answer_2 = None  # a number
-answer_3 = None  # a number
-
-
-def check_exercises():
-    """Hold the answers against the definitions."""
-    one = torch.tensor(3.0).log().sigmoid().item()
-    two = best_of_n(np.array([[1, 2, 3]]), np.array([[6.0, 9.0, 3.0]]), 2).item()
-    three = kl_bound(4)
-    for number, given, right in ((1, answer_1, one), (2, answer_2, two), (3, answer_3, three)):
-        print(f"{number}: {exercises.of_numbers(given, right, within=5e-3)}")
-
-
-check_exercises()
-
-# %% [markdown]
+#
 # ## What you have seen
 #
 # - A preference is a difference of scores; only differences between answers to one prompt mean anything.

@@ -334,42 +334,74 @@ def my_loss(policy, reference):
 # %% [markdown]
 # ## Exercises
 #
+# Write your answers into the cell below and run it.
+#
 # 1. A data set has 500 pairs; for 20 of them the model's sample is the chosen response itself. How many pairs
 #    does the 10% mixture change?
 # 2. A policy leaves the chosen response as likely as it was, and makes its own answer, the rejected one, 5 nats less
-#    likely. What is the margin at $\beta = 0.1$?
-# 3. Run the notebook with `temperature` 1.5. Predict first: does the shortcut rule get better or worse at
-#    picking the chosen response?
+#    likely. Predict the margin at $\beta = 0.1$, then run.
+# 3. Write the loss, with $\beta = 0.1$, from a policy and a reference that have a third response, `generated`, the model's
+#    own answer. `own`, of shape (pairs,), is True where the own answer takes the place of the rejected one. The check
+#    knows the usual slips and tells you which one it is.
 #
-# <details><summary>Solutions</summary>
-#
-# 1. The 20 pairs are left out; a tenth of the remaining 480 is 48.
-# 2. $0.1\,(0 - (-5)) = 0.5$, and the loss falls from 0.69 to 0.47, though nothing good has become likelier.
-# 3. Hot samples are made of unlikely tokens, so the model's own answers become less likely per token and the
-#    two sides harder to tell by that rule. Other tells take its place: hot samples make mistakes that a chosen
-#    response does not.
-# </details>
+# **To try.** Run the notebook with `temperature` 1.5. Predict first: does the shortcut rule get better or worse at
+# picking the chosen response?
 
 # %%
-from prefnb import exercises
+from torch.nn.functional import logsigmoid
+
+from prefnb import checks
 
 answer_1 = None  # a number
 answer_2 = None  # a number
 
 
-def check_exercises():
-    """Hold the answers against the definitions."""
-    pairs_changed = round(0.1 * (500 - 20))
-    reference, after = ({"chosen": [[-2.0]], "rejected": [[-2.0 + moved]]} for moved in (0.0, -5.0))
-    found = methods.dpo.dpo(from_tokens(**after), from_tokens(**reference), beta=0.1)[1]
-    right_2 = float(found["margin"])
-    for number, given, right in ((1, answer_1, pairs_changed), (2, answer_2, right_2)):
-        print(f"{number}: {exercises.of_numbers(given, right, within=0.01)}")
+def my_rs_dpo(policy, reference, own):
+    """One number a pair, from .chosen.sum, .rejected.sum and .generated.sum of both."""
+    return None
 
 
-check_exercises()
+checks.rs_dpo_06(answer_1, answer_2, my_rs_dpo)
 
 # %% [markdown]
+# <details><summary>Solution 1</summary>
+#
+# ```python
+# answer_1 = 48
+# ```
+#
+# The 20 pairs are left out; a tenth of the remaining 480 is 48.
+# </details>
+# <details><summary>Solution 2</summary>
+#
+# ```python
+# answer_2 = 0.5
+# ```
+#
+# $0.1\,(0 - (-5)) = 0.5$, and the loss falls from 0.69 to 0.47, though nothing good has become likelier.
+# </details>
+# <details><summary>Solution 3</summary>
+#
+# ```python
+# def my_rs_dpo(policy, reference, own):
+#     """One number a pair, from .chosen.sum, .rejected.sum and .generated.sum of both."""
+#     def d(name):
+#         return getattr(policy, name).sum - getattr(reference, name).sum
+#
+#     d_rejected = own * d("generated") + ~own * d("rejected")
+#     return -logsigmoid(0.1 * (d("chosen") - d_rejected))
+# ```
+#
+# It is DPO's loss. What is easily forgotten is the reference: it has to score the own answer too, for the log-ratio $d$
+# compares one response under two models, and not two responses.
+# </details>
+# <details><summary>What comes of the higher temperature</summary>
+#
+# Hot samples are made of unlikely tokens, so the model's own answers become less likely per token and the
+# two sides harder to tell by that rule. Other tells take its place: hot samples make mistakes that a chosen
+# response does not.
+# </details>
+#
 # ## What you have seen
 #
 # - RS-DPO is DPO with the model's own answers as rejected ones; the loss is the same, the data are not.

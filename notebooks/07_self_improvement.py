@@ -456,45 +456,72 @@ def my_loss(policy, reference):
 # %% [markdown]
 # ## Exercises
 #
+# Write your answers into the cell below and run it.
+#
 # 1. Eight samples of a prompt have the scores 5, 5, 4, 3, 3, 2, 1, 1, and all are distinct. What is the probability
-#    that the rejected one has score 1?
+#    that the rejected one has score 1? Predict, then run: the check draws 999 pairs.
 # 2. Of eight samples, six are the same sentence and score 2; the other two score 1 and 3. How many different pairs can
 #    the rule make?
-# 3. Run the notebook with `temperatures` of eight times 0.2. Predict first: what happens to the number of pairs, and to
-#    the difference between chosen and rejected?
+# 3. Write the loss of a round, with $\beta = 0.1$. It is given three models' log-probs: the policy's, those of the policy
+#    at the `start` of this round, and those of the policy before the `first` round. The check knows the usual slips and
+#    tells you which one it is.
 #
-# <details><summary>Solutions</summary>
-#
-# 1. The bottom three score 2, 1 and 1: two in three.
-# 2. Equal samples count once, so there are three samples with scores 3, 2, 1. Chosen is the 3; rejected is 2 or 1: two
-#    pairs.
-# 3. Cool samples are alike, so expect fewer distinct ones; a prompt with only one gives no pair. The pairs that are
-#    left should differ by less, in words and in score, so that there is less to learn from each.
-# </details>
+# **To try.** Run the notebook with `temperatures` of eight times 0.2. Predict first: what happens to the number of pairs,
+# and to the difference between chosen and rejected?
 
 # %%
-from prefnb import exercises
+from torch.nn.functional import logsigmoid
+
+from prefnb import checks
 
 answer_1 = None  # a probability, such as 0.5
 answer_2 = None  # a number
 
 
-def check_exercises():
-    """Hold the answers against the definitions."""
-    rule = lambda samples, scores, seed: made_pairs.best_and_worst(  # noqa: E731
-        [[0]], [samples], [scores], seed=seed)
-    made = [rule([[k] for k in range(8)], [5, 5, 4, 3, 3, 2, 1, 1], seed) for seed in range(999)]
-    # the last two score 1
-    lowest = sum(one.responses["rejected"][0][0] > 5 for one in made) / len(made)
-    few = [rule([[0]] * 6 + [[1], [2]], [2] * 6 + [1, 3], seed) for seed in range(99)]
-    pairs_made = len({str(one.responses) for one in few})
-    for number, given, right in ((1, answer_1, lowest), (2, answer_2, pairs_made)):
-        print(f"{number}: {exercises.of_numbers(given, right, within=0.04)}")
+def my_round(policy, start, first):
+    """One number a pair, from .chosen.sum and .rejected.sum of those that it needs."""
+    return None
 
 
-check_exercises()
+checks.self_improvement_07(answer_1, answer_2, my_round)
 
 # %% [markdown]
+# <details><summary>Solution 1</summary>
+#
+# ```python
+# answer_1 = 2 / 3
+# ```
+#
+# The bottom three score 2, 1 and 1: two in three.
+# </details>
+# <details><summary>Solution 2</summary>
+#
+# ```python
+# answer_2 = 2
+# ```
+#
+# Equal samples count once, so there are three samples with scores 3, 2, 1. Chosen is the 3; rejected is 2 or 1: two
+# pairs.
+# </details>
+# <details><summary>Solution 3</summary>
+#
+# ```python
+# def my_round(policy, start, first):
+#     """One number a pair, from .chosen.sum and .rejected.sum of those that it needs."""
+#     d_chosen = policy.chosen.sum - start.chosen.sum
+#     d_rejected = policy.rejected.sum - start.rejected.sum
+#     return -logsigmoid(0.1 * (d_chosen - d_rejected))
+# ```
+#
+# It is DPO's loss, and each round has its own reference: the policy as it came into the round, which also wrote the
+# samples. With the first one for a reference, a later round would begin with a margin that it has not earned.
+# </details>
+# <details><summary>What comes of cool samples</summary>
+#
+# Cool samples are alike, so expect fewer distinct ones; a prompt with only one gives no pair. The pairs that are
+# left should differ by less, in words and in score, so that there is less to learn from each.
+# </details>
+#
 # ## What you have seen
 #
 # - A curriculum spends prompts where the policy is weakest, as far as the proxy can see that. Choose on other prompts

@@ -437,38 +437,58 @@ def my_loss(policy, reference, *, advantage):
 # %% [markdown]
 # ## Exercises
 #
+# Write your answers into the cell below and run it.
+#
 # 1. A response scores 0.6 and 0.9; ideals are 1, weights 2 and 1. What is the reward by weighted gaps, and what by
 #    Chebyshev with $\tau \to \infty$?
-# 2. The three samples of a prompt have rewards -0.9, -0.3 and -0.6. What are their leave-one-out advantages? (By the
-#    printed loss all three would be pushed down.)
-# 3. For which weight $a$ of helpfulness does the linear rule find (0.9, 0.5) and (0.6, 0.7) equally good?
-#
-# <details><summary>Solutions</summary>
-#
-# 1. $-(2 \cdot 0.4 + 1 \cdot 0.1) = -0.9$; the worst weighted gap is $0.8$, so $-0.8$.
-# 2. $-0.9 - (-0.45) = -0.45$; $-0.3 - (-0.75) = +0.45$; $-0.6 - (-0.6) = 0$. They add up to 0: some are raised, some
-#    lowered.
-# 3. $0.9 a + 0.5 (1 - a) = 0.6 a + 0.7 (1 - a)$ gives $0.3 a = 0.2 (1 - a)$, so $a = 0.4$.
-# </details>
+# 2. The three samples of a prompt have rewards -0.9, -0.3 and -0.6. Predict, then run: what are their leave-one-out
+#    advantages? (By the printed loss all three would be pushed down.)
+# 3. Write the reward by weighted gaps, all ideals being 1: `scores` is (responses, k), `weights` (k,). The check knows the
+#    usual slips and tells you which one it is.
 
 # %%
-from prefnb import exercises
+from prefnb import checks
 
 answer_1 = None  # two numbers, such as (-1, -2)
 answer_2 = None  # three numbers
-answer_3 = None  # a number
 
 
-def check_exercises():
-    """Hold the answers against the definitions."""
-    right = lesson.solutions(gaps, weighted_gaps, linear, soft_chebyshev, leave_one_out)
-    for number, given, wanted in zip("123", (answer_1, answer_2, answer_3), right):
-        print(f"{number}: {exercises.of_numbers(given, wanted, within=1e-3)}")
+def my_reward(scores, weights):
+    """One number a response."""
+    return None
 
 
-check_exercises()
+checks.multi_objective_08(answer_1, answer_2, my_reward)
 
 # %% [markdown]
+# <details><summary>Solution 1</summary>
+#
+# ```python
+# answer_1 = (-0.9, -0.8)
+# ```
+#
+# $-(2 \cdot 0.4 + 1 \cdot 0.1) = -0.9$; the worst weighted gap is $0.8$, so $-0.8$.
+# </details>
+# <details><summary>Solution 2</summary>
+#
+# ```python
+# answer_2 = (-0.45, 0.45, 0)
+# ```
+#
+# $-0.9 - (-0.45) = -0.45$; $-0.3 - (-0.75) = +0.45$; $-0.6 - (-0.6) = 0$. They add up to 0: some are raised, some
+# lowered.
+# </details>
+# <details><summary>Solution 3</summary>
+#
+# ```python
+# def my_reward(scores, weights):
+#     """One number a response."""
+#     return -(weights * (scores - 1).abs()).sum(1)
+# ```
+#
+# A score past its ideal has a gap, too. The best reward is 0, and no answer has one above it.
+# </details>
+#
 # ## What you have seen
 #
 # - A reward made of gaps is never above zero, so the printed loss only ever pushes down what was sampled. On average

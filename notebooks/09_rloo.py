@@ -461,53 +461,61 @@ def my_loss(policy, reference, *, advantage):
 # %% [markdown]
 # ## Exercises
 #
-# 1. Four answers have rewards 4, 4, 4 and 8. What are the leave-one-out advantages of the first and of the last?
-# 2. A policy draws $a$ half of the time, $\pi(a) = \sigma(0)$; $R(a) = 1$ and $R(b) = 3$. What is $\nabla J$?
-# 3. Add 100 to every reward and run the variance cell again, with `all_rewards + 100` for `all_rewards`. Predict first:
-#    by what factor does the leave-one-out variance change?
+# Write your answers into the cell below and run it.
 #
-# 4. Write the leave-one-out advantages from memory, in the cell below the answers. The check knows the usual slips and tells
-#    you which one it is.
-#
-# <details><summary>Solutions</summary>
-#
-# 1. The first: $4 - 16/3 = -4/3$. The last: $8 - 4 = 4$. They sum to 0, as always.
-# 2. $\pi(a)\,\pi(b)\,(R(a) - R(b)) = \tfrac14 \cdot (-2) = -\tfrac12$: less of $a$.
-# 3. By 1, that is, not at all: the 100 is in the sample's reward and in the others' mean. The plain variance grows
-#    enormously.
-# </details>
-# <details><summary>Solution 4</summary>
-#
-# ```python
-# def my_advantages(rewards):
-#     k = rewards.shape[1]
-#     return rewards - (rewards.sum(1, keepdim=True) - rewards) / (k - 1)
-# ```
-# </details>
+# 1. Add 100 to every reward. Predict, then run: does the variance of the leave-one-out gradient become `"larger"`,
+#    `"smaller"`, or does it stay the `"same"`? (To see it, run the variance cell again with `all_rewards + 100`.)
+# 2. Four answers have rewards 4, 4, 4 and 8. What are the leave-one-out advantages of the first and of the last?
+# 3. Write RLOO's loss. `rewards` is (prompts, K), and `policy.sample` has the samples in the order of `rewards.flatten()`.
+#    The rewards come from a reward model and carry a gradient of their own, which is not to be followed. The check knows
+#    the usual slips and tells you which one it is.
 
 # %%
-from prefnb import exercises
+from prefnb import checks
 
-answer_1 = None  # two numbers, such as (1, 2)
-answer_2 = None  # a number
-answer_3 = None  # a number
-
-
-def my_advantages(rewards):
-    """(prompts, K) to the same shape."""
-    return None  # exercise 4
+answer_1 = None  # "larger", "smaller" or "same"
+answer_2 = None  # two numbers, such as (1, 2)
 
 
-def check_exercises():
-    """Hold the answers against the definitions."""
-    for number, given, right in zip("123", (answer_1, answer_2, answer_3), lesson.solutions()):
-        print(f"{number}: {exercises.of_numbers(given, right, within=0.01)}")
+def my_rloo(policy, rewards):
+    """One number a sample, from .sample.sum and the rewards."""
+    return None
 
 
-check_exercises()
-print("4:", exercises.of_advantages(my_advantages, methods.rloo.leave_one_out))
+checks.rloo_09(answer_1, answer_2, my_rloo)
 
 # %% [markdown]
+# <details><summary>Solution 1</summary>
+#
+# ```python
+# answer_1 = "same"
+# ```
+#
+# The same: the 100 is in the sample's reward and in the others' mean. The plain variance grows enormously.
+# </details>
+# <details><summary>Solution 2</summary>
+#
+# ```python
+# answer_2 = (-4 / 3, 4)
+# ```
+#
+# The first: $4 - 16/3 = -4/3$. The last: $8 - 4 = 4$. They sum to 0, as always.
+# </details>
+# <details><summary>Solution 3</summary>
+#
+# ```python
+# def my_rloo(policy, rewards):
+#     """One number a sample, from .sample.sum and the rewards."""
+#     others = (rewards.sum(1, keepdim=True) - rewards) / (rewards.shape[1] - 1)
+#     advantage = (rewards - others).detach().flatten()
+#     return -advantage * policy.sample.sum
+# ```
+#
+# The others' mean is their sum over K - 1; with the sample's own reward in it, it would be over K, and every advantage too
+# small by a factor of $1 - 1/K$. The detach says that an advantage is a number: samples are made likelier, and rewards
+# are not made higher.
+# </details>
+#
 # ## What you have seen
 #
 # - A reward needs no gradient: samples weighted by their rewards give one, exact on average.

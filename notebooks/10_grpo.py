@@ -128,7 +128,7 @@ plt.style.use("prefnb.book")
 
 # %%
 from prefnb.lessons import grpo as lesson
-from prefnb.methods import grpo as library, rloo
+from prefnb.methods import rloo
 
 
 def group_relative(rewards, *, scale_rewards="group", eps=1e-4):
@@ -600,43 +600,66 @@ def my_loss(policy, reference, *, advantage):
 # %% [markdown]
 # ## Exercises
 #
-# 1. A group of three scores 2, 5 and 8. What is the leave-one-out advantage of the 8?
-# 2. A token has advantage $-1$, the clip is 0.2. What is the gradient of its gain $\min(\cdot, \cdot)$ with respect
-#    to its log-prob at ratio 0.7, and at ratio 1.3?
-# 3. Each answer to a prompt is right with probability 0.9, independently, and the reward is 1 or 0. What share of
+# Write your answers into the cell below and run it.
+#
+# 1. A token has advantage $-1$, the clip is 0.2. Predict, then run: what is the gradient of its gain $\min(\cdot, \cdot)$
+#    with respect to its log-prob at ratio 0.7, and at ratio 1.3?
+# 2. Each answer to a prompt is right with probability 0.9, independently, and the reward is 1 or 0. What share of
 #    groups of 8 is dead?
-#
-# <details><summary>Solutions</summary>
-#
-# 1. The others' mean is 3.5, so 4.5.
-# 2. At 0.7 the gain is $\min(-0.7, -0.8) = -0.8$, a constant: gradient 0. At 1.3 it is $\min(-1.3, -1.2) = -1.3$,
-#    which is $-\rho$, and the gradient of $\rho$ with respect to the log-prob is $\rho$: so $-1.3$.
-# 3. $0.9^8 + 0.1^8 \approx 0.43$.
-# </details>
+# 3. Write GRPO's loss with a clip of 0.2, each sample divided by its own length. `policy.sample` has `.token`, `.mask` and
+#    `.length`; `advantage` is (samples,) and may carry a gradient, which is not to be followed; `old` has the log-probs of
+#    the tokens when they were sampled, in the shape of `.token`. The check knows the usual slips and tells you which one
+#    it is.
 
 # %%
-from prefnb import exercises
+import torch
 
-answer_1 = None  # a number
-answer_2 = None  # two numbers, such as (1.0, 2.0)
-answer_3 = None  # a share, 0 to 1
+from prefnb import checks
 
-
-def check_exercises():
-    """Hold the answers against the definitions."""
-    one = rloo.leave_one_out(torch.tensor([[2.0, 5.0, 8.0]]))[0, -1].item()
-    token = torch.tensor([[0.7], [1.3]]).log().requires_grad_()
-    loss, _ = library.grpo(from_tokens(sample=token), advantage=-torch.ones(2),
-                           old=torch.zeros(2, 1))
-    three = sum(math.comb(8, k) * 0.9**k * 0.1 ** (8 - k) for k in (0, 8))
-    two = (-torch.autograd.grad(loss.sum(), token)[0][:, 0]).tolist()
-    for number, given, right in ((1, answer_1, one), (2, answer_2, two), (3, answer_3, three)):
-        print(f"{number}: {exercises.of_numbers(given, right, within=5e-3)}")
+answer_1 = None  # two numbers, such as (1.0, 2.0)
+answer_2 = None  # a share, 0 to 1
 
 
-check_exercises()
+def my_grpo(policy, advantage, old):
+    """One number a sample."""
+    return None
+
+
+checks.grpo_10(answer_1, answer_2, my_grpo)
 
 # %% [markdown]
+# <details><summary>Solution 1</summary>
+#
+# ```python
+# answer_1 = (0, -1.3)
+# ```
+#
+# At 0.7 the gain is $\min(-0.7, -0.8) = -0.8$, a constant: gradient 0. At 1.3 it is $\min(-1.3, -1.2) = -1.3$,
+# which is $-\rho$, and the gradient of $\rho$ with respect to the log-prob is $\rho$: so $-1.3$.
+# </details>
+# <details><summary>Solution 2</summary>
+#
+# ```python
+# answer_2 = 0.43
+# ```
+#
+# $0.9^8 + 0.1^8 \approx 0.43$.
+# </details>
+# <details><summary>Solution 3</summary>
+#
+# ```python
+# def my_grpo(policy, advantage, old):
+#     """One number a sample."""
+#     ratio = torch.exp(policy.sample.token - old)
+#     a = advantage.detach()[:, None]
+#     gain = torch.minimum(ratio * a, ratio.clamp(0.8, 1.2) * a)
+#     return -(gain * policy.sample.mask).sum(1) / policy.sample.length
+# ```
+#
+# The minimum comes after the multiplication: for a negative advantage it takes the *larger* ratio. Padding has ratio 1
+# and a gain of its own, so the mask is needed before the sum.
+# </details>
+#
 # ## What you have seen
 #
 # - Paper 003's equation is RLOO with a KL; the method that it cites divides by the group's deviation, clips the ratio

@@ -240,33 +240,59 @@ else:
 # %% [markdown]
 # ## Exercises
 #
+# Write your answers into the cell below and run it.
+#
 # 1. A win rate is .53 with 100 prompts and one seed. How wide is its interval, roughly, to each side? (The variance of
 #    one prompt's outcome is at most 1/4.)
 # 2. Policy A beats SFT by .60 [.57, .63], policy B by .62 [.59, .65]. Can B still be better than A beyond doubt?
-#
-# <details><summary>Solutions</summary>
-#
-# 1. $1.96 \sqrt{.25 / 100} \approx .10$: it says nothing.
-# 2. Yes. Both are measured on the same prompts, so what is hard for one is hard for the other, and the *difference* has a
-#    much smaller interval than either rate. That is why this notebook compares prompt by prompt.
-# </details>
+# 3. Write half the width of the 95% interval of the difference between two win rates, from the outcomes `a` and `b` of
+#    the same n prompts, in the same order (the normal approximation: 1.96 standard errors). The check knows the usual
+#    slips and tells you which one it is.
 
 # %%
-half_width = None  # exercise 1
+from prefnb import checks
+
+answer_1 = None  # a number
+answer_2 = None  # "yes" or "no"
 
 
-def check_exercises():
-    """Hold the answer against the formula."""
-    try:
-        said = "right" if abs(float(half_width) - 1.96 * np.sqrt(0.25 / 100)) < 0.01 else "not yet"
-    except (TypeError, ValueError):  # words, or several numbers
-        said = f"give a number, and not {half_width!r}"
-    print("1:", "not answered yet" if half_width is None else said)
+def half_width(a, b):
+    """One number, from two tensors of shape (n,)."""
+    return None
 
 
-check_exercises()
+checks.leaderboard_11(answer_1, answer_2, half_width)
 
 # %% [markdown]
+# <details><summary>Solution 1</summary>
+#
+# ```python
+# answer_1 = 0.098
+# ```
+#
+# $1.96 \sqrt{.25 / 100} \approx .10$: it says nothing.
+# </details>
+# <details><summary>Solution 2</summary>
+#
+# ```python
+# answer_2 = "yes"
+# ```
+#
+# Yes. Both are measured on the same prompts, so what is hard for one is hard for the other, and the *difference* has a
+# much smaller interval than either rate. That is why this notebook compares prompt by prompt.
+# </details>
+# <details><summary>Solution 3</summary>
+#
+# ```python
+# def half_width(a, b):
+#     """One number, from two tensors of shape (n,)."""
+#     return 1.96 * (a - b).std() / len(a) ** 0.5
+# ```
+#
+# First the difference on each prompt, then its deviation: what both policies owe to the prompt is gone before anything is
+# squared.
+# </details>
+#
 # ## What you have seen
 #
 # - Two kinds of luck, and that an interval which knows one of them promises too much.

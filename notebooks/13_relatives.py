@@ -65,7 +65,7 @@ from IPython.display import display
 from torch.nn.functional import logsigmoid
 
 from prefnb.lessons import relatives as lesson, tables
-from prefnb.logprobs import DatasetLogprobs, from_tokens
+from prefnb.logprobs import DatasetLogprobs
 from prefnb.methods.dpo import dpo, pair_metrics, rewards
 
 plt.style.use("prefnb.book")
@@ -349,39 +349,80 @@ def my_loss(policy, reference):
 # %% [markdown]
 # ## Exercises
 #
+# Write your answers into the cell below and run it.
+#
 # 1. With $\varepsilon = 0.1$, at which margin is conservative DPO's loss lowest?
-# 2. IPO with $\tau = 0.25$: what does it charge at step 0, when policy and reference agree?
-# 3. Set `flipped` to 0 in `losses` and run on. Which two curves of the training pictures become one?
+# 2. IPO with $\tau = 0.25$: what does it charge at step 0, when policy and reference agree? Predict, then run.
+# 3. Write IPO's loss, with $\tau = 0.4$. The check knows the usual slips and tells you which one it is.
+# 4. Write KTO's loss, with $\beta = 0.1$ and both weights 1. `good` is True for a good response, and z is the mean of $d$
+#    over `other`, not below 0.
 #
-# <details><summary>Solutions</summary>
-#
-# 1. $\log(0.9 / 0.1) = 2.197$: there the push of the nine right labels and of the one wrong label cancel.
-# 2. $(0 - 1 / 0.5)^2 = 4$.
-# 3. Conservative and robust DPO both become DPO; what is left of a difference is their learning rate.
-# </details>
+# **To try.** Set `flipped` to 0 in `losses` and run on. Which two curves of the training pictures become one?
 
 # %%
-from prefnb import exercises
+import torch
+
+from prefnb import checks
 
 answer_1 = None  # a number
 answer_2 = None  # a number
 
 
-def check_exercises():
-    """Hold the answers against the definitions."""
-    places = torch.linspace(0, 4, 4001)
-    level = torch.zeros(4001, 1)
-    toy = lambda m: from_tokens(chosen=m[:, None], rejected=level[:len(m)])  # noqa: E731
-    cost = conservative_dpo(toy(places), toy(0 * places), beta=1.0, flipped=0.1)[0]
-    lowest = places[cost.argmin()].item()
-    at_once = ipo(toy(places[:1]), toy(places[:1]), tau=0.25)[0].item()
-    for number, given, right in ((1, answer_1, lowest), (2, answer_2, at_once)):
-        print(f"{number}: {exercises.of_numbers(given, right, within=0.01)}")
+def my_ipo(policy, reference):
+    return None  # one number a pair, from .chosen and .rejected of both
 
 
-check_exercises()
+def my_kto(policy, reference, good):
+    return None  # one number a response, from .response and .other of both
+
+
+checks.relatives_13(answer_1, answer_2, my_ipo, my_kto)
 
 # %% [markdown]
+# <details><summary>Solution 1</summary>
+#
+# ```python
+# answer_1 = 2.197
+# ```
+#
+# $\log(0.9 / 0.1) = 2.197$: there the push of the nine right labels and of the one wrong label cancel.
+# </details>
+# <details><summary>Solution 2</summary>
+#
+# ```python
+# answer_2 = 4
+# ```
+#
+# $(0 - 1 / 0.5)^2 = 4$.
+# </details>
+# <details><summary>Solution 3</summary>
+#
+# ```python
+# def my_ipo(policy, reference):
+#     d_chosen = policy.chosen.mean - reference.chosen.mean
+#     return (d_chosen - policy.rejected.mean + reference.rejected.mean - 1 / 0.8) ** 2
+# ```
+#
+# The target is $1 / (2\tau) = 1.25$ nats per token. Means, not sums: a target for a sum would be next to nothing for a
+# long response.
+# </details>
+# <details><summary>Solution 4</summary>
+#
+# ```python
+# def my_kto(policy, reference, good):
+#     d = policy.response.sum - reference.response.sum
+#     z = (policy.other.sum - reference.other.sum).mean().clamp(min=0).detach()
+#     return 1 - torch.sigmoid(torch.where(good, 1, -1) * 0.1 * (d - z))
+# ```
+#
+# z is a yardstick and no goal: without the detach the loss could also be lowered by making answers to other prompts less
+# likely. It has no logarithm, so an answer far from z on either side pulls at nothing.
+# </details>
+# <details><summary>What comes of no flipped labels</summary>
+#
+# Conservative and robust DPO both become DPO; what is left of a difference is their learning rate.
+# </details>
+#
 # ## What you have seen
 #
 # - A loss on pairs is a curve over the margin. Where it turns decides how far a policy goes, and what a wrong label can

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import nbformat
 
-from prefnb import methods
+from prefnb import methods, solutions
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 FIGURES = Path(__file__).parents[1] / "figures"
@@ -81,7 +81,8 @@ def with_methods(text: str) -> str:
 
 
 def main(names: list[str]) -> None:
-    """Make the notebooks `names`, or all of them."""
+    """Make the notebooks `names`, or all of them, with the exercises that their solutions make."""
+    solutions.main(names)
     sources = [NOTEBOOKS / f"{name}.py" for name in names] or sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py"))
     for source in sources:
         print(f"executing {source.stem} ...", flush=True)

@@ -6,8 +6,9 @@ told which one it is.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Callable, Mapping
+from typing import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -34,14 +35,16 @@ def values_of(loss: Callable, policy: SimpleNamespace, reference: SimpleNamespac
         told = f"{type(error).__name__}: {files.first_line(error)}"
         called = ", ".join(["policy", "reference", *(f"{name}={name}" for name in more)])
         raise NotALoss(f"The loss fails on four {kind}s, called as loss({called}): {told}") from None
-    values, wanted = found[0] if isinstance(found, tuple) and found else found, len(_leaves(policy)[0])
+    values, wanted = found[0] if isinstance(found, tuple) and found else found, len(_tokens_or_scores(policy)[0])
     if not isinstance(values, torch.Tensor):
         raise NotALoss(f"The loss must return a tensor, or (tensor, metrics), and not {type(values).__name__}.")
     if values.shape != (wanted,):
         told = f"and gave {tuple(values.shape)}: mean or sum nothing over {kind}s."
         raise NotALoss(f"The loss must give one number a {kind}, of shape ({wanted},), {told}")
     if not torch.isfinite(values).all():
-        raise NotALoss(f"The loss is not finite on four {kind}s: is there a log of something below 0, or a division by 0?")
+        raise NotALoss(
+            f"The loss is not finite on four {kind}s: is there a log of something below 0, or a division by 0?"
+        )
     if all(slope is None or not slope.any() for slope in slopes(values, policy)):
         raise NotALoss(
             "The loss has no gradient for the policy's log-probs: is there a detach(), a .item() or a comparison too many?"
@@ -51,13 +54,13 @@ def values_of(loss: Callable, policy: SimpleNamespace, reference: SimpleNamespac
 
 def slopes(values: torch.Tensor, policy: SimpleNamespace) -> list[torch.Tensor | None]:
     """The gradient of the sum of values by the token log-probs of each response, or by its score."""
-    tokens = _leaves(policy)
+    tokens = _tokens_or_scores(policy)
     if not values.requires_grad:
         return [None] * len(tokens)
     return list(torch.autograd.grad(values.sum(), tokens, allow_unused=True, retain_graph=True))
 
 
-def _leaves(policy: SimpleNamespace) -> list[torch.Tensor]:
+def _tokens_or_scores(policy: SimpleNamespace) -> list[torch.Tensor]:
     """Of each response the token log-probs, (batch, time), or its score, (batch,)."""
     return [getattr(response, "token", response) for response in vars(policy).values()]
 
@@ -148,23 +151,116 @@ def of_numbers(given: object, right: float | list[float], *, within: float) -> s
     return "right" if off < within else "not yet"
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A function that readers are asked to write: the right one, and the usual wrong ones, each under the words for what is wrong.
+
+    given makes its arguments anew; those that want a gradient say what the function must pull at, and at what it must not.
+    """
+
+    right: Callable
+    mistakes: Mapping[str, Callable]
+    given: Callable[[], tuple] = four_pairs
+    called: str = "loss(policy, reference)"
+    on: str = "four pairs"
+    what: str = "loss"
+    each: str = "pair"
+    pulled: str = "the policy's log-probs"
+
+
 def of_loss(answer: Callable | None, right: Callable, mistakes: Mapping[str, Callable]) -> str:
     """What to say of a reader's loss f(policy, reference): "right", which mistake it is, or what it gives and should."""
-    policy, reference = four_pairs()
-    if _unanswered(answer, policy, reference):
+    return of_function(answer, Asked(right, mistakes))
+
+
+def of_function(answer: Callable | None, asked: Asked) -> str:
+    """The same of any function that readers are asked to write. A mistake is known by its values and its gradient together, so
+    that one which is in the gradient alone, such as a missing detach, has a name too."""
+    if _unanswered(answer, *asked.given()):
         return "not answered yet"
+    wanted, wanted_slopes = _outcome(asked.right, asked)
     try:
-        values = values_of(answer, policy, reference)
+        values, slopes_ = _outcome(answer, asked, wanted, any(slope is not None for slope in wanted_slopes))
     except NotALoss as wrong:
         return str(wrong)
-    wanted = values_of(right, policy, reference)
-    if torch.allclose(values, wanted, atol=1e-6):
-        return (
-            "right"
-            if _same_slopes(values, wanted, policy)
-            else ("its values are right and its gradient is not: a detach() hides a part of it")
+    alike = torch.allclose(values, wanted, atol=1e-6, equal_nan=True)
+    if alike and _alike(slopes_, wanted_slopes):
+        return "right"
+    for by_slopes in (True, False):  # those of the same values are told apart by their gradients
+        for name, mistake in asked.mistakes.items():
+            theirs, their_slopes = _outcome(mistake, asked)
+            if torch.allclose(values, theirs, atol=1e-6) and (
+                _alike(slopes_, their_slopes) if by_slopes else not alike
+            ):
+                return f"not yet: yours is the right one with {name}"
+    if alike:
+        return "its values are right and its gradient is not: a detach() hides a part of it"
+    first, right = values.flatten()[0].item(), wanted.flatten()[0].item()
+    return f"not yet: where yours gives {first:.4f}, {right:.4f} is right"
+
+
+def _outcome(
+    function: Callable, asked: Asked, wanted: torch.Tensor | None = None, pulls: bool = False
+) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+    """A function's values and its gradients by whatever of its arguments wants one. With `wanted`, NotALoss for what has not its
+    shape, is not finite, or does not pull at all, if it should."""
+    given = asked.given()
+    try:
+        found = function(*given)
+    except Exception as error:  # noqa: BLE001: a reader's code may raise anything, and gets one sentence for it
+        told = f"{type(error).__name__}: {files.first_line(error)}"
+        raise NotALoss(f"The {asked.what} fails on {asked.on}, called as {asked.called}: {told}") from None
+    values = found[0] if isinstance(found, tuple) and found else found
+    if wanted is not None:
+        if not isinstance(values, torch.Tensor):
+            also = ", or (tensor, metrics)," if asked.what == "loss" else ""
+            raise NotALoss(f"The {asked.what} must return a tensor{also} and not {type(values).__name__}.")
+        if values.shape != wanted.shape:
+            raise NotALoss(f"The {asked.what} must give {_shape(wanted, asked.each)} and gave {tuple(values.shape)}.")
+        if not torch.isfinite(values).all():
+            why = "is there a log of something below 0, or a division by 0?"
+            raise NotALoss(f"The {asked.what} is not finite on {asked.on}: {why}")
+    leaves = [one for argument in given for one in _leaves(argument)]
+    pulled = [None] * len(leaves)
+    if values.requires_grad:
+        pulled = torch.autograd.grad(values.sum(), [leaf for leaf, _ in leaves], allow_unused=True)
+    if pulls and all(slope is None or not slope.any() for slope in pulled):
+        raise NotALoss(
+            f"The {asked.what} has no gradient for {asked.pulled}: "
+            "is there a detach(), a .item() or a comparison too many?"
         )
-    return _which(values, wanted, mistakes, policy, reference)
+    own = [None if slope is None else slope * mask for slope, (_, mask) in zip(pulled, leaves)]
+    return values.detach().double(), own
+
+
+def _shape(wanted: torch.Tensor, each: str) -> str:
+    if wanted.ndim == 0:
+        return "one number for the whole batch, of shape (),"
+    return f"one number a {each}, of shape {tuple(wanted.shape)}: mean or sum nothing over {each}s,"
+
+
+def _leaves(argument: object) -> list[tuple[torch.Tensor, torch.Tensor | float]]:
+    """The tensors of an argument that want a gradient, with a mask: what stands beyond a response's end does not count."""
+    if isinstance(argument, SimpleNamespace):
+        responses = [one for one in vars(argument).values() if hasattr(one, "token")]
+        return [(one.token, one.mask) for one in responses if one.token.requires_grad]
+    return [(argument, 1.0)] if isinstance(argument, torch.Tensor) and argument.requires_grad else []
+
+
+def _alike(some: list[torch.Tensor | None], others: list[torch.Tensor | None]) -> bool:
+    """Whether two functions pull alike; no gradient is one of 0."""
+    zero = lambda one, other: torch.zeros_like(other) if one is None else one  # noqa: E731
+    both = [(a, b) for a, b in zip(some, others) if a is not None or b is not None]
+    return all(torch.allclose(zero(a, b), zero(b, a), atol=1e-6) for a, b in both)
+
+
+def of_choice(given: object, right: str, choices: Sequence[str], hint: str) -> str:
+    """The same of a prediction, which is one of a few words."""
+    if given is None:
+        return "not answered yet"
+    if not isinstance(given, str) or given.strip().lower() not in choices:
+        return f"choose one of {', '.join(map(repr, choices))}, and not {given!r}"
+    return "right" if given.strip().lower() == right else f"not yet: {hint}"
 
 
 def of_advantages(answer: Callable | None, right: Callable, mistakes: Mapping[str, Callable] = ADVANTAGES) -> str:
@@ -196,10 +292,3 @@ def _which(values: torch.Tensor, wanted: torch.Tensor, mistakes: Mapping[str, Ca
             return f"not yet: yours is the right one with {name}"
     first, right = values.flatten()[0].item(), wanted.flatten()[0].item()
     return f"not yet: where yours gives {first:.4f}, {right:.4f} is right"
-
-
-def _same_slopes(values: torch.Tensor, wanted: torch.Tensor, policy: SimpleNamespace) -> bool:
-    """Whether two losses pull alike at every token; what stands beyond a response's end does not count."""
-    own = lambda slope, response: torch.zeros_like(response.token) if slope is None else slope * response.mask  # noqa: E731
-    both = zip(slopes(values, policy), slopes(wanted, policy), vars(policy).values())
-    return all(torch.allclose(own(a, response), own(b, response), atol=1e-6) for a, b, response in both)

@@ -62,13 +62,3 @@ def test_early_stopping_stops_where_the_training_loop_does(notebook):
         history = History()
         stopped = next((check for check in range(len(values)) if monitored(history, check, 0.0)), len(values) - 1)
         assert notebook.early_stop(values, patience) == (stopped, monitored.best_step)
-
-
-def test_exercises_take_the_printed_solutions_and_answer_everything_else_with_a_sentence(capsys):
-    """A solution that the check refuses, a check that passes anything, and a traceback for a string."""
-    notebook = load("01_sft", *NAMES, "check_exercises")
-    for given, words in (((1.5, 2, 1), "right"), ((2, 1.5, 0.5), "not yet"), (("3/2", [], "one"), "give a number"),
-                         ((None,) * 3, "not answered yet")):
-        notebook.check_exercises.__globals__.update(zip(("token_mean", "mean_of_means", "longer_gradient"), given))
-        notebook.check_exercises()
-        assert capsys.readouterr().out.count(f": {words}") == 3

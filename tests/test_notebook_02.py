@@ -1,10 +1,9 @@
-"""Notebook 02: the loss that its readers see and edit is the library's, and its words and solutions are right."""
+"""Notebook 02: the loss that its readers see and edit is the library's, and its words are right."""
 
-import re
 
 import pytest
 import torch
-from notebook_source import NOTEBOOKS, load
+from notebook_source import load
 from toy_policy import random_responses, tokens_of
 
 from prefnb.methods import dpo as library
@@ -34,25 +33,6 @@ def test_the_notebook_s_loss_is_the_library_s(notebook, seed, beta):
         torch.testing.assert_close(ours[1][name], theirs[1][name])
     for our, their in zip(ours[2], theirs[2]):
         torch.testing.assert_close(our, their)
-
-
-def test_the_printed_solutions_pass_the_notebook_s_own_check(capsys):
-    """Guards against a solution that the checking cell would refuse, and a check that passes anything."""
-    text = (NOTEBOOKS / "02_dpo.py").read_text(encoding="utf-8")
-    solution = re.search(r"```python\n(.*?)```", text, re.S)[1].replace("# ", "", 1).replace("\n# ", "\n")
-    cells = load("02_dpo", "dpo", "toy_chosen", "toy_policy", "toy_reference", "answer_1", "check_exercises")
-    names = cells.check_exercises.__globals__
-    names["toy"] = cells.dpo(cells.toy_policy, cells.toy_reference, beta=0.1)[1]
-    exec(solution, names)
-    names |= {"answer_1": 0.313, "answer_2": 0.1}
-    cells.check_exercises()
-    assert capsys.readouterr().out.split("\n")[:3] == ["1: right", "2: right", "3: right"]
-    names |= {"answer_1": 0.69, "answer_2": 0.2, "cdpo": lambda policy, reference, *, beta, epsilon: cells.dpo(policy, reference, beta=beta)}
-    cells.check_exercises()
-    assert capsys.readouterr().out.count("not yet") == 3
-    names |= {"answer_1": "a third", "answer_2": [], "cdpo": lambda policy, beta: policy}
-    cells.check_exercises()
-    assert capsys.readouterr().out.count("not yet, for it cannot be checked: ") == 3
 
 
 def test_the_printed_kl_cancels_the_push_on_the_rejected_at_beta():

@@ -1,7 +1,6 @@
 """Notebook 04: its own DPPO is the library's, and its parameters are those that the recipe takes."""
 
 import ast
-import re
 from itertools import product
 
 import pytest
@@ -62,17 +61,6 @@ def test_certain_tokens_and_padding_leave_the_unlikelihood_finite(notebook):
     short = type(policy)(torch.tensor([[-0.5, 0.0, 0.0]]), torch.tensor([[True, True, False]]))
     expected = library.log_otherwise(short)
     assert torch.isfinite(expected).all() and torch.equal(notebook.log_otherwise(short), expected)
-
-
-def test_exercises_take_the_printed_solutions_and_answer_everything_else_with_a_sentence(capsys):
-    """A solution that the check refuses, a check that passes anything, and a traceback for a string."""
-    names = ("log_ratio_nats", "difference_per_token", "crossing_probability")
-    notebook = load("04_dppo", *PARTS, "unlikelihood_gradient", "check_exercises")
-    for given, words in (((-1, 0.5, 0.5), "right"), ((1, -0.5, 0.9), "not yet"), (("minus one", [], -2), "give a number|not yet, for it cannot"),
-                         ((None,) * 3, "not answered yet")):
-        notebook.check_exercises.__globals__.update(zip(names, given))
-        notebook.check_exercises()
-        assert len(re.findall(f": (?:{words})", capsys.readouterr().out)) == 3
 
 
 def test_parameters_are_the_recipes(notebook):

@@ -14,11 +14,9 @@ from prefnb import evaluate, methods, models, parameters, plots
 from prefnb.batches import Examples
 from prefnb.course import Comparison
 from prefnb.evaluate import WinRate
-from prefnb.exercises import told
 from prefnb.judges import Judge
 from prefnb.lessons import words
 from prefnb.logprobs import DatasetLogprobs, from_tokens
-from prefnb.methods.dpo import dpo_kl_as_printed
 from prefnb.slow_motion import Film
 from prefnb.training import History
 
@@ -328,35 +326,6 @@ def claims(rate: WinRate | None, variants: Mapping[str, Seen], kls: Mapping[floa
         ["Rafailov et al.: a higher beta stays closer", "theory", order_of_kls(kls), evaluate.verdict(between, 0)]
     )
     return rows
-
-
-def check_exercises(dpo: Callable, loss: object, weight: object, cdpo: object) -> None:
-    """Hold the answers of exercises 1 to 3 against the definitions. dpo: the notebook's loss."""
-    nothing = from_tokens(chosen=[[0.0]], rejected=[[0.0]])
-    one = dpo(from_tokens(chosen=[[-4.0]], rejected=[[-9.0]]), nothing, beta=0.2)[0].item()
-    print("1:", told(loss, lambda found: abs(float(found) - one) < 5e-3, "find the margin first"))
-    print("2:", told(weight, lambda found: _push(float(found)) < 2.5e-3, "compare the gradients"))
-    print("3:", told(cdpo, lambda found: _is_mixed(found, dpo), "weigh both readings of the pair"))
-
-
-def _push(weight: float) -> float:
-    """The size of the gradient by S(yl) at step 0, beta 0.1, of DPO with the printed "KL" at this weight."""
-    rejected = torch.tensor([-12.0], requires_grad=True)
-    policy, start = (
-        from_tokens(chosen=[[-12.0]], rejected=[rejected]),
-        from_tokens(chosen=[[-12.0]], rejected=[[-12.0]]),
-    )
-    loss = dpo_kl_as_printed(policy, start, beta=0.1, weight=weight)[0].sum()
-    return torch.autograd.grad(loss, rejected)[0].abs().item()
-
-
-def _is_mixed(cdpo: Callable, dpo: Callable) -> bool:
-    """Does `cdpo` average DPO's loss over both readings of a pair, a quarter of the labels being flipped?"""
-    policy = from_tokens(chosen=[[-10.0], [-13.0], [-15.0], [-12.0]], rejected=[[-15.0], [-18.0], [-13.0], [-12.0]])
-    start = from_tokens(chosen=[[-12.0]] * 4, rejected=[[-12.0]] * 4)
-    margin = dpo(policy, start, beta=0.1)[1]["margin"]
-    wanted = 0.75 * -logsigmoid(margin) - 0.25 * logsigmoid(-margin)
-    return torch.allclose(cdpo(policy, start, beta=0.1, epsilon=0.25)[0].detach(), wanted)
 
 
 def answer(seen: Seen, rate: WinRate | None, judge: Judge | None) -> str:

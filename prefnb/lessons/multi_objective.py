@@ -350,14 +350,3 @@ def claims_of_weights(chosen_by: Mapping[str, np.ndarray], names: Sequence[str],
         rows.append([f"17: weight on {name} buys {name} (choices by {high} and {low}; nothing trained)", "finer control",
                      evaluate.mean_and_interval(values), evaluate.verdict(evaluate.bootstrap_interval(values), 0.0)])  # fmt: skip
     return rows
-
-
-def solutions(
-    gaps: Callable, weighted_gaps: Callable, linear: Callable, soft_chebyshev: Callable, leave_one_out: Callable
-) -> tuple:
-    """The answers to exercises 1 to 3, by the functions that the notebook shows."""
-    missing = gaps(torch.tensor([[0.6, 0.9]], dtype=torch.float64))
-    one = (weighted_gaps(missing, [2, 1]).item(), soft_chebyshev(missing, [2, 1], 1e6).item())
-    two = leave_one_out(torch.tensor([[-0.9, -0.3, -0.6]], dtype=torch.float64))[0].tolist()
-    ahead = [linear(torch.tensor([[0.9, 0.5], [0.6, 0.7]]), [a, 1 - a]).diff().item() for a in (0, 1)]
-    return one, two, ahead[0] / (ahead[0] - ahead[1])  # the third: where the straight line between them is 0

@@ -313,14 +313,3 @@ def claims(comparison: Comparison, ratio: float, k: int) -> list[list]:
                  ["16: DPO is best (here: DPO beats RLOO)", ".605 against the base; SFT .485, reward-weighted .520", of_dpo,
                   evaluate.verdict(of_dpo.interval), ("dpo", "rloo")]]  # fmt: skip
     return rows
-
-
-def solutions() -> tuple:
-    """The answers to exercises 1 to 3, by the library's own functions."""
-    one = rloo.leave_one_out(torch.tensor([[4.0, 4.0, 4.0, 8.0]]))[0, [0, 3]].tolist()
-    weight = torch.zeros(1, requires_grad=True)
-    two = torch.autograd.grad((weight.sigmoid() * 1 + (1 - weight.sigmoid()) * 3).sum(), weight)[0].item()
-    random = np.random.default_rng(0)
-    inner, rewards = np.cov(random.normal(size=(32, 99))), random.normal(size=(2, 16))
-    before, after = (noise(inner, rewards + offset, rloo.leave_one_out, 4, repeats=20)[0] for offset in (0, 100))
-    return one, two, after / before

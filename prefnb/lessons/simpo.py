@@ -16,10 +16,9 @@ from prefnb.batches import Examples
 from prefnb.claims.arms import PAPER_SIMPO
 from prefnb.course import Comparison
 from prefnb.evaluate import WinRate
-from prefnb.exercises import told
 from prefnb.judges import Judge
 from prefnb.lessons import words
-from prefnb.logprobs import DatasetLogprobs, from_tokens
+from prefnb.logprobs import DatasetLogprobs
 from prefnb.training import History
 
 Setting = tuple[float, float]  # (gamma, beta)
@@ -369,17 +368,6 @@ def claim_in_words(verdicts: Sequence[str]) -> str:
         return "**That SimPO without careful tuning is below DPO cannot be told: there is no judge here.**"
     return (f"**That SimPO without careful tuning is below DPO {overall(verdicts)}**, by this one seed. At the first setting of "
             f"the table by itself: {verdicts[0]}.")  # fmt: skip
-
-
-def check_exercises(simpo: Callable, loss: object, ratio: object, simpo_sft: object) -> None:
-    """Hold the answers of exercises 1 to 3 against the definitions. simpo: the notebook's loss."""
-    one = simpo(from_tokens(chosen=[[-1.5] * 4], rejected=[[-2.0] * 5]), beta=2.0, gamma=1.0)[0].item()
-    policy = from_tokens(chosen=[[-0.5] * 12, [-1.0] * 4], rejected=[[-1.0] * 4, [-0.5] * 12])
-    mixed = simpo(policy, beta=2.5, gamma=1.0)[0] - 0.5 * policy.chosen.mean
-    as_asked = lambda f: torch.allclose(f(policy, beta=2.5, gamma=1.0, weight=0.5)[0].detach(), mixed)  # noqa: E731
-    print("1:", told(loss, lambda found: abs(float(found) - one) < 5e-3, "find the two means first"))
-    print("2:", told(ratio, lambda found: abs(float(found) * 2.5 - 1) < 1e-2, "divide"))  # ratio times beta is gamma
-    print("3:", told(simpo_sft, as_asked, "the chosen response's mean, with a minus sign"))
 
 
 def answer(
