@@ -123,6 +123,13 @@ class Labels:
             if line.strip():
                 self._read(line, number, torn=number == len(lines))
 
+    @classmethod
+    def of(cls, made: Iterable[Label]) -> Labels:
+        """Labels that are in no file."""
+        found = cls()
+        found.made = list(made)
+        return found
+
     def _read(self, line: bytes, number: int, torn: bool) -> None:
         """One line of the file; torn: it is the last, and does not end."""
         try:
