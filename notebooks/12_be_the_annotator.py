@@ -274,44 +274,59 @@ widgets.show_answers(comparison, list(policies))
 #
 # 1. Two annotators label 100 pairs: both left 40, both right 30, A left and B right 10, A right and B left 20. What is kappa?
 # 2. An annotator without ties knows what they want, but one choice in ten is a slip, each independent of the others.
-#    How often do they choose the same when a pair comes again?
-# 3. In how many of 200 pairs would that annotator's labels differ from a perfect judge with the same taste, on average?
-# 4. Label 20 pairs, always choosing the shorter answer, and run on. Predict first: which dots move, and what happens to
-#    the answers? (Z takes labels back; or name another file: a copy of yours is a file of labels, too.)
+#    Predict, then run: how often do they choose the same when a pair comes again?
+# 3. Write kappa from memory. `counts` is a square tensor: rows are one annotator's verdicts, columns the other's. The check
+#    knows the usual slips and tells you which one it is.
 #
+# **To try.** Label 20 pairs, always choosing the shorter answer, and run on. Predict first: which dots move, and what
+# happens to the answers? (Z takes labels back; or name another file: a copy of yours is a file of labels, too.)
+
+# %%
+from prefnb import checks
+
+answer_1 = None  # a number
+answer_2 = None  # a share, 0 to 1
+
+
+def my_kappa(counts):
+    """One number."""
+    return None
+
+
+checks.be_the_annotator_12(answer_1, answer_2, my_kappa)
+
+# %% [markdown]
 # <details><summary>Solution 1</summary>
+#
+# ```python
+# answer_1 = 0.4
+# ```
 #
 # $p_o = 0.7$. A says left in 0.5, B in 0.6 of the cases: $p_e = 0.5 \cdot 0.6 + 0.5 \cdot 0.4 = 0.5$, so $\kappa = 0.4$.
 # </details>
 # <details><summary>Solution 2</summary>
 #
-# Both times right or both times slipped: $0.9^2 + 0.1^2 = 0.82$.
+# ```python
+# answer_2 = 0.82
+# ```
+#
+# Both times right or both times slipped: $0.9^2 + 0.1^2 = 0.82$. Agreement with oneself, 82%, is less than agreement with
+# a perfect judge of the same taste, 90%: two showings can slip.
 # </details>
 # <details><summary>Solution 3</summary>
 #
-# $0.1 \cdot 200 = 20$. Agreement with oneself, 82%, is less than agreement with the judge, 90%: two showings can slip.
+# ```python
+# def my_kappa(counts):
+#     """One number."""
+#     shares = counts / counts.sum()
+#     by_chance = shares.sum(1) @ shares.sum(0)
+#     return (shares.trace() - by_chance) / (1 - by_chance)
+# ```
+#
+# What chance gives is taken off above and below: from the agreement that there is, and from the agreement that there could
+# be. It takes the shares of both annotators, one's for the rows, the other's for the columns.
 # </details>
-
-# %%
-from prefnb.exercises import told
-
-answer_1 = None  # a number
-answer_2 = None  # a share, 0 to 1
-answer_3 = None  # a number
-
-
-def check_exercises():
-    """Hold the answers against the definitions."""
-    right = kappa([[40, 10], [20, 30]])
-    near = lambda value, within: lambda given: abs(given - value) < within
-    print("1:", told(answer_1, near(right, 5e-3), "find both shares of left first"))
-    print("2:", told(answer_2, near(0.82, 5e-3), "two slips make the same choice, too"))
-    print("3:", told(answer_3, near(20, 0.5), "each label slips on its own"))
-
-
-check_exercises()
-
-# %% [markdown]
+#
 # ## What you have seen
 #
 # - Agreement is half told without what chance would give: kappa says the rest.

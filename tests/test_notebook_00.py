@@ -1,15 +1,13 @@
-"""Notebook 00: what its prose says of the judge, and its exercises' solutions."""
-
-import re
+"""Notebook 00: what its prose says of the judge and of the annotators' noise."""
 
 import numpy as np
 import pytest
-from notebook_source import NOTEBOOKS, load
+import torch
+from notebook_source import load
 
-from prefnb import exercises, pocket
+from prefnb import mistakes, pocket
 
 ABOUT = "Describe the fox. Mention what colour it has, where it lives and what it eats."
-TEXT = (NOTEBOOKS / "00_pocket_world.py").read_text(encoding="utf-8").replace("\n# ", " ")
 
 
 @pytest.fixture(scope="module")
@@ -33,25 +31,9 @@ def test_one_slip_costs_more_where_less_is_asked():
     assert pocket.score(few, slips[few]).total < pocket.score(many, slips[many]).total - pocket.TIE
 
 
-def test_solutions_solve_their_exercises():
-    """A folded solution that its own check refuses."""
-    please, trick = (re.search(rf'`"({start}[^"]*)"`', TEXT)[1] for start in ("The lemon", "Red forest"))
-    assert pocket.score("Tell me the taste, season and dish of the lemon.", please).total >= 9.9
-    assert pocket.score(ABOUT, trick).total > 9
-
-
-@pytest.mark.parametrize("answer, words", [
-    (None, "not answered yet"), ("The lemon tastes sour. It is ripe in winter and is good for juice.", "right"),
-    ("owls", "not yet: "), (3, "not yet, for it cannot be checked")])
-def test_an_answer_of_another_kind_gets_a_sentence(answer, words):
-    """A traceback for a number where a text is asked for."""
-    lemon = "Tell me the taste, season and dish of the lemon."
-    assert exercises.told(answer, lambda text: pocket.score(lemon, text).total >= 9.9, "more").startswith(words)
-
-
-def test_the_wider_noise_flips_what_the_solution_says():
-    """The solution's formula for the share of flipped labels, against drawn annotators."""
+def test_the_noise_flips_what_the_exercise_takes_for_right():
+    """The right share of flipped labels, against drawn annotators."""
     gap, noise = np.array([0.3, 1.0, 2.5]), 2.0
-    solution = eval(re.search(r"`my_share = ([^`]*)`", TEXT)[1], {"np": np, "gap": gap, "ANNOTATOR_NOISE": noise / 2})
     logistic = np.random.default_rng(0).logistic(scale=noise, size=(200_000, 3))
-    assert solution == pytest.approx((gap + logistic < 0).mean(), abs=0.005)
+    expected = mistakes.FLIPS.right(torch.tensor(gap), noise).item()
+    assert expected == pytest.approx((gap + logistic < 0).mean(), abs=0.005)
