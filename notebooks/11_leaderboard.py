@@ -302,7 +302,7 @@ checks.leaderboard_11(answer_1, answer_2, half_width)
 # - Why a strong penalty on the model's own favourite harms.
 # - Twenty claims with verdicts, and for those without one, what it would take.
 #
-# Previous: [10_grpo](10_grpo.ipynb). Next: [13_relatives](13_relatives.ipynb), on other losses and on wrong labels.
+# Previous: [10_grpo](10_grpo.ipynb). Next: [12_be_the_annotator](12_be_the_annotator.ipynb), where the labels are yours.
 #
 # ### So, who wins, by how much, and how sure can we be?
 

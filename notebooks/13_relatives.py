@@ -435,7 +435,7 @@ checks.relatives_13(answer_1, answer_2, my_ipo, my_kto)
 # Each of the three lives in one file of `prefnb/methods/`, which is all that it took to add it. Yours can be the next:
 # the README has a whole example.
 #
-# Previous: [11_leaderboard](11_leaderboard.ipynb). The loss they all come from: [02_dpo](02_dpo.ipynb). Next:
+# Previous: [12_be_the_annotator](12_be_the_annotator.ipynb). The loss they all come from: [02_dpo](02_dpo.ipynb). Next:
 # [14_questions](14_questions.ipynb), on eight things that look like bugs and are none.
 #
 # ### So, what does a different loss buy, and what do wrong labels do to each?
