@@ -221,7 +221,7 @@ lesson.say_last_steps(last, most)
 # %%
 comparison = course.compare(policies, tokenizer, p, judge=judge)
 widgets.show_answers(comparison, ("SFT", "DPO", most))
-checks = lesson.show_shape(comparison)
+collapses = lesson.show_shape(comparison)
 flaws = tables.show_flaws(comparison)
 lesson.say_worst_flaw(comparison, flaws, most)
 
@@ -421,7 +421,7 @@ checks.rs_dpo_06(answer_1, answer_2, my_rs_dpo)
 # %%
 widgets.say(lesson.answer(rates, ours))
 figures = {"shortcut": shortcut_figure, **({"book_win_rates": rates_figure} if judge else {})}
-collapsed = {name: check.reasons for name, check in checks.items() if check.collapsed}
+collapsed = {name: check.reasons for name, check in collapses.items() if check.collapsed}
 folder = course.record(p.output_dir, p, histories, comparison, figures, collapsed=collapsed,
                        against_dpo={name: rate.rate for name, rate in rates.items()})
 print(f"Parameters, histories, responses and figures are in {folder}.")

@@ -234,10 +234,10 @@ made = {"as printed": methods.multi_objective.recipe(**given, baseline="none"),
 histories = {label: one.history for label, one in made.items()}
 for label, one in made.items():
     look(label, one.model)
-checks = {label: evaluate.collapse_check(answers[label], answers["SFT"]) for label in made}
+collapses = {label: evaluate.collapse_check(answers[label], answers["SFT"]) for label in made}
 printed_figure = plots.plot_training(histories, CURVES)
 display(printed_figure)
-lesson.show_how_they_went(histories, scores, names[:2], checks)
+lesson.show_how_they_went(histories, scores, names[:2], collapses)
 
 # %% [markdown] jp-MarkdownHeadingCollapsed=true
 # ## Three ways to make one number
@@ -506,6 +506,6 @@ checks.multi_objective_08(answer_1, answer_2, my_reward)
 widgets.say(f"**Whoever sets the weights. {bought}.** No arithmetic says which is right.")
 figures = {"book_printed": printed_figure, "book_front": front_figure, "rules": rules_figure}
 folder = course.record(p.output_dir, p, {**histories, **live}, comparison, figures,
-                       collapsed={one: c.reasons for one, c in checks.items() if c.collapsed},
+                       collapsed={one: c.reasons for one, c in collapses.items() if c.collapsed},
                        parts=lesson.means(scores))
 print(f"Parameters, histories, responses and figures are in {folder}.")

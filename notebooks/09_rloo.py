@@ -327,10 +327,10 @@ policies["DPO"] = methods.dpo.recipe(preset=p.preset, seed=p.seed, model=p.model
 comparison = course.compare(policies, tokenizer, p, judge=judge)
 rates = comparison.win_rates
 believed = {label: proxy(comparison.prompts, comparison.texts(label)).total for label in policies}
-checks = {label: comparison.collapse(label) for label in policies if label != "SFT"}
+collapses = {label: comparison.collapse(label) for label in policies if label != "SFT"}
 if comparison.judge:
     display(plots.plot_win_rates(rates, against="SFT"))
-lesson.show_winners(comparison, believed, checks, p.reward)
+lesson.show_winners(comparison, believed, collapses, p.reward)
 lesson.show_flaws(comparison, ("RLOO", PUPIL))
 
 # %% [markdown]
@@ -383,7 +383,7 @@ display(proxy_figure)
 for label in (PUPIL, "RLOO"):
     gain = true[label] - true["SFT"] if second else None
     widgets.say(lesson.gained(label, kls[label], believed[label] - believed["SFT"], gain, name,
-                              checks[label]))
+                              collapses[label]))
 widgets.say(lesson.over_optimised(true[PUPIL] - true["SFT"] if second else None, name))
 
 # %% [markdown]
@@ -540,5 +540,5 @@ folder = course.record(p.output_dir, p, histories, comparison, figures,
                        variance={name: dict(zip(map(str, ks), v[:, 0].tolist()))
                                  for name, v in measured.items()},
                        dpo_against_rloo=comparison.win_rate("DPO", "RLOO").rate if rates else None,
-                       collapsed={one: c.reasons for one, c in checks.items() if c.collapsed})
+                       collapsed={one: c.reasons for one, c in collapses.items() if c.collapsed})
 print(f"Parameters, histories, responses and figures are in {folder}.")

@@ -516,7 +516,7 @@ if comparison.judge:
     figures["win_rates"] = plots.plot_win_rates(comparison.win_rates, against="SFT")
     display(figures["win_rates"])
     lesson.show_winners(comparison, p.reward)
-checks = lesson.show_collapse(comparison)
+collapses = lesson.show_collapse(comparison)
 
 # %% [markdown]
 # ## One page of results
@@ -683,5 +683,5 @@ widgets.say("**How good an answer is beside what else the policy says to this pr
 folder = course.record(p.output_dir, p, histories, comparison, figures, roughness=rough,
                        dead_groups=dead, perplexity=perplexity,
                        bleu4=bleu if all(comparison.references) else {},
-                       collapsed={one: c.reasons for one, c in checks.items() if c.collapsed})
+                       collapsed={one: c.reasons for one, c in collapses.items() if c.collapsed})
 print(f"Parameters, histories, responses and figures are in {folder}.")

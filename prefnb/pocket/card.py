@@ -46,7 +46,7 @@ the code that makes them, they are not used.
 
 `claims/` has what `make claims` measured, one gzipped JSON a method: the grids by which settings were chosen, and for every seed the
 scores of all answers to the test prompts, shares of flaws, held-out pairs, thinned histories. `zoo/` has the first seed's policies
-of eight methods, in half precision (`models.zoo`).
+of eight methods, in half precision (`models.zoo`). `annotations/` has labels by a program that plays an annotator, for notebook 12.
 
 `learning_rates.json` has the figures by which the default learning rates were chosen, one rule for all methods
 (`make rates`, `prefnb/learning_rates.py`).

@@ -206,14 +206,16 @@ class Notebook:
         self.ready()
 
     def shoot(self, what: str, at=None) -> None:
-        """Screenshots of what is in view, or of where `at` is."""
+        """Screenshots of where `at` is, or of the notebook's beginning."""
 
         def into(theme: str) -> None:
             self.command("apputils:change-theme", theme=f"JupyterLab {theme.capitalize()}")
             self.page.wait_for_function(f"() => document.body.dataset.jpThemeLight == '{str(theme == 'light').lower()}'")
 
         def settle() -> None:
-            if at is not None:
+            if at is None:
+                self.page.evaluate("() => jupyterapp.shell.currentWidget.content.scrollToItem(0, 'start')")
+            else:
                 at.evaluate("node => node.scrollIntoView({block: 'center'})")
             self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 

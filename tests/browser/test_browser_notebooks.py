@@ -54,9 +54,10 @@ def books(tmp_path_factory):
 
 
 def widget(cell, label):
-    """The widget in a cell's output that has a control with this label, and the handle of that control's slider."""
-    control = cell.locator(".jupyter-widgets.widget-inline-hbox", has=cell.page.get_by_text(label, exact=True)).first
-    return cell.locator(".widget-vbox", has=control).last, control.locator(".noUi-handle")
+    """The widget in a cell's output that has a slider with this label, and that slider's handle."""
+    control = cell.page.locator(".widget-inline-hbox", has=cell.page.get_by_text(label, exact=True))
+    found = cell.locator(".widget-vbox", has=control).last
+    return found, found.locator(control).locator(".noUi-handle")
 
 
 def until_redrawn(page):
