@@ -187,7 +187,8 @@ widgets.say(f"**The loss is {abs(at_start):.4f} and its gradient has norm {slope
 
 # %%
 tokens = torch.tensor([1.2, 0.6, 0.0, -1.0], requires_grad=True)
-near, policy = torch.tensor([0.25, 0.35, 0.25, 0.15]), tokens.softmax(0).detach()
+near = torch.tensor([0.25, 0.35, 0.25, 0.15])
+policy = tokens.softmax(0).detach()
 estimators = {"k1": lambda r: -r.log(), "k2": lambda r: r.log() ** 2 / 2,
               "k3": lambda r: r - 1 - r.log()}
 exact = (policy * (policy / near).log()).sum()
