@@ -11,7 +11,7 @@ import re
 import time
 
 import pytest
-from in_browser import browser, needed
+from in_browser import SOON, browser, needed
 
 needed()
 
@@ -27,7 +27,7 @@ WATCH = """
 node => {
   let began = null
   window.redrawn = null
-  for (const kind of ['keydown', 'mouseup']) document.addEventListener(kind, () => { began ??= performance.now() }, {capture: true})
+  for (const kind of ['keydown', 'pointerup']) document.addEventListener(kind, () => { began ??= performance.now() }, {capture: true})
   const watch = new MutationObserver(() => {
     if (began === null) return
     watch.disconnect()
@@ -60,9 +60,9 @@ def widget(cell, label):
     return found, found.locator(control).locator(".noUi-handle")
 
 
-def until_redrawn(page):
+def until_redrawn(page, patience=SOON):
     """Milliseconds from the key, or the mouse's release, to the change."""
-    page.wait_for_function("() => window.redrawn !== null", timeout=lab.PATIENCE)
+    page.wait_for_function("() => window.redrawn !== null", timeout=patience)
     return round(page.evaluate("() => window.redrawn"))
 
 
@@ -96,18 +96,16 @@ def test_a_number_in_the_formula_is_dragged_with_its_slider_and_the_picture(book
     explorer, handle = widget(book.cell("explorer.show("), "beta")
     number = explorer.locator(".prefnb-formula [data-name=beta]")
     number.scroll_into_view_if_needed()
-    before, value, box = explorer.locator("svg").screenshot(), float(number.inner_text()), number.bounding_box()
-    explorer.locator(".widget-html-content").last.evaluate(WATCH)
+    before, value, box = explorer.locator("svg").screenshot(), float(number.text_content()), number.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     book.page.mouse.move(x, y)
     book.page.mouse.down()
     book.page.mouse.move(x + 60, y, steps=6)
     book.page.mouse.up()
-    until_redrawn(book.page)
     wanted = f"{value + 0.1:.2f}"  # a step for every six pixels
     book.page.wait_for_function("([handle, wanted]) => Number(handle.getAttribute('aria-valuenow')).toFixed(2) == wanted",
                                 arg=[handle.element_handle(), wanted])  # fmt: skip
-    assert number.inner_text() == wanted
+    assert number.text_content() == wanted
     explorer.get_by_text(f"beta {float(wanted):g}", exact=False).wait_for()
     assert explorer.locator("svg").screenshot() != before
     book.shoot("formula", explorer)
@@ -146,7 +144,7 @@ def test_a_released_slider_trains_and_adds_an_attempt(books, record_property):
     assert image.evaluate(BYTES) == before  # not before it is let go
     image.evaluate(WATCH)
     book.page.mouse.up()
-    record_property("retrain, from release to picture, ms", until_redrawn(book.page))
+    record_property("retrain, from release to picture, ms", until_redrawn(book.page, lab.PATIENCE))
     book.idle()
     value = re.search(r"^beta (\S+): .*papermill 02_dpo\.ipynb out\.ipynb -p beta \1$", told.inner_text())
     assert value and float(value[1]) > 0.1, told.inner_text()
