@@ -47,12 +47,12 @@ def cards(prompt: str, said: Mapping[str, str]) -> str:
         "" if known else "<div><i>No request of the pocket world: the judge does not know what is right here.</i></div>"
     )
     inside = "".join(_card(name, prompt, text, known) for name, text in said.items())
-    return f'<div {widgets.NO_MATH}><b>{html.escape(prompt)}</b>{note}<div style="display:flex; flex-wrap:wrap; gap:8px">{inside}</div></div>'
+    return f'<div {widgets.NO_MATH}><b dir="auto">{html.escape(prompt)}</b>{note}<div style="display:flex; flex-wrap:wrap; gap:8px">{inside}</div></div>'
 
 
 def _card(name: str, prompt: str, text: str, known: bool) -> str:
     shown = html.escape(text).replace("\n", "<br>") or "<i>nothing</i>"
-    head = f'<div style="{CARD}"><b>{html.escape(name)}</b><br>{shown}'
+    head = f'<div style="{CARD}"><b>{html.escape(name)}</b><div dir="auto">{shown}</div>'
     if not known:
         return f"{head}</div>"
     found = pocket.score(prompt, text)

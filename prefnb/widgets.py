@@ -155,7 +155,8 @@ def explore(view: Callable[..., str], *above, **controls) -> None:
     shown = ipywidgets.HTML()
 
     def show(_=None):
-        shown.value = view(**{name: control.value for name, control in controls.items()})
+        drawn = view(**{name: control.value for name, control in controls.items()})
+        shown.value = f'<div style="line-height:1.5">{drawn}</div>'  # a widget's own lines are as high as a slider
 
     for control in controls.values():
         control.observe(show, "value")
@@ -177,6 +178,9 @@ def show_button(label: str, press: Callable):
 
     button = ipywidgets.Button(description=label, layout=ipywidgets.Layout(width="auto"))
     button.on_click(press)
+    if hasattr(button.comm, "_reply_subshell_for"):
+        # ipykernel 7.4 hands what a widget says to the thread that wrote to it last: here that of the cell, which is busy.
+        button.comm._reply_subshell_for = lambda data, came_by: came_by
     show_widget(button, f"A button to press while this runs: {label}.")
     return button
 

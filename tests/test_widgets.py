@@ -151,9 +151,9 @@ def test_what_is_explored_follows_its_controls_without_an_output_widget(monkeypa
     name, times = ipywidgets.Text("a"), ipywidgets.IntSlider(1, 1, 5)
     widgets.explore(lambda name, times: f"<b>{name * times}</b>", name=name, times=times)
     (box,) = shown
-    assert box.children[-1].value == "<b>a</b>"
+    assert "<b>a</b>" in box.children[-1].value
     name.value, times.value = "b", 3
-    assert box.children[-1].value == "<b>bbb</b>"
+    assert "<b>bbb</b>" in box.children[-1].value
     assert not [one for one in box.children if isinstance(one, ipywidgets.Output)]
 
 

@@ -210,6 +210,7 @@ class Notebook:
 
         def into(theme: str) -> None:
             self.command("apputils:change-theme", theme=f"JupyterLab {theme.capitalize()}")
+            self.page.locator("#jupyterlab-splash").wait_for(state="detached")
             self.page.wait_for_function(f"() => document.body.dataset.jpThemeLight == '{str(theme == 'light').lower()}'")
 
         def settle() -> None:

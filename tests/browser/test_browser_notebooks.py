@@ -158,10 +158,10 @@ def test_training_stops_at_the_button_and_says_so(books):
     cell = book.cell("live=plots.LiveFigure()")
     book.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell'); return null }")
     button = cell.get_by_role("button", name="Stop training here")
-    button.wait_for(timeout=lab.PATIENCE)
-    book.shoot("stop", button)
-    button.click()
-    cell.get_by_text("Training was stopped by hand after").wait_for(timeout=lab.PATIENCE)
+    button.click(timeout=lab.PATIENCE)
+    book.idle()
+    assert "Training was stopped by hand after" in cell.locator(".jp-OutputArea").first.inner_text()
+    book.shoot("stopped", cell.locator(".jp-OutputArea").first)
     book.idle()
     assert book.errors() == [] and button.count() == 0
 
