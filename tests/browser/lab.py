@@ -148,21 +148,21 @@ class Notebook:
             "new Promise((_, fail) => setTimeout(() => fail(new Error(name + ' took too long')), patience))])",
             [name, arguments, patience])  # fmt: skip
 
-    def start_all(self) -> None:
-        """Run > Run All Cells, without waiting for it."""
+    def start(self, command: str) -> None:
+        """Do what a menu's entry does that runs cells, without waiting for it."""
         self.began = time.monotonic()
-        self.page.evaluate("() => { window.allRun = jupyterapp.commands.execute('notebook:run-all-cells'); return null }")
+        self.page.evaluate("name => { window.running = jupyterapp.commands.execute(name); return null }", command)
 
-    def wait_for_all(self) -> float:
-        """Wait until what `start_all` started has ended. Seconds since then."""
+    def ended(self) -> float:
+        """Wait until what `start` started has ended. Seconds since then."""
         self.page.evaluate(
-            "patience => Promise.race([window.allRun.then(() => null), new Promise((_, fail) =>"
+            "patience => Promise.race([window.running.then(() => null), new Promise((_, fail) =>"
             "setTimeout(() => fail(new Error('The cells took too long')), patience))])", PATIENCE)  # fmt: skip
         self.idle()
         return time.monotonic() - self.began
 
     def idle(self, patience: int = PATIENCE) -> None:
-        """Wait until the kernel is idle, by its own word in the page."""
+        """Wait until the kernel says that it is idle. It says so too when it has answered a widget while a cell runs: see `ended`."""
         self.page.wait_for_function(
             "() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status == 'idle'", timeout=patience)  # fmt: skip
 
@@ -196,8 +196,8 @@ class Notebook:
         """Run every cell above the one with this text, and that one. The cell."""
         cell = self.cell(text)
         self.command("notebook:run-all-above", PATIENCE)
-        self.command("notebook:run-cell", PATIENCE)
-        self.idle()
+        self.start("notebook:run-cell")
+        self.ended()
         return cell
 
     def reload(self) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 
 import pytest
 from in_browser import SOON, browser, needed
@@ -45,9 +44,9 @@ def books(tmp_path_factory):
     with browser() as chromium, lab.serving(tmp_path_factory.mktemp("lab"), **SMALL) as server:
         opened = {name: lab.Notebook(chromium, server, name) for name in NAMES}
         for one in opened.values():
-            one.start_all()
+            one.start("notebook:run-all-cells")
         for one in opened.values():
-            one.seconds = one.wait_for_all()
+            one.seconds = one.ended()
         yield opened
         for one in opened.values():
             one.close()
@@ -156,12 +155,13 @@ def test_training_stops_at_the_button_and_says_so(books):
     """A run that can be stopped only by stopping the kernel, or a traceback in its place."""
     book = books["02_dpo"]
     cell = book.cell("live=plots.LiveFigure()")
-    book.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-cell'); return null }")
+    book.start("notebook:run-cell")
     button = cell.get_by_role("button", name="Stop training here")
     button.click(timeout=lab.PATIENCE)
-    book.idle()
-    assert "Training was stopped by hand after" in cell.locator(".jp-OutputArea").first.inner_text()
-    book.shoot("stopped", cell.locator(".jp-OutputArea").first)
+    told = cell.get_by_text("Training was stopped by hand after")
+    told.wait_for()
+    book.ended()
+    book.shoot("stopped", told)
     book.idle()
     assert book.errors() == [] and button.count() == 0
 
